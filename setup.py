@@ -1,0 +1,70 @@
+"""Build of the compiled core and of the generated protobuf modules.
+
+TIDEGATE_CHECKED=1 builds with bounds, overflow and None checks on and assertions kept; the default build folds them away.
+"""
+
+import os
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).parent
+CHECKED = os.environ.get("TIDEGATE_CHECKED") == "1"
+LIBRARIES = {"ext.grpc_transport": ["nghttp2"], "loadtest.grpc_client": ["nghttp2"]}
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": CHECKED,
+    "wraparound": False,
+    "overflowcheck": CHECKED,
+    "nonecheck": CHECKED,
+    "initializedcheck": CHECKED,
+    "cdivision": True,
+    "embedsignature": True,
+}
+COMPILE_ARGS = ["-O2", "-g1", "-msse4.2", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-unused-function",
+                "-Wno-missing-field-initializers", "-Wno-cast-function-type", "-Wno-sign-compare"]
+MACROS = [("TIDEGATE_CHECKED", "1" if CHECKED else "0"), ("CYTHON_WITHOUT_ASSERTIONS", None)][: 1 if CHECKED else 2]
+
+
+def extensions() -> list[Extension]:
+    sources = sorted(ROOT.glob("ext/*.pyx")) + sorted(ROOT.glob("loadtest/*.pyx"))
+    names = {source: ".".join(source.relative_to(ROOT).with_suffix("").parts) for source in sources}
+    return [
+        Extension(name, [str(source.relative_to(ROOT))], libraries=LIBRARIES.get(name, []), extra_compile_args=COMPILE_ARGS,
+                  define_macros=MACROS)
+        for source, name in names.items()
+    ]
+
+
+def generate_protobuf() -> None:
+    """proto/**/*.proto -> gateway/pb/**, only where a source is newer than its module."""
+    from grpc_tools import protoc
+
+    target = ROOT / "gateway" / "pb"
+    target.mkdir(exist_ok=True)
+    (target / "__init__.py").write_text('"""Generated from proto/ by the build; never edited, never committed."""\n')
+    for source in sorted((ROOT / "proto").rglob("*.proto")):
+        flat = target / f"{source.stem}_pb2.py"
+        if flat.exists() and flat.stat().st_mtime >= source.stat().st_mtime:
+            continue
+        arguments = ["protoc", f"-I{source.parent}", f"--python_out={target}", f"--pyi_out={target}",
+                     f"--grpc_python_out={target}", str(source)]
+        if protoc.main(arguments) != 0:
+            raise SystemExit(f"protoc failed on {source}")
+        stub = target / f"{source.stem}_pb2_grpc.py"
+        stub.write_text(stub.read_text().replace(f"import {source.stem}_pb2", f"from gateway.pb import {source.stem}_pb2"))
+
+
+class Build(build_ext):
+    def run(self) -> None:
+        generate_protobuf()
+        super().run()
+
+
+setup(
+    ext_modules=cythonize(extensions(), compiler_directives=DIRECTIVES, nthreads=os.cpu_count() or 1,
+                          compile_time_env=None, force=False),
+    cmdclass={"build_ext": Build},
+)
