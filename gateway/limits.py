@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ext.codes import BOARDS, VENUES
 
+from ext.codes import BOARDS, VENUES
 from gateway.limit_types import (
     ACCOUNT_STATES,
     COLLAR_PHASES,
@@ -38,6 +38,7 @@ from gateway.marked import (
     SYMBOL,
     YUAN_BALANCE,
     YUAN_LIMIT,
+    ConfigError,
     Document,
     Faults,
     Field,
@@ -184,14 +185,14 @@ def load_limits(path: str | Path) -> Limits:
     text = read_text(path)
     document = Document(path, text)
     found = document.complete(document.root, "", FILE)
-    accounts = AccountReader(document, found["profiles"] or {}, found["groups"]).read(found["accounts"])
-    index = {account.id: at for at, account in enumerate(accounts)}
+    reader = AccountReader(document, found["profiles"] or {}, found["groups"])
+    accounts, index = reader.read(found["accounts"]), reader.index
     positions: tuple[Position, ...] = ()
     digest = hashlib.sha256(text.encode())
     if found["positions"] is not None:
         positions = PositionReader(document.faults, index).read_nodes(document, found["positions"])
     if found["positions_file"]:
-        positions += positions_from_file(path.parent / found["positions_file"], index, digest)
+        positions += positions_from_file(document.faults, path.parent / found["positions_file"], index, digest)
     found |= {"path": str(path), "sha256": digest.hexdigest(), "accounts": accounts, "positions": positions}
     found["tokens"] = tokens_of(document, found["tokens"], index)
     document.faults.raise_any()
@@ -207,6 +208,7 @@ class AccountReader:
         self.groups = {group.id: at for at, group in enumerate(groups)}
         self.shared: dict[str, AccountLimits | None] = {}
         self.seen: dict[str, int] = {}
+        self.index: dict[str, int] = {}  # id: its place, -1 for one whose entry has a fault
 
     def read(self, node: yaml.Node | None) -> tuple[Account, ...]:
         accounts: list[Account] = []
@@ -217,26 +219,36 @@ class AccountReader:
             faults_before = len(self.document.faults.found)
             field = f"accounts[{at}]"
             found = self.document.complete(item, field, table)
+            ids = self.ids_of(line_of(item), field, found)
+            self.index.update(dict.fromkeys(ids, -1))
             if len(self.document.faults.found) == faults_before:
-                accounts += self.accounts_of(item, field, found)
+                accounts += self.accounts_of(item, field, found, ids)
+        self.index.update((account.id, at) for at, account in enumerate(accounts))
         if not accounts and not self.document.faults.found:
             self.document.fault(node, "accounts", "at least one account")
         return tuple(accounts)
 
-    def accounts_of(self, node: yaml.Node, field: str, found: dict[str, Any]) -> list[Account]:
-        """The accounts of one entry: one for `id`, many for `ids`; none after a fault."""
+    def ids_of(self, line: int, field: str, found: dict[str, Any]) -> list[str]:
+        """The id of an entry, or its many `ids`."""
+        if found["id"] and not found["ids"]:
+            return [found["id"]]
+        if found["ids"] and not found["id"]:
+            return self.numbered(line, field, found["ids"])
+        self.document.faults.add(line, field, "both id and ids" if found["id"] else "neither id nor ids", "one of them")
+        return []
+
+    def accounts_of(self, node: yaml.Node, field: str, found: dict[str, Any], ids: list[str]) -> list[Account]:
+        """The accounts of one entry; none after a fault."""
         faults, line = self.document.faults, line_of(node)
-        if (found["id"] is None) == (found["ids"] is None):
-            faults.add(line, field, "both id and ids" if found["id"] else "neither id nor ids", "one of them")
-            return []
         if found["profile"] not in self.profiles:
-            faults.add(line, f"{field}.profile", quoted(found["profile"]), "the name of a profile", self.profiles)
+            faults.add(line, f"{field}.profile", quoted(found["profile"]), "the name of a profile",
+                       found["profile"], self.profiles)
             return []
         if found["group"] is not None and found["group"] not in self.groups:
-            faults.add(line, f"{field}.group", quoted(found["group"]), "the id of a group", self.groups)
+            faults.add(line, f"{field}.group", quoted(found["group"]), "the id of a group", found["group"],
+                       self.groups)
             return []
         limits = self.limits_of(line, field, found)
-        ids = [found["id"]] if found["id"] else self.numbered(line, field, found["ids"])
         if limits is None or not self.all_new(line, field, ids, found["shareholder"]):
             return []
         return [
@@ -334,12 +346,17 @@ class PositionReader:
             self.positions.append(position)
 
 
-def positions_from_file(path: Path, index: dict[str, int], digest: Any) -> tuple[Position, ...]:
-    text = read_text(path)
-    digest.update(text.encode())
-    reader = PositionReader(Faults(path), index)
-    positions = reader.read_rows(text)
-    reader.faults.raise_any()
+def positions_from_file(faults: Faults, path: Path, index: dict[str, int], digest: Any) -> tuple[Position, ...]:
+    """The positions of a CSV file, or none and its faults among `faults`; adds the file to the digest."""
+    try:
+        text = read_text(path)
+        digest.update(text.encode())
+        reader = PositionReader(Faults(path), index)
+        positions = reader.read_rows(text)
+        reader.faults.raise_any()
+    except ConfigError as error:
+        faults.include(error)
+        return ()
     return positions
 
 

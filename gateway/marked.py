@@ -19,6 +19,7 @@ import yaml
 T = TypeVar("T", bound=msgspec.Struct)
 MAX_SHOWN = 100
 MAX_NAMES = 1000  # no suggestions from longer lists: searching them takes too long
+LAST_LINE = 2**31
 MAX_E4 = 10**18  # sums of a few such amounts still fit an int64
 
 
@@ -37,11 +38,15 @@ class Faults:
         self.path = path
         self.found: list[tuple[int, str]] = []
 
-    def add(self, line: int, field: str, got: str, expected: str, names: Collection[str] = ()) -> None:
-        """Notes one fault; `got` is shown as it is, `names` are what it may have been meant to be."""
-        close = difflib.get_close_matches(got.strip("'\""), names, 1) if 0 < len(names) <= MAX_NAMES else []
+    def add(self, line: int, field: str, got: str, expected: str, meant: str = "", names: Collection[str] = ()) -> None:
+        """Notes one fault; `got` is shown as it is. One of `names` that looks like `meant` is suggested."""
+        close = difflib.get_close_matches(meant, names, 1) if 0 < len(names) <= MAX_NAMES else []
         hint = f'; did you mean "{close[0]}"?' if close else ""
         self.found.append((line, f"{self.path}:{line}: {field}: got {got}, expected {expected}{hint}"))
+
+    def include(self, error: ConfigError) -> None:
+        """Adds the faults of a file that this one names."""
+        self.found += [(LAST_LINE, text) for text in error.errors]
 
     def raise_any(self) -> None:
         """Raises ConfigError with every fault in line order, if there is one."""
@@ -147,7 +152,8 @@ class Document:
             raise ConfigError([f"{path}: syntax: {error.reason} at offset {error.position}, expected YAML"]) from None
 
     def fault(self, node: yaml.Node, field: str, expected: str, names: Collection[str] = ()) -> None:
-        self.faults.add(line_of(node), field, described(node), expected, names)
+        meant = node.value if isinstance(node, yaml.ScalarNode) else ""
+        self.faults.add(line_of(node), field, described(node), expected, meant, names)
 
     def pairs(self, node: yaml.Node | None, field: str) -> Iterator[tuple[str, yaml.Node, yaml.Node]]:
         """(key, key's node, value's node) of a mapping; a repeated key is a fault."""
@@ -191,7 +197,7 @@ class Document:
             entry = table.get(key)
             if entry is None:
                 self.faults.add(line_of(key_node), field or "file", f"unknown key {quoted(key)}",
-                                "one of " + ", ".join(table), nearest(key, table))
+                                "one of " + ", ".join(table), key, table)
                 continue
             name = inside(field, key)
             read = entry.read
@@ -259,10 +265,6 @@ def inside(field: str, key: str) -> str:
     return f"{field}.{key}" if field else key
 
 
-def nearest(name: str, names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(difflib.get_close_matches(name, list(names), 1))
-
-
 # --- CSV ---
 
 Row = tuple[int, dict[str, Any]]
@@ -274,7 +276,7 @@ def csv_rows(faults: Faults, text: str, columns: Mapping[str, Value]) -> Iterato
     header = next(reader, [])
     for name in header:
         if name not in columns:
-            faults.add(1, "header", quoted(name), "one of " + ", ".join(columns), tuple(columns))
+            faults.add(1, "header", quoted(name), "one of " + ", ".join(columns), name, columns)
     missing = [name for name in columns if name not in header]
     if missing:
         faults.add(1, "header", f"no column {missing[0]}", "all of " + ", ".join(columns))
@@ -295,7 +297,7 @@ def fitting_rows(faults: Faults, reader: Any, header: list[str], columns: Mappin
             found = {name: columns[name].read(cell) for name, cell in zip(header, row, strict=True)}
             for name, cell in zip(header, row, strict=True):
                 if found[name] is None:
-                    faults.add(line, name, quoted(cell), columns[name].expected, columns[name].names)
+                    faults.add(line, name, quoted(cell), columns[name].expected, cell, columns[name].names)
             if None not in found.values():
                 yield line, found
     except csv.Error as error:
