@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 import numpy.typing as npt
+from ext.histogram import HIGHEST_NS, Histogram
 from hdrh.histogram import HdrHistogram
 
-from ext.histogram import HIGHEST_NS, Histogram
 from loadtest.schedule import Surge
 
 Ints = npt.NDArray[np.int64]
@@ -126,8 +126,14 @@ def latency(name: str, values_ns: Ints) -> Latency:
 def latency_of(name: str, histogram: Histogram) -> Latency:
     """The percentiles of a histogram."""
     shares = {f"{label}_us": histogram.percentile_ns(share) / 1e3 for label, share in PERCENTILES.items()}
-    return Latency(name=name, count=histogram.count, max_us=histogram.max_ns / 1e3, mean_us=histogram.mean_ns / 1e3,
-                   hdr=encode_hdr(histogram), **shares)
+    return Latency(
+        name=name,
+        count=histogram.count,
+        max_us=histogram.max_ns / 1e3,
+        mean_us=histogram.mean_ns / 1e3,
+        hdr=encode_hdr(histogram),
+        **shares,
+    )
 
 
 def inside_surges(planned_ns: Ints, surges: tuple[Surge, ...]) -> Mask:
@@ -166,9 +172,16 @@ def windows(outcome: Outcome, duration_ns: int) -> list[Window]:
     decision = _by_window(outcome, outcome.decided_ns, window, count)
     ack = _by_window(outcome, outcome.acked_ns, window, count)
     return [
-        Window(start_s=at * WINDOW_NS / 1e9, planned=int(planned[at]), decision_p50_us=decision[at][0],
-               decision_p99_us=decision[at][1], decision_max_us=decision[at][2], ack_p50_us=ack[at][0],
-               ack_p99_us=ack[at][1], ack_max_us=ack[at][2])
+        Window(
+            start_s=at * WINDOW_NS / 1e9,
+            planned=int(planned[at]),
+            decision_p50_us=decision[at][0],
+            decision_p99_us=decision[at][1],
+            decision_max_us=decision[at][2],
+            ack_p50_us=ack[at][0],
+            ack_p99_us=ack[at][1],
+            ack_max_us=ack[at][2],
+        )
         for at in range(count)
     ]
 
@@ -181,7 +194,7 @@ def _by_window(outcome: Outcome, times_ns: Ints, window: Ints, count: int) -> li
     edges = np.searchsorted(where, np.arange(count + 1))
     rows: list[tuple[float | None, ...]] = []
     for at in range(count):
-        inside = np.sort(values[edges[at]:edges[at + 1]])
+        inside = np.sort(values[edges[at] : edges[at + 1]])
         if inside.size == 0:
             rows.append((None, None, None))
             continue
@@ -196,7 +209,13 @@ def reject_counts(outcome: Outcome, names: dict[int, str]) -> list[RejectCount]:
     rows = []
     for code in sorted({int(code) for code in np.union1d(wanted, got)} - {0}):
         met = int(np.count_nonzero((got == code) & (wanted == code)))
-        rows.append(RejectCount(code=f"R{code}", name=names.get(code, "?"), expected=met,
-                                unexpected=int(np.count_nonzero(got == code)) - met,
-                                missing=int(np.count_nonzero((wanted == code) & (outcome.decided_ns >= 0))) - met))
+        rows.append(
+            RejectCount(
+                code=f"R{code}",
+                name=names.get(code, "?"),
+                expected=met,
+                unexpected=int(np.count_nonzero(got == code)) - met,
+                missing=int(np.count_nonzero((wanted == code) & (outcome.decided_ns >= 0))) - met,
+            )
+        )
     return rows

@@ -70,8 +70,11 @@ class Pace:
         end_ns = 0
         for surge in self.surges:
             if surge.duration_ns <= 0 or surge.start_ns < end_ns or surge.end_ns > self.duration_ns:
-                raise ScheduleError("surge", f"{surge.rate_per_s}x{surge.duration_ns}ns@{surge.start_ns}ns",
-                                    "surges in order, apart, longer than zero, and inside the run")
+                raise ScheduleError(
+                    "surge",
+                    f"{surge.rate_per_s}x{surge.duration_ns}ns@{surge.start_ns}ns",
+                    "surges in order, apart, longer than zero, and inside the run",
+                )
             end_ns = surge.end_ns
 
     def knots(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
@@ -121,8 +124,9 @@ def flow_steps(arrivals_us: Sequence[int] | Times, count: int) -> npt.NDArray[np
     return np.concatenate([lap + number * arrivals.size for number in range(laps)])
 
 
-def planned_times_ns(pace: Pace, arrivals: str = "even", seed: int = 0,
-                     arrivals_us: Sequence[int] | Times | None = None) -> Times:
+def planned_times_ns(
+    pace: Pace, arrivals: str = "even", seed: int = 0, arrivals_us: Sequence[int] | Times | None = None
+) -> Times:
     """Due times of all requests of a run, ascending, in nanoseconds from its start.
 
     arrivals: "even", "poisson" (drawn from `seed`), or "flow" (the shape of `arrivals_us`, scaled to the pace).

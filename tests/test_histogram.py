@@ -1,12 +1,14 @@
 """The C histogram against numpy and against the hdrhistogram package."""
 
+import itertools
+
 import numpy as np
 import pytest
+from ext.histogram import HIGHEST_NS, Histogram
 from hdrh.histogram import HdrHistogram
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ext.histogram import HIGHEST_NS, Histogram
 from loadtest.measure import encode_hdr
 
 PER_MILLION = [0, 1, 100_000, 500_000, 900_000, 990_000, 999_000, 999_900, 1_000_000]
@@ -93,4 +95,4 @@ def test_buckets_cover_what_was_recorded():
     buckets = recorded(values).buckets()
     assert sum(count for _, count in buckets) == 2_000
     assert buckets[-1][0] == values.max()
-    assert all(low < high for (low, _), (high, _) in zip(buckets, buckets[1:], strict=False))
+    assert all(low < high for (low, _), (high, _) in itertools.pairwise(buckets))
