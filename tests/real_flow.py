@@ -59,11 +59,19 @@ def trades(folder: str) -> dict[int, list[tuple[int, int, int, int, int]]]:
     return found
 
 
-def limits(flow: list[Request]) -> dict[int, tuple[int, int]]:
-    """(down, up) per symbol: every one of these days has orders at both limits."""
-    span: dict[int, tuple[int, int]] = {}
-    for request in flow:
-        if not request.cancel:
-            low, high = span.get(request.symbol, (request.price_e4, request.price_e4))
-            span[request.symbol] = (min(low, request.price_e4), max(high, request.price_e4))
-    return span
+def snapshots(folder: str) -> list[dict[str, str]]:
+    """The recorded ten-level snapshots of 09:30-11:30 and 13:00-14:57 that have both sides."""
+    return [r for r in rows(folder, "raw_snapshot.csv.zst")
+            if r["AskPrice1"] and r["BidPrice1"]
+            and ("09:30" <= r["UpdateTime"] < "11:30:01" or "13:00" <= r["UpdateTime"] < "14:57:00")]
+
+
+def levels(snapshot: dict[str, str], side: str) -> list[tuple[int, int]]:
+    """One side ("Bid" or "Ask") of a snapshot as (price_e4, shares), best first."""
+    found = [(snapshot[f"{side}Price{n}"], snapshot[f"{side}Volume{n}"]) for n in range(1, 11)]
+    return [(round(float(price) * 10_000), int(float(shares))) for price, shares in found if price]
+
+
+def time_us(clock: str) -> int:
+    hours, minutes, seconds = clock.split(":")
+    return (int(hours) * 3600 + int(minutes) * 60) * 1_000_000 + round(float(seconds) * 1_000_000)

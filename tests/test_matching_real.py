@@ -2,6 +2,7 @@
 
 import pytest
 from ext.matching import Market, MatchLog
+from loadtest.universe import REPLAYED_PREV_CLOSE_E4, price_limits_e4
 
 from tests import real_flow
 from tests.real_flow import MOUTAI, PHASE_STARTS_US, THREE_STOCKS, Request
@@ -14,11 +15,13 @@ class Replay:
 
     def __init__(self, folder: str, cage_bps: int) -> None:
         self.flow = real_flow.requests(folder)
+        self.symbol_of = {request.order_no: request.symbol for request in self.flow if not request.cancel}
         self.log = MatchLog()
         self.market = Market(XSHG, self.log)
-        for symbol, (down, up) in real_flow.limits(self.flow).items():
-            self.market.list_instrument(symbol, tick_e4=100, up_limit_e4=up, down_limit_e4=down,
-                                        prev_close_e4=(up + down) // 2, cage_bps=cage_bps)
+        for symbol, prev_close_e4 in REPLAYED_PREV_CLOSE_E4.items():
+            up, down = price_limits_e4(prev_close_e4, limit_pct=10)
+            self.market.list_instrument(int(symbol), tick_e4=100, up_limit_e4=up, down_limit_e4=down,
+                                        prev_close_e4=prev_close_e4, cage_bps=cage_bps)
         self.phases = list(PHASE_STARTS_US)
         self.seen = 0
         self.placed: dict[int, tuple[int, int]] = {}
@@ -30,12 +33,12 @@ class Replay:
         while self.phases and self.phases[0][0] <= ts_us:
             self.market.enter_phase(self.phases.pop(0)[1])
 
-    def collect(self, symbol_of: dict[int, int]) -> None:
+    def collect(self) -> None:
         for kind, *fields in self.log.events[self.seen:]:
             if kind == "accepted":
                 self.placed[fields[0]] = (fields[1], fields[2])
             elif kind == "trade":
-                self.trades.setdefault(symbol_of[fields[1]], []).append(tuple(fields[1:]))
+                self.trades.setdefault(self.symbol_of[fields[1]], []).append(tuple(fields[1:]))
         self.seen = len(self.log.events)
 
     def feed(self, request: Request) -> None:
@@ -50,15 +53,13 @@ class Replay:
                                        request.order_no)
         if reason != PASS:
             self.wrong.append(f"order {request}: reason {reason}")
+        self.collect()
 
     def run(self) -> None:
-        symbol_of = {request.order_no: request.symbol for request in self.flow if not request.cancel}
         for request in self.flow:
             self.feed(request)
-            if not request.cancel:
-                self.collect(symbol_of)
         self.reach(PHASE_STARTS_US[-1][0])
-        self.collect(symbol_of)
+        self.collect()
 
 
 # The cage came into force on 2023-04-10, between the two recorded days.
@@ -72,3 +73,25 @@ def test_every_recorded_trade_and_cancel_is_reproduced(folder: str, trades: int,
     assert replay.trades.keys() == recorded.keys()
     for symbol, expected in recorded.items():
         assert replay.trades[symbol] == expected, f"{symbol:06d}"
+
+
+SLACK_US = 6_000_000  # between a snapshot's stamp and the moment the exchange took it
+
+
+def test_rebuilt_book_equals_every_recorded_snapshot() -> None:
+    replay = Replay(MOUTAI, cage_bps=0)
+    flow = iter(replay.flow)
+    following = next(flow)
+    missed = []
+    snapshots = real_flow.snapshots(MOUTAI)
+    assert len(snapshots) == 4751
+    for snapshot in snapshots:
+        taken_us = real_flow.time_us(snapshot["UpdateTime"])
+        bids, asks = real_flow.levels(snapshot, "Bid"), real_flow.levels(snapshot, "Ask")
+        while (replay.market.depth(600519, 1, 10), replay.market.depth(600519, 2, 10)) != (bids, asks):
+            if following.ts_us > taken_us + SLACK_US:
+                missed.append(snapshot["UpdateTime"])
+                break
+            replay.feed(following)
+            following = next(flow)
+    assert missed == []
