@@ -167,6 +167,75 @@ cdef class ColdSink(StreamSink):
             self.task = None
 
 
+cdef class CallCarrier(Carrier):
+    """Drives one call's sink for a transport written in Python.
+
+    on_ready: called, without arguments, when the sink has bytes or a status and was not being fed.
+    """
+
+    cdef StreamSink sink
+    cdef object on_ready
+    cdef bint feeding
+
+    def __init__(self, Method method, Call call, Turn turn, on_ready):
+        self.on_ready = on_ready
+        self.sink = method.open(call, turn)
+        self.sink.carrier = self
+
+    cdef void ready(self) noexcept:
+        if not self.feeding:
+            self.on_ready()
+
+    @property
+    def status(self) -> int:
+        """The status the service ended the call with, -1 while it runs."""
+        return self.sink.status
+
+    @property
+    def status_text(self) -> str:
+        """The text that goes with the status."""
+        return self.sink.status_text
+
+    @property
+    def overflowed(self) -> bool:
+        """The client reads too slowly: the call must end with RESOURCE_EXHAUSTED."""
+        return self.sink.out.overflowed
+
+    def feed(self, bytes message, int64_t recv_ns) -> None:
+        """Give the sink one whole message; what it raises is raised."""
+        self.feeding = True
+        try:
+            self.sink.on_message(<const uint8_t *>message, len(message), recv_ns)
+        finally:
+            self.feeding = False
+
+    def half_close(self) -> None:
+        """Tell the sink that the client sent its last message."""
+        self.feeding = True
+        try:
+            self.sink.on_half_close()
+        finally:
+            self.feeding = False
+
+    def take(self) -> list:
+        """Every message the sink has queued, in order, without prefix."""
+        cdef const uint8_t *at
+        cdef size_t size
+        messages = []
+        self.sink.marked = False
+        while self.sink.out.size() > 0:
+            at = self.sink.out.head()
+            size = (<size_t>at[1] << 24) | (<size_t>at[2] << 16) | (<size_t>at[3] << 8) | at[4]
+            messages.append((<const char *>at)[PREFIX_SIZE:PREFIX_SIZE + size])
+            self.sink.out.consume(PREFIX_SIZE + size)
+        return messages
+
+    def close(self) -> None:
+        """Tell the sink that the call is over."""
+        self.sink.carrier = None
+        self.sink.on_closed()
+
+
 cdef class Method:
     """How one method path is served: opens one sink per call. Use HotStream, HotUnary or ColdUnary."""
 

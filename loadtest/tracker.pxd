@@ -35,13 +35,14 @@ cdef class OrderTracker:
     cdef list account_ids              # bytes
     cdef dict account_index            # bytes -> index
     # per instrument that a request names by `touch`
-    cdef int64_t[::1] bid_e4, ask_e4
+    cdef int64_t[::1] bid_e4, ask_e4, last_e4
     cdef uint8_t prefix[6]
 
     cdef size_t encode(self, Py_ssize_t number, uint8_t *dst) noexcept  # room for MAX_REQUEST_SIZE; the request's size
     cdef void mark_sent(self, Py_ssize_t number, int64_t now_ns) noexcept
     cdef void on_event(self, const ServerEvent *event, int64_t recv_ns) noexcept
     cdef int64_t price_of(self, Py_ssize_t number) noexcept
+    cdef void set_touch(self, int32_t touch, int64_t bid_e4, int64_t ask_e4, int64_t last_e4) noexcept  # 0: none
     cdef void put_id(self, uint8_t *dst, Py_ssize_t number) noexcept
     cdef Py_ssize_t number_of(self, const ServerEvent *event) noexcept   # -1: not an id of this run
     cdef bint in_sequence(self, int32_t account, uint64_t event_seq) noexcept

@@ -12,7 +12,7 @@ from loadtest.wire cimport (CL_ORD_ID_SIZE, EVENT_CANCEL_REJECT, EVENT_EXECUTION
 cdef enum:
     PREFIX_SIZE = 6
     TICK_E4 = 100                      # A-shares trade in steps of 0.01 yuan
-    CAGE_BPS = 150                     # closer than the exchange's 2 %, because the touch may be a moment old
+    CAGE_BPS = 90                      # well inside the exchange's 2 %, because the touch may be a moment old
 
 
 cdef class OrderTracker:
@@ -40,7 +40,8 @@ cdef class OrderTracker:
         self.account_ids = [name.encode() for name in plan.accounts]
         self.account_index = {name: at for at, name in enumerate(self.account_ids)}
         self.event_seq, self.replayed_seq = (np.zeros(len(plan.accounts), dtype=np.uint64) for _ in range(2))
-        self.bid_e4, self.ask_e4 = (np.zeros(max(plan.touch_count, 1), dtype=np.int64) for _ in range(2))
+        self.bid_e4, self.ask_e4 = (np.zeros(plan.touch_count, dtype=np.int64) for _ in range(2))
+        self.last_e4 = plan.prev_close_e4
         self.recent_decision, self.recent_ack = Histogram(), Histogram()
         cancels = np.flatnonzero(np.asarray(plan.cancel_of) >= 0)
         np.asarray(self.cancelled_by)[np.asarray(plan.cancel_of)[cancels]] = cancels
@@ -64,26 +65,22 @@ cdef class OrderTracker:
         return encode_new_order(dst, &request)
 
     cdef int64_t price_of(self, Py_ssize_t number) noexcept:
-        cdef int64_t price = self.price_e4[number], bid, ask, reference
+        cdef int64_t price = self.price_e4[number]
+        cdef int64_t bid = self.bid_e4[self.touch[number]]
+        cdef int64_t ask = self.ask_e4[self.touch[number]]
+        cdef int64_t last = self.last_e4[self.touch[number]]
         cdef int rule = self.price_rule[number]
+        cdef bint buys = self.side[number] == BUY
         if rule == FIXED:
             return price
-        bid, ask = self.bid_e4[self.touch[number]], self.ask_e4[self.touch[number]]
-        if self.side[number] == BUY:
-            reference = ask or bid
-            if rule == REST:
-                return bid or price
-            if rule == CROSS:
-                return ask or price
-            return min(price, reference * (10_000 + CAGE_BPS) // 10_000 // TICK_E4 * TICK_E4) if reference else price
-        reference = bid or ask
         if rule == REST:
-            return ask or price
+            return (bid if buys else ask) or price
         if rule == CROSS:
-            return bid or price
-        # Rounded up to a tick, as the bound above is rounded down
-        reference = (reference * (10_000 - CAGE_BPS) + 10_000 * TICK_E4 - 1) // (10_000 * TICK_E4) * TICK_E4
-        return max(price, reference)
+            return (ask if buys else bid) or price
+        # NEAR: the gateway measures the cage from the opposite side, then the own side, then the last price; rounded inwards
+        if buys:
+            return min(price, (ask or bid or last) * (10_000 + CAGE_BPS) // (10_000 * TICK_E4) * TICK_E4)
+        return max(price, ((bid or ask or last) * (10_000 - CAGE_BPS) // (10_000 * TICK_E4) + 1) * TICK_E4)
 
     cdef void put_id(self, uint8_t *dst, Py_ssize_t number) noexcept:
         cdef int at
@@ -95,6 +92,11 @@ cdef class OrderTracker:
     cdef void mark_sent(self, Py_ssize_t number, int64_t now_ns) noexcept:
         self.sent_ns[number] = now_ns - self.start_ns
         self.sent_count += 1
+
+    cdef void set_touch(self, int32_t touch, int64_t bid_e4, int64_t ask_e4, int64_t last_e4) noexcept:
+        self.bid_e4[touch], self.ask_e4[touch] = bid_e4, ask_e4
+        if last_e4 > 0:
+            self.last_e4[touch] = last_e4
 
     # --- what came back ---
 
@@ -226,10 +228,6 @@ cdef class OrderTracker:
             at = self.account_index.get(account.encode())
             if at is not None:
                 self.replayed_seq[<int32_t>at] = seq
-
-    def set_touch(self, int touch, int64_t bid_e4, int64_t ask_e4) -> None:
-        """The best prices of one instrument now; 0: none."""
-        self.bid_e4[touch], self.ask_e4[touch] = bid_e4, ask_e4
 
     def arrays(self) -> dict:
         """sent_ns, decided_ns, acked_ns, reject_code, ord_status, cum_qty_shares and event_seq, as they are now."""
