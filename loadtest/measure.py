@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from ext.histogram import HIGHEST_NS, Histogram
 from hdrh.histogram import HdrHistogram
 
+from ext.histogram import HIGHEST_NS, Histogram
 from loadtest.schedule import Surge
 
 Ints = npt.NDArray[np.int64]
@@ -37,6 +37,7 @@ class Outcome:
     repeated_count: int = 0  # reports that told again what had been told
     disorder_count: int = 0  # gaps or steps back in an account's event sequence, or an order that went backwards
     stray_count: int = 0  # reports of orders this run never sent
+    malformed_count: int = 0  # messages that could not be read
     trade_count: int = 0
     broken_sessions: list[str] = field(default_factory=list)  # why a session ended before the run did
 
@@ -102,6 +103,7 @@ class RejectCount(msgspec.Struct, kw_only=True):
     expected: int
     unexpected: int
     missing: int  # requests that had to be rejected with this code and were not
+    cancels: int  # cancels refused with it, mostly because their order had already ended
 
 
 def encode_hdr(histogram: Histogram) -> str:
@@ -205,17 +207,18 @@ def _by_window(outcome: Outcome, times_ns: Ints, window: Ints, count: int) -> li
 
 def reject_counts(outcome: Outcome, names: dict[int, str]) -> list[RejectCount]:
     """Reject codes seen or demanded, in order of code."""
-    wanted, got = outcome.expected_code, outcome.reject_code
+    wanted, got, orders = outcome.expected_code, outcome.reject_code, outcome.orders
     rows = []
     for code in sorted({int(code) for code in np.union1d(wanted, got)} - {0}):
-        met = int(np.count_nonzero((got == code) & (wanted == code)))
+        met = int(np.count_nonzero(orders & (got == code) & (wanted == code)))
         rows.append(
             RejectCount(
                 code=f"R{code}",
                 name=names.get(code, "?"),
                 expected=met,
-                unexpected=int(np.count_nonzero(got == code)) - met,
+                unexpected=int(np.count_nonzero(orders & (got == code))) - met,
                 missing=int(np.count_nonzero((wanted == code) & (outcome.decided_ns >= 0))) - met,
+                cancels=int(np.count_nonzero(outcome.cancels & (got == code))),
             )
         )
     return rows

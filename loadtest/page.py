@@ -187,9 +187,15 @@ def _reject_table(report: Report) -> str:
     if not report.rejects:
         return "<p>None, and none were asked for.</p>"
     return _table(
-        ("code", "as expected", "unexpected", "missing"),
+        ("code", "orders, as expected", "unexpected", "missing", "cancels"),
         (
-            (f"{row.code} {row.name}", f"{row.expected:,}", f"{row.unexpected:,}", f"{row.missing:,}")
+            (
+                f"{row.code} {row.name}",
+                f"{row.expected:,}",
+                f"{row.unexpected:,}",
+                f"{row.missing:,}",
+                f"{row.cancels:,}",
+            )
             for row in report.rejects
         ),
     )

@@ -19,8 +19,17 @@ UNKNOWN_SYMBOL = 699_999
 FOREIGN_ACCOUNT = "XX000001"
 MAX_QTY_SHARES = 1_000_000
 # What is wrong with a bad order -> the code it must be rejected with.
-BAD_KINDS = {"tick": 1105, "price_limit": 1106, "symbol": 1003, "odd_lot": 1101, "max_qty": 1102, "ord_type": 1006,
-             "cash": 1301, "sellable": 1302, "account": 1001}
+BAD_KINDS = {
+    "tick": 1105,
+    "price_limit": 1106,
+    "symbol": 1003,
+    "odd_lot": 1101,
+    "max_qty": 1102,
+    "ord_type": 1006,
+    "cash": 1301,
+    "sellable": 1302,
+    "account": 1001,
+}
 
 
 @dataclass(slots=True)
@@ -80,12 +89,21 @@ def make_plan(source: Source, planned_ns: Times, accounts: int, lanes: int, bad_
     venue = np.array([VENUES[share.security_exchange] for share in source.instruments], dtype=np.uint8)
     side = np.where(rows["side"] == BUY, SIDE_BUY, SIDE_SELL).astype(np.uint8)
     plan = Plan(
-        accounts=account_names(accounts), instruments=source.instruments, planned_ns=planned_ns[:count],
+        accounts=account_names(accounts),
+        instruments=source.instruments,
+        planned_ns=planned_ns[:count],
         kind=np.where(cancel_of >= 0, CANCEL_ORDER, NEW_ORDER).astype(np.uint8),
         account=assign_accounts(touch, side, cancel_of, accounts, lanes, len(source.instruments)),
-        touch=touch, symbol=symbol[touch], venue=venue[touch], side=side, ord_type=np.full(count, LIMIT, dtype=np.uint8),
-        order_qty_shares=round_lots(rows["qty_shares"]), price_e4=rows["price_e4"].astype(np.int64),
-        price_rule=source.price_rule[:count].copy(), cancel_of=cancel_of, expected_code=np.zeros(count, dtype=np.uint16),
+        touch=touch,
+        symbol=symbol[touch],
+        venue=venue[touch],
+        side=side,
+        ord_type=np.full(count, LIMIT, dtype=np.uint8),
+        order_qty_shares=round_lots(rows["qty_shares"]),
+        price_e4=rows["price_e4"].astype(np.int64),
+        price_rule=source.price_rule[:count].copy(),
+        cancel_of=cancel_of,
+        expected_code=np.zeros(count, dtype=np.uint16),
     )
     # A cancel whose order lies before the run becomes an order of its own; it rests behind the touch.
     plan.price_rule[~kept] = REST
@@ -105,8 +123,14 @@ def match_cancels(rows: npt.NDArray[np.void]) -> npt.NDArray[np.int32]:
     return found
 
 
-def assign_accounts(touch: npt.NDArray[np.int32], side: npt.NDArray[np.uint8], cancel_of: npt.NDArray[np.int32],
-                    accounts: int, lanes: int, instruments: int) -> npt.NDArray[np.int32]:
+def assign_accounts(
+    touch: npt.NDArray[np.int32],
+    side: npt.NDArray[np.uint8],
+    cancel_of: npt.NDArray[np.int32],
+    accounts: int,
+    lanes: int,
+    instruments: int,
+) -> npt.NDArray[np.int32]:
     """Spread the orders over the accounts of their lane, in turns; a cancel follows its order.
 
     In one instrument an account either only buys or only sells, so that no account meets its own orders (R1401).

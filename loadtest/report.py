@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-from ext.codes import REJECT_CODES
 
+from ext.codes import REJECT_CODES
 from loadtest.measure import (
     Ints,
     Latency,
@@ -51,6 +51,7 @@ class Counts(msgspec.Struct, kw_only=True):
     repeated: int
     disorder: int
     stray: int
+    malformed: int
 
     @property
     def lost(self) -> int:
@@ -196,6 +197,7 @@ def count(outcome: Outcome) -> Counts:
         repeated=outcome.repeated_count,
         disorder=outcome.disorder_count,
         stray=outcome.stray_count,
+        malformed=outcome.malformed_count,
     )
 
 
@@ -210,6 +212,8 @@ def failures(report: Report, outcome: Outcome) -> list[str]:
             ("reports told twice", counts.repeated),
             ("events out of order", counts.disorder),
             ("reports of unknown orders", counts.stray),
+            ("messages that cannot be read", counts.malformed),
+            ("unreadable messages", counts.malformed),
             ("bad orders that were not rejected as they must be", counts.rejections_missing),
         )
         if number

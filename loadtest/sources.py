@@ -78,8 +78,12 @@ def generated(universe: Sequence[Instrument], count: int, lanes: int, seed: int)
     spare = iter_spare(universe, set())
     instruments = [next(spare[("XSHG", "XSHE")[lane % 2]]) for lane in range(lanes) for _ in range(3)]
     symbols = [
-        FlowSymbol(symbol=share.symbol, reference_price_e4=share.prev_close_e4, limit_down_e4=share.down_limit_e4,
-                   limit_up_e4=share.up_limit_e4)
+        FlowSymbol(
+            symbol=share.symbol,
+            reference_price_e4=share.prev_close_e4,
+            limit_down_e4=share.down_limit_e4,
+            limit_up_e4=share.up_limit_e4,
+        )
         for share in instruments
     ]
     blocks, have = [], 0
@@ -131,16 +135,30 @@ def mixed(universe: Sequence[Instrument], count: int, lanes: int, seed: int, sha
             rows[at] = rows[resting.pop(int(rng.integers(0, max(len(resting) * 3 // 4, 1))))]
             rows["act"][at] = CANCEL
     rule = np.where(kind == 2, CROSS, REST).astype(np.uint8)
-    return Source(f"mix {' '.join(f'{name} {share:.0%}' for name, share in shares.items())} (seed {seed}) over "
-                  f"{len(instruments)} instruments", instruments, rows, rule)
+    return Source(
+        f"mix {' '.join(f'{name} {share:.0%}' for name, share in shares.items())} (seed {seed}) over "
+        f"{len(instruments)} instruments",
+        instruments,
+        rows,
+        rule,
+    )
 
 
 def iter_spare(universe: Sequence[Instrument], taken: set[str]) -> dict[str, "Spare"]:
     """Per exchange, the ordinary main-board shares at everyday prices that nobody uses yet."""
-    shares = [share for share in universe if share.board == "MAIN" and share.status == "NORMAL" and not share.is_st
-              and 50_000 <= share.prev_close_e4 <= 600_000 and share.symbol not in taken]
-    return {exchange: Spare(exchange, [share for share in shares if share.security_exchange == exchange])
-            for exchange in ("XSHG", "XSHE")}
+    shares = [
+        share
+        for share in universe
+        if share.board == "MAIN"
+        and share.status == "NORMAL"
+        and not share.is_st
+        and 50_000 <= share.prev_close_e4 <= 600_000
+        and share.symbol not in taken
+    ]
+    return {
+        exchange: Spare(exchange, [share for share in shares if share.security_exchange == exchange])
+        for exchange in ("XSHG", "XSHE")
+    }
 
 
 class Spare:
