@@ -179,6 +179,7 @@ cdef inline int64_t abs64(int64_t value) noexcept nogil:
 cdef Auction auction_price(const Book *book, bint midpoint, int64_t reference_e4) noexcept nogil:
     """The price of greatest volume, then of least surplus, then of the exchange's tie rule.
 
+    Every bid above it and every ask below it trades in full, which a price of greatest volume alone does not promise.
     midpoint (Shanghai): candidates are order prices only, and the middle of a tie counts, rounded half up to the tick.
     Otherwise (Shenzhen): any tick is a candidate, and the one nearest reference_e4 counts.
     """
@@ -189,6 +190,8 @@ cdef Auction auction_price(const Book *book, bint midpoint, int64_t reference_e4
     cdef int32_t bid_rank = bids.best
     cdef int32_t rank = asks.best
     cdef int64_t bought = 0, sold = 0
+    cdef int64_t above, below
+    cdef bint declared
     cdef Candidates best
     cdef Auction auction
     memset(&best, 0, sizeof(best))
@@ -199,9 +202,12 @@ cdef Auction auction_price(const Book *book, bint midpoint, int64_t reference_e4
         bid_rank = next_occupied(bids, bid_rank + 1)
     while rank <= high:
         sold += asks.levels[rank].qty_shares
-        if not midpoint or asks.levels[rank].qty_shares or bids.levels[last - rank].qty_shares:
+        above = bought - bids.levels[last - rank].qty_shares
+        below = sold - asks.levels[rank].qty_shares
+        declared = above < bought or below < sold
+        if (declared or not midpoint) and above <= sold and below <= bought:
             offer(&best, price_of(book, SELL, rank), bought, sold)
-        bought -= bids.levels[last - rank].qty_shares
+        bought = above
         rank += 1
     if best.qty_shares == 0:
         return auction

@@ -2,6 +2,9 @@
 # face (VenueWire) that a link or an acceptor sees of a protocol.
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
+from ext.codes cimport (
+    BUY, SELL, STATUS_CANCELED, STATUS_FILLED, STATUS_NEW, STATUS_PARTIALLY_FILLED, STATUS_REJECTED,
+)
 from ext.venue cimport VenueCancel, VenueOrder, VenueReport
 
 cdef extern from "<endian.h>" nogil:
@@ -96,7 +99,44 @@ cdef inline bint is_owner_type(uint16_t owner_type) noexcept nogil:
     return owner_type == 1 or owner_type == 103 or owner_type == 104
 
 
+cdef inline bint is_side(uint8_t side) noexcept nogil:
+    return side == BUY or side == SELL
+
+
+# ---- OrdStatus
+
+cdef inline char fill_char(int64_t leaves_qty) noexcept nogil:
+    """Of a trade: filled when nothing is left."""
+    return b"2" if leaves_qty == 0 else b"1"
+
+
+cdef inline char status_char(uint8_t ord_status) noexcept nogil:
+    if ord_status == STATUS_NEW:
+        return b"0"
+    if ord_status == STATUS_PARTIALLY_FILLED:
+        return b"1"
+    if ord_status == STATUS_FILLED:
+        return b"2"
+    if ord_status == STATUS_CANCELED:
+        return b"4"
+    return b"8" if ord_status == STATUS_REJECTED else 0
+
+
+cdef inline uint8_t status_of(char code) noexcept nogil:
+    if code == b"0":
+        return STATUS_NEW
+    if code == b"1":
+        return STATUS_PARTIALLY_FILLED
+    if code == b"2":
+        return STATUS_FILLED
+    if code == b"4":
+        return STATUS_CANCELED
+    return STATUS_REJECTED if code == b"8" else 0
+
+
 # ---- text
+
+cdef int put_name(char *dst, size_t width, str field, str value) except -1
 
 cdef inline void put_symbol(char *dst, uint32_t symbol) noexcept nogil:
     """Six digits; what follows them in the field is the caller's padding."""

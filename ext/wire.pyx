@@ -2,6 +2,7 @@
 
 import struct
 
+from libc.string cimport memset
 from ext.venue_fields cimport cancel_from, cancel_fields, order_from, order_fields, report_from, report_fields
 
 FAULTS: dict[int, str] = {
@@ -96,6 +97,17 @@ def decode_fields(where: str, layout: list, body: bytes, offset: int) -> tuple:
         else:
             values[name] = value.decode("utf-8", "replace").rstrip(" ") if form.endswith("s") else value
     return values, offset
+
+
+cdef int put_name(char *dst, size_t width, str field, str value) except -1:
+    """An identity's text, padded; ValueError names the field when it does not fit."""
+    cdef bytes octets = value.encode("ascii", "replace")
+    cdef size_t size = len(octets)
+    if size > width:
+        raise ValueError(f"{field}: {value!r}, expected at most {width} characters")
+    memset(dst, 32, width)
+    memcpy(dst, <const char *>octets, size)
+    return 1
 
 
 cdef class VenueWire:

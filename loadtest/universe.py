@@ -1,8 +1,8 @@
-"""The static instruments of a trading day: one CSV that the exchanges list and the gateway checks against. Sends no order.
+"""The instruments of a trading day: one CSV that the exchanges list and the gateway checks against. Sends no order.
 
 Columns, prices in 1e-4 yuan, quantities in shares:
-symbol (six digits), security_exchange (XSHG|XSHE), board (MAIN|STAR|CHINEXT), name, is_st (0|1), tick_e4, buy_min_shares,
-buy_step_shares, max_limit_shares, max_market_shares, prev_close_e4, up_limit_e4, down_limit_e4,
+symbol (six digits), security_exchange (XSHG|XSHE), board (MAIN|STAR|CHINEXT), name, is_st (0|1), tick_e4,
+buy_min_shares, buy_step_shares, max_limit_shares, max_market_shares, prev_close_e4, up_limit_e4, down_limit_e4,
 status (NORMAL|SUSPENDED|DELISTED), t_plus (0|1), float_shares.
 """
 
@@ -111,13 +111,13 @@ def generate_universe(seed: int) -> list[Instrument]:
 
 
 def from_reference(folder: Path) -> list[Instrument]:
-    """The market of the reference folder's instruments_*.csv (closing prices become previous closes); Beijing left out."""
+    """The market of the reference folder's instruments_*.csv, its closes as previous closes; Beijing left out."""
     source = next(iter(sorted(folder.glob("instruments_*.csv"))), None)
     if source is None:
         raise UniverseError(f"{folder}: no instruments_*.csv in it")
     with source.open(encoding="utf-8") as lines:
-        return [list_share(row["code"], row["name"], int(row["is_st"]), round(float(row["close"]) * 100) * TICK_E4, "NORMAL",
-                           round(float(row["float_share_10k"] or 0) * 10_000))
+        return [list_share(row["code"], row["name"], int(row["is_st"]), round(float(row["close"]) * 100) * TICK_E4,
+                           "NORMAL", round(float(row["float_share_10k"] or 0) * 10_000))
                 for row in csv.DictReader(lines) if row["board"] in BOARDS]
 
 
@@ -146,7 +146,8 @@ def read_universe(path: Path) -> list[Instrument]:
 
 def parse_universe(source: str, reader: "csv.DictReader[str]") -> Iterator[Instrument]:
     if tuple(reader.fieldnames or ()) != Instrument._fields:
-        raise UniverseError(f"{source}:1: columns {','.join(reader.fieldnames or ())}, expected {','.join(Instrument._fields)}")
+        found = ",".join(reader.fieldnames or ())
+        raise UniverseError(f"{source}:1: columns {found}, expected {','.join(Instrument._fields)}")
     seen: set[str] = set()
     for row in reader:
         where = f"{source}:{reader.line_num}"
@@ -174,8 +175,8 @@ def parse_instrument(where: str, row: dict[str, str]) -> Instrument:
     if instrument.tick_e4 == 0 or instrument.buy_step_shares == 0:
         raise UniverseError(f"{where}: tick_e4 and buy_step_shares: expected at least 1")
     if not 0 < instrument.down_limit_e4 <= instrument.prev_close_e4 <= instrument.up_limit_e4:
-        raise UniverseError(f"{where}: down_limit_e4 {instrument.down_limit_e4}, prev_close_e4 {instrument.prev_close_e4}, "
-                            f"up_limit_e4 {instrument.up_limit_e4}: expected them in rising order")
+        prices = f"{instrument.down_limit_e4}, {instrument.prev_close_e4}, {instrument.up_limit_e4}"
+        raise UniverseError(f"{where}: down_limit_e4, prev_close_e4, up_limit_e4: {prices}, expected rising")
     if instrument.down_limit_e4 % instrument.tick_e4 or instrument.up_limit_e4 % instrument.tick_e4:
-        raise UniverseError(f"{where}: up_limit_e4 and down_limit_e4: expected multiples of tick_e4 {instrument.tick_e4}")
+        raise UniverseError(f"{where}: up_limit_e4, down_limit_e4: expected multiples of tick_e4 {instrument.tick_e4}")
     return instrument

@@ -1,4 +1,4 @@
-"""Recorded Shanghai order flow for tests: finds it, reads it, and says when a day's phases change. Holds no data itself."""
+"""Recorded Shanghai order flow for tests: finds it, reads it, says when phases change. Holds no data itself."""
 
 import csv
 import io

@@ -2,8 +2,8 @@
 
 import pytest
 from ext.matching import Market, MatchLog
-from loadtest.universe import REPLAYED_PREV_CLOSE_E4, price_limits_e4
 
+from loadtest.universe import REPLAYED_PREV_CLOSE_E4, price_limits_e4
 from tests import real_flow
 from tests.real_flow import MOUTAI, PHASE_STARTS_US, THREE_STOCKS, Request
 
