@@ -7,7 +7,7 @@ cdef class LoadSession(ClientStream):
     cdef readonly OrderTracker tracker
     cdef const int32_t[::1] numbers    # the requests of this session, in the order they are due
     cdef readonly Py_ssize_t next      # the first of them that has not been sent
-    cdef readonly object logon_ack     # a future of the LogonAck's bytes
+    cdef readonly object logon_ack     # a future of the LogonAck
     cdef readonly str broken           # why the session ended before it was told to, or empty
     cdef bint stopping
 

@@ -71,7 +71,10 @@ cdef class LoadSession(ClientStream):
         cdef ServerEvent event
         decode_server_message(message, size, &event)
         if event.kind == EVENT_LOGON_ACK and not self.logon_ack.done():
-            self.logon_ack.set_result((<const char *>event.body)[:event.body_size])
+            # Before the next message is looked at: it may already be an event from before this run
+            ack = pb.LogonAck.FromString((<const char *>event.body)[:event.body_size])
+            self.tracker.begin_replay({cursor.account: cursor.last_event_seq for cursor in ack.accounts})
+            self.logon_ack.set_result(ack)
         elif event.kind == EVENT_SESSION_REJECT:
             reject = pb.SessionReject.FromString((<const char *>event.body)[:event.body_size])
             self.break_session(f"{reject.reject_code} {reject.text or reject.field}")
@@ -118,8 +121,7 @@ cdef class LoadClient:
         logon = pb.Logon(token=token, accounts=[pb.AccountCursor(account=name) for name in accounts])
         session.send(pb.ClientMessage(logon=logon).SerializeToString())
         self.sessions.append(session)
-        ack = pb.LogonAck.FromString(await asyncio.wait_for(session.logon_ack, 30))
-        self.tracker.begin_replay({cursor.account: cursor.last_event_seq for cursor in ack.accounts})
+        await asyncio.wait_for(session.logon_ack, 30)
 
     def start(self, int64_t start_ns) -> None:
         """Begin to send; planned times count from start_ns (UTC)."""
