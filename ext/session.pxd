@@ -1,5 +1,5 @@
 # The front end's side of the engine: one Session per stream, one UnaryOrder per hot unary call.
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from ext.audience cimport Caller
 from ext.engine cimport Engine
 from ext.histogram cimport Histogram
@@ -15,6 +15,8 @@ cdef class Session(Caller):
     cdef list backlog                  # offsets of events still to be resent, newest first
     cdef dict cursors                  # account -> last event sequence put into the stream, while catching up
     cdef readonly bint ended
+
+    cdef bint find_backlog(self)
 
 cdef class UnaryOrder(Caller):
     cdef Engine engine
