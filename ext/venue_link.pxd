@@ -17,7 +17,8 @@ cdef class ReportSink:                 # the engine's door for reports; also rec
 cdef class VenuePeer(VenueOutlet):
     cdef readonly VenueWire wire
     cdef OutBuf partial                # octets of a frame that has not come whole
-    cdef object transport              # None: not connected
+    cdef object transport              # None: not connected, or closing
+    cdef object closing                # a transport that still writes what was queued before it closes
     cdef size_t limit                  # most octets waiting to be written before the peer is cut as too slow
     cdef bint paused                   # the socket takes no more for now
     cdef str why                       # why this end closed the connection; empty when the other did

@@ -5,7 +5,7 @@ from ext.buffers cimport Turn
 from ext.clock cimport now_ns
 from ext.wire cimport FRAME_REPORT, FRAME_SESSION, MAX_FRAME
 
-from ext.wire import FAULTS
+from ext.wire import fault_name
 
 cdef enum:
     PARTIAL_LIMIT = 1 << 20
@@ -46,7 +46,7 @@ cdef class VenuePeer(VenueOutlet):
             self.on_connected()
 
     def connection_lost(self, exception) -> None:
-        self.transport = None
+        self.transport = self.closing = None
         if self.on_closed is not None:
             self.on_closed(self.why or (f"connection lost: {exception}" if exception else "peer closed the connection"))
 
@@ -96,6 +96,8 @@ cdef class VenuePeer(VenueOutlet):
                 self.stop(f"malformed frame: {head}, expected a known type with its length and checksum")
                 return -1
             if not self.on_frame(self.wire.kind(p + at), p + at, frame_size, now_ns):
+                # Says so only where on_frame itself gave no reason: a callback failed.
+                self.stop("a frame could not be dispatched")
                 return -1
             at += frame_size
             # What was dispatched may have closed the connection.
@@ -124,10 +126,12 @@ cdef class VenuePeer(VenueOutlet):
         return False
 
     cdef void flush(self) noexcept:
-        if self.transport is None or self.paused:
+        if self.transport is None:
             return
         if self.out.overflowed:
             self.stop(f"peer reads too slowly: {self.out.size()} octets waiting, limit {self.limit}")
+            return
+        if self.paused:
             return
         self.fill()
         if self.out.size() == 0:
@@ -147,10 +151,11 @@ cdef class VenuePeer(VenueOutlet):
 
     cdef void stop(self, str reason):
         """Close now, unsent octets and all; `on_closed` hears the reason."""
-        if self.transport is None:
+        transport = self.closing if self.transport is None else self.transport
+        if transport is None:
             return
-        self.why = reason
-        transport, self.transport = self.transport, None
+        self.why = self.why or reason
+        self.transport = self.closing = None
         transport.abort()
 
     def cut(self, str reason not None) -> None:
@@ -158,14 +163,14 @@ cdef class VenuePeer(VenueOutlet):
         self.stop(reason)
 
     def close(self, str reason not None) -> None:
-        """Write what is queued, then close."""
+        """Write what is queued, then close; a peer that does not read it can still be cut."""
         if self.transport is None:
             return
         self.flush()
         if self.transport is not None:
             self.why = reason
-            transport, self.transport = self.transport, None
-            transport.close()
+            self.closing, self.transport = self.transport, None
+            self.closing.close()
 
     @property
     def connected(self) -> bool:
@@ -227,7 +232,7 @@ cdef class VenueLink(VenuePeer):
             return VenuePeer.on_frame(self, kind, frame, size, now_ns)
         taken = self.wire.decode_report(frame, size, &report)
         if taken < 0:
-            self.stop(f"unreadable report {self.wire.type_of(frame)}: {FAULTS[taken]} out of range")
+            self.stop(f"unreadable report {self.wire.type_of(frame)}: {fault_name(taken)} out of range")
             return False
         self.reports += 1
         self.last_report_ns = now_ns

@@ -42,6 +42,8 @@ cdef class ClOrdIdSet:
     cdef readonly size_t count
 
     cdef bint add(self, const char *cl_ord_id) noexcept     # False: it is there already, or there is no memory for it
+    cdef char *slot_of(self, char *slots, size_t mask, const char *cl_ord_id) noexcept
+    cdef bint grow(self) noexcept
 
 cdef class Member:
     cdef readonly int index
@@ -81,6 +83,7 @@ cdef class ExchangeSession(VenuePeer):
     cdef public double heart_bt_int_s
     cdef public str comp_id
 
+    cdef void unbind(self) noexcept
     cdef void refuse_at_door(self, const char *cl_ord_id, const char *orig_cl_ord_id, unsigned int symbol, int reason,
                              int64_t now_ns) noexcept
     cdef int check_door(self, const uint8_t *frame, ssize_t taken, int64_t now_ns) noexcept
