@@ -195,6 +195,10 @@ cdef class VenueLink(VenuePeer):
         self.set_down()
         VenuePeer.stop(self, reason)
 
+    def close(self, str reason not None) -> None:
+        self.ready = False
+        VenuePeer.close(self, reason)
+
     cdef void send_new_order(self, const VenueOrder *order) noexcept:
         cdef uint8_t *room
         cdef size_t size = 0
