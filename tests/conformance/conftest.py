@@ -1,5 +1,6 @@
 """Fixtures of the conformance suite: a transport, and a factory of running servers."""
 
+import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -36,3 +37,17 @@ def start() -> Iterator[Callable[..., RunningServer]]:
 def server(transport: str, start: Callable[..., RunningServer]) -> RunningServer:
     """The test service with default limits, on each transport."""
     return start(transport)
+
+
+@pytest.fixture(scope="session")
+def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
+    """A self-signed certificate for localhost."""
+    folder = tmp_path_factory.mktemp("tls")
+    certificate, key = folder / "server.pem", folder / "server.key"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+         "-keyout", str(key), "-out", str(certificate)],
+        check=True, capture_output=True,
+    )
+    return Tls(str(certificate), str(key))
