@@ -21,10 +21,14 @@ OPEN_WINDOWS_S = ((33_300, 33_900), (34_200, 41_400), (46_800, 54_000))
 CANCEL_WINDOWS_S = ((33_300, 33_600), (34_200, 41_400), (46_800, 53_820))
 """When cancels are taken: not from 09:20 to 09:30 and not from 14:57."""
 PEAK_MINUTES_S = (33_300, 34_200, 46_800, 53_820)
+TREND_S = 300
+"""Counts are compared inside such stretches: the day's own rise and fall is in minute_share."""
 CONTINUOUS_FROM_S, CONTINUOUS_UNTIL_S, LUNCH_S = 34_200, 53_820, 5_400
 WINDOWS_S = (0.01, 0.1, 1.0, 10.0)
+RUN_GAP_EDGES_S = [0.0, 0.0005, *(0.005 + 0.01 * step for step in range(21))]
+"""Gaps come in whole 10 ms ticks: the first bucket is "the same tick", the others lie around one tick each."""
 LIFE_EDGES_S = [0.0, *np.geomspace(0.05, 15_000, 43).round(3).tolist()]
-RUN_GAP_S = 0.2
+RUN_GAP_S, ALIKE_LENGTH, RUN_LENGTHS = 0.2, 3, (2, 3, 5, 10, 30)
 """Orders of one symbol, side and price that follow one another this closely are one run: one intention, cut in pieces."""
 
 
@@ -95,7 +99,6 @@ class SymbolShape(Strict):
     buy_share: float
     aggressive_share: float
     """Of the orders of continuous trading, those that meet the opposite touch."""
-    aggressive_cancel_share: float
     volatility_bps: float
     """Of the mid price over one second's square root, from one-minute changes."""
     spread_ticks: Histogram
@@ -121,7 +124,7 @@ class Window(Strict):
     max_ratio: float
     """The fullest window over the mean window, all symbols of a day together, mean over the days."""
     fano: float
-    """Variance over mean within a minute: 1 for a Poisson stream."""
+    """Variance over mean within TREND_S: 1 for a Poisson stream."""
     count_share: Histogram
     """Requests per window, all symbols of a day together, empty windows left out."""
 
@@ -138,6 +141,15 @@ class Excitation(Strict):
 
     offspring: float
     delay_s: Histogram
+    alike: float
+    """The share of runs set off that are as long as the run that set them off."""
+
+
+class RunGap(Strict):
+    """Gaps inside runs of at least so many orders (and fewer than the next entry's): long runs are tighter."""
+
+    from_length: int
+    gap_s: Histogram
 
 
 class Peak(Strict):
@@ -167,7 +179,7 @@ class Profile(Strict):
     minute_share: list[float]
     """New orders by minute of the open clock: 10 of the opening auction, 120 of the morning, 120 of the afternoon."""
     peaks: list[Peak]
-    run_gap_s: Histogram
+    run_gaps: list[RunGap]
     request_gap_s: Histogram
     """Time between two requests of one symbol in continuous trading."""
     excitation: Excitation
@@ -247,6 +259,8 @@ class SymbolDay(msgspec.Struct):
     run_starts_s: np.ndarray
     run_lengths: np.ndarray
     run_gaps_s: np.ndarray
+    gap_run_lengths: np.ndarray
+    """For every gap, the length of its run."""
 
 
 def split_days(paths: Iterable[str | Path]) -> list[list[SymbolDay]]:
@@ -259,15 +273,23 @@ def split_days(paths: Iterable[str | Path]) -> list[list[SymbolDay]]:
     return days
 
 
-def find_runs(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(start in seconds, number of orders) of every run, and the gaps inside runs in seconds."""
+def find_runs(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(start in seconds, number of orders) of every run, and (gap in seconds, length of its run) of the gaps inside runs."""
     news = rows[rows["act"] == NEW]
     news = news[np.lexsort((news["ts_us"], news["price_e4"], news["side"]))]
     seconds = news["ts_us"] / 1e6
     gaps_s = np.diff(seconds)
     joined = (np.diff(news["price_e4"]) == 0) & (np.diff(news["side"]) == 0) & (gaps_s <= RUN_GAP_S + 1e-9)
     firsts = np.flatnonzero(np.concatenate(([True], ~joined)))
-    return seconds[firsts], np.diff(np.append(firsts, len(news))), gaps_s[joined]
+    lengths = np.diff(np.append(firsts, len(news)))
+    return seconds[firsts], lengths, gaps_s[joined], np.repeat(lengths, lengths)[1:][joined]
+
+
+def measure_run_gaps(symbols: Sequence[SymbolDay]) -> list[RunGap]:
+    """Gap distributions by run length, all symbols pooled."""
+    gaps_s = np.concatenate([symbol.run_gaps_s for symbol in symbols])
+    kind = np.searchsorted(RUN_LENGTHS, np.concatenate([symbol.gap_run_lengths for symbol in symbols]), "right") - 1
+    return [RunGap(length, to_histogram(gaps_s[kind == i], RUN_GAP_EDGES_S)) for i, length in enumerate(RUN_LENGTHS)]
 
 
 def continuous_s(seconds: np.ndarray) -> np.ndarray:
@@ -277,20 +299,21 @@ def continuous_s(seconds: np.ndarray) -> np.ndarray:
 
 
 def count_windows(times_s: np.ndarray, window_s: float) -> np.ndarray:
-    """Counts per window, one row of windows per minute of continuous trading."""
-    per_minute = round(60 / window_s)
+    """Counts per window, one row of windows per five minutes of continuous trading."""
+    per_row = round(TREND_S / window_s)
     total = round((CONTINUOUS_UNTIL_S - CONTINUOUS_FROM_S - LUNCH_S) / window_s)
     index = np.minimum((times_s / window_s + 1e-6).astype(np.int64), total - 1)
-    return np.bincount(index, minlength=total).reshape(-1, per_minute).astype(float)
+    counts = np.bincount(index, minlength=total)
+    return counts[: total // per_row * per_row].reshape(-1, per_row).astype(float)
 
 
 def count_calm(times_s: np.ndarray, window_s: float) -> np.ndarray:
-    """As count_windows without the peak minutes, whose seconds have a profile of their own."""
-    return np.delete(count_windows(times_s, window_s), (0, 120), axis=0)
+    """As count_windows without the rows in which trading opens, whose level changes too fast to be one level."""
+    return np.delete(count_windows(times_s, window_s), (0, 7200 // TREND_S), axis=0)
 
 
 def fano(times_s: np.ndarray, window_s: float) -> float:
-    """Variance over mean of the counts inside calm minutes, weighted by the minutes' counts."""
+    """Variance over mean of the counts inside five calm minutes, weighted by their counts."""
     counts = count_calm(times_s, window_s)
     return float(counts.var(axis=1, ddof=1).sum() / max(counts.mean(axis=1).sum(), 1e-9))
 
@@ -326,15 +349,29 @@ def measure_common(days: list[list[SymbolDay]]) -> list[Cascade]:
 
 
 def measure_excitation(days: list[list[SymbolDay]]) -> Excitation:
-    """Branching of runs from how their Fano factor grows with the window, each band of delay taking its part of the growth."""
-    bands_s = (0.1, 1.0, 10.0)
+    """Branching of runs from how their Fano factor grows with the window, each band of delay taking its part of the growth.
+
+    A pair of runs apart by some delay falls into one window with chance 1 - delay / window: solved band by band. Pairs lie
+    1 / (1 - offspring) further apart than one setting-off, because what is set off sets off more: delays shrink by that.
+    """
+    edges_s = np.array([0.0, 0.1, 1.0, 10.0, 60.0])
     starts = [continuous_s(symbol.run_starts_s) for day in days for symbol in day]
     weights = [len(one) for one in starts]
-    growth = [float(np.average([max(fano(one, band), 1.0) for one in starts], weights=weights)) - 1.0 for band in bands_s]
-    offspring = 1.0 - 1.0 / np.sqrt(1.0 + growth[-1])
-    bands = np.maximum(np.diff([0.0, *growth]), 0.0)
-    delay = Histogram([0.0, *bands_s], (bands / bands.sum()).round(4).tolist())
-    return Excitation(round(float(offspring), 4), delay)
+    growth = np.array([np.average([fano(one, window_s) for one in starts], weights=weights) - 1.0 for window_s in edges_s[1:]])
+    middles_s = (edges_s[1:] + edges_s[:-1]) / 2
+    caught = np.maximum(1.0 - middles_s / edges_s[1:, None], 0.0) * (edges_s[:-1] < edges_s[1:, None])
+    pairs = np.maximum(np.linalg.solve(np.tril(caught), np.maximum(growth, 0.0)), 0.0)
+    offspring = float(1.0 - (1.0 + pairs.sum()) ** -0.5)
+    delay = Histogram((edges_s * (1.0 - offspring)).round(4).tolist(), (pairs / max(pairs.sum(), 1e-9)).round(4).tolist())
+    alike = float(np.average([measure_alike(symbol) for day in days for symbol in day], weights=weights))
+    return Excitation(round(float(offspring), 4), delay, round(min(max(alike / max(offspring, 0.01), 0.0), 1.0), 3))
+
+
+def measure_alike(symbol: SymbolDay) -> float:
+    """How much likelier than by chance a run of at least ALIKE_LENGTH orders is followed by another."""
+    is_long = symbol.run_lengths[np.argsort(symbol.run_starts_s, kind="stable")] >= ALIKE_LENGTH
+    share = is_long.mean()
+    return float(((is_long[:-1] & is_long[1:]).mean() / share - share) / (1 - share)) if 0 < share < 1 else 0.0
 
 
 def measure_life(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -371,7 +408,6 @@ def measure_shape(symbol: SymbolDay, mean_requests: float) -> SymbolShape:
         cancel_ratio=round(float(cancelled.mean()), 4),
         buy_share=round(float((news["side"] == BUY).mean()), 4),
         aggressive_share=round(float(cross.sum() / seen.sum()), 4),
-        aggressive_cancel_share=round(float(cancelled[cross].mean()), 4),
         volatility_bps=round(touches.volatility_bps, 4),
         spread_ticks=to_histogram(touches.spread_ticks[seen], whole_edges(touches.spread_ticks[seen].max())),
         cross_ticks=to_histogram(touches.distance_ticks[cross], whole_edges(touches.distance_ticks[cross].max())),
@@ -404,7 +440,7 @@ def measure(flow_csv_paths: Sequence[str | Path]) -> Profile:
         symbol_days=len(symbols),
         minute_share=(minutes[:250] / minutes[:250].sum()).round(6).tolist(),
         peaks=peaks,
-        run_gap_s=to_histogram(np.concatenate([s.run_gaps_s for s in symbols]), np.linspace(0.0, 0.21, 22).round(3).tolist()),
+        run_gaps=measure_run_gaps(symbols),
         request_gap_s=to_histogram(gaps_s, [0.0, *np.geomspace(0.01, 600, 33).round(4).tolist()]),
         excitation=measure_excitation(days),
         common=measure_common(days),
