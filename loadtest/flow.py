@@ -25,7 +25,7 @@ from loadtest.flow_csv import (
     read_flow,
     to_requests,
 )
-from loadtest.profile import CANCEL_CLOCK, OPEN_CLOCK, Histogram, Profile, load_profile
+from loadtest.profile import CANCEL_CLOCK, OPEN_CLOCK, OPEN_WINDOWS_S, Histogram, Profile, load_profile
 from loadtest.rates import BOX_S, plan_blocks, plan_rates
 from loadtest.shadow_book import INTENT_DTYPE, ShadowBook
 
@@ -47,6 +47,7 @@ SYMBOL_SLOTS = 1 << 18
 LIMIT_ROOM = 0.8
 """The touch stays inside this part of the way from the reference price to either limit."""
 LEAST_LIFE_S = 0.001
+AUCTION_S = OPEN_WINDOWS_S[0][1] - OPEN_WINDOWS_S[0][0]
 
 RUN_DTYPE = np.dtype([("at_s", "<f8"), ("symbol", "<u4"), ("length_slot", "<u4")])
 ORDER_DTYPE = np.dtype(
@@ -226,23 +227,28 @@ class Generator:
         firsts["at_s"], firsts["symbol"] = runs["at_s"], runs["symbol"]
         firsts["side_draw"], firsts["is_aggressive"] = rng.random(len(runs)), crosses
         firsts["distance_ticks"] = np.where(crosses, through, behind)
-        firsts["life_s"] = np.where(doomed, self.draw_lives(shape, behind, left_s), 0.0)
+        is_far = (behind > shapes.far_ticks[shape]) | (runs["at_s"] < AUCTION_S)
+        firsts["life_s"] = np.where(doomed, self.draw_lives(shape, is_far, left_s), 0.0)
         lengths = np.maximum(shapes.length.pick(shape, runs["length_slot"]).astype(np.int64), 1)
         orders = np.repeat(firsts, lengths)
-        heads = np.cumsum(lengths) - lengths
-        kind = np.maximum(np.searchsorted(self.gap_lengths, lengths, "right") - 1, 0)
-        gaps = self.gap.draw(rng, np.repeat(kind, lengths))
-        gaps[heads] = 0.0
-        passed = np.cumsum(gaps)
-        orders["at_s"] += passed - np.repeat(passed[heads], lengths)
+        orders["at_s"] += self.draw_passed(lengths)
         return orders
 
-    def draw_lives(self, shape: np.ndarray, behind: np.ndarray, left_s: float) -> np.ndarray:
+    def draw_passed(self, lengths: np.ndarray) -> np.ndarray:
+        """For every order of the runs, the seconds since its run began."""
+        kind = np.maximum(np.searchsorted(self.gap_lengths, lengths, "right") - 1, 0)
+        run = np.repeat(np.arange(len(lengths)), lengths)
+        gaps = self.gap.draw(self.rng, kind[run])
+        heads = np.cumsum(lengths) - lengths
+        gaps[heads] = 0.0
+        passed = np.cumsum(gaps)
+        return passed - passed[heads][run]
+
+    def draw_lives(self, shape: np.ndarray, is_far: np.ndarray, left_s: float) -> np.ndarray:
         """Lives of orders to be cancelled within `left_s`, in cancellable seconds."""
         shapes = self.shapes
         near = np.array([life.cdf(left_s) for life in shapes.life_near])
         far = np.array([life.cdf(left_s) for life in shapes.life_far])
-        is_far = behind > shapes.far_ticks[shape]
         drawn = np.where(is_far, shapes.far.draw_below(self.rng, shape, far), shapes.near.draw_below(self.rng, shape, near))
         return np.maximum(drawn, LEAST_LIFE_S)
 

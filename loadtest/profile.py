@@ -110,8 +110,9 @@ class SymbolShape(Strict):
     """Of the orders of each bucket of rest_ticks, those cancelled later."""
     size_lots: Histogram
     life_near_s: Histogram
-    """Time to the cancel, in cancellable seconds, of the cancelled orders nearer than `far_ticks`."""
+    """Time to the cancel, in cancellable seconds, of the cancelled orders nearer than `far_ticks` ..."""
     life_far_s: Histogram
+    """... and of those further away, together with those of the auctions."""
     far_ticks: float
     run_length: Histogram
     """New orders per run: same side and price, each within RUN_GAP_S of the one before."""
@@ -288,7 +289,8 @@ def find_runs(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.
 def measure_run_gaps(symbols: Sequence[SymbolDay]) -> list[RunGap]:
     """Gap distributions by run length, all symbols pooled."""
     gaps_s = np.concatenate([symbol.run_gaps_s for symbol in symbols])
-    kind = np.searchsorted(RUN_LENGTHS, np.concatenate([symbol.gap_run_lengths for symbol in symbols]), "right") - 1
+    lengths = np.concatenate([symbol.gap_run_lengths for symbol in symbols])
+    kind = np.searchsorted(RUN_LENGTHS, lengths, "right") - 1
     return [RunGap(length, to_histogram(gaps_s[kind == i], RUN_GAP_EDGES_S)) for i, length in enumerate(RUN_LENGTHS)]
 
 
