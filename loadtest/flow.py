@@ -13,11 +13,7 @@ import msgspec
 import numpy as np
 
 from loadtest.flow_csv import (
-    BUY,
-    CANCEL,
     FLOW_DTYPE,
-    NEW,
-    SELL,
     Flow,
     FlowError,
     FlowRequest,
@@ -47,6 +43,9 @@ SYMBOL_SLOTS = 1 << 18
 LIMIT_ROOM = 0.8
 """The touch stays inside this part of the way from the reference price to either limit."""
 LEAST_LIFE_S = 0.001
+MEMORY_S, SETTLING_S, SETTLING_REQUESTS = 60.0, 300.0, 2e6
+"""How long runs go on setting off others; a window shorter than SETTLING_S, or a MEMORY_S of more than SETTLING_REQUESTS, has its
+delays shortened in proportion, so that short and fast windows reach their rate at once."""
 AUCTION_S = OPEN_WINDOWS_S[0][1] - OPEN_WINDOWS_S[0][0]
 
 RUN_DTYPE = np.dtype([("at_s", "<f8"), ("symbol", "<u4"), ("length_slot", "<u4")])
@@ -169,22 +168,25 @@ class Market:
 class Generator:
     """All that goes on from block to block: walk and books, runs and orders still to come, and cancels due later."""
 
-    def __init__(self, profile: Profile, symbols: Sequence[FlowSymbol], seed: int, window_s: tuple[float, float]) -> None:
+    def __init__(
+        self, profile: Profile, symbols: Sequence[FlowSymbol], seed: int, window_s: tuple[float, float], rate_per_s: float
+    ) -> None:
         self.rng = np.random.Generator(np.random.SFC64(seed))
         self.shapes = Shapes(profile)
         self.market = Market(self.shapes, profile, symbols, self.rng)
-        self.book = ShadowBook(self.market.floor, self.market.cap)
+        self.book = ShadowBook(self.market.floor, self.market.cap, self.market.tick)
         self.excitation = profile.excitation
         self.delay = Tables([profile.excitation.delay_s])
         self.gap = Tables([gap.gap_s for gap in profile.run_gaps])
         self.gap_lengths = np.array([gap.from_length for gap in profile.run_gaps])
         self.peak_minutes = [int(OPEN_CLOCK.from_wall(peak.at_s)) // 60 for peak in profile.peaks]
         self.end_us = round(float(OPEN_CLOCK.to_wall(np.array([window_s[1]]))[0]) * 1e6)
+        self.delay_scale = min(1.0, (window_s[1] - window_s[0]) / SETTLING_S, SETTLING_REQUESTS / (MEMORY_S * rate_per_s))
+        self.memory_s, self.is_fresh = max(MEMORY_S * self.delay_scale, BOX_S), True
         self.runs, self.orders = np.empty(0, RUN_DTYPE), np.empty(0, ORDER_DTYPE)
         self.cancels: dict[int, list[np.ndarray]] = {}
         self.entered, self.slots = 0, 0
         self.free_slots = np.empty(0, np.int64)
-        self.cancels_tried, self.cancels_live = np.full(len(profile.shapes), 10.0), np.full(len(profile.shapes), 10.0)
 
     def requests_per_run(self) -> float:
         """Expected requests of one run, cancels included."""
@@ -194,25 +196,42 @@ class Generator:
     def start_runs(self, rates: np.ndarray, first_s: float) -> np.ndarray:
         """Runs that start in the boxes from first_s on (rates in runs per box), with the runs they set off, also later ones.
 
-        The peak minutes' seconds are given by the profile as they are, so that nothing is set off there.
+        The peak minutes' seconds are given by the profile as they are, so that nothing is set off there; where setting off
+        begins again, the runs that earlier ones would have set off by then are added.
         """
-        rng, minute = self.rng, ((first_s + np.arange(len(rates)) * BOX_S + 1e-6) // 60).astype(int)
-        offspring = np.where(np.isin(minute, self.peak_minutes), 0.0, self.excitation.offspring)
-        counts = rng.poisson(rates * (1.0 - offspring))
+        peak = self.in_peak(first_s + np.arange(len(rates)) * BOX_S)
+        runs = [self.runs, self.draw_runs(np.where(peak, rates, 0.0), first_s)]
+        parents = self.draw_runs(np.where(peak, 0.0, rates * (1.0 - self.excitation.offspring)), first_s)
+        runs += [parents, *self.set_off(parents)]
+        for box in np.flatnonzero(~peak & np.concatenate(([self.is_fresh], peak[:-1]))):
+            begin_s = first_s + box * BOX_S
+            before = np.full(round(self.memory_s / BOX_S), rates[box : box + 100].mean() * (1.0 - self.excitation.offspring))
+            earlier = self.draw_runs(before, begin_s - len(before) * BOX_S)
+            runs += [late[late["at_s"] >= begin_s] for late in self.set_off(earlier)]
+        self.is_fresh = bool(peak[-1])
+        return np.concatenate(runs)
+
+    def in_peak(self, at_s: np.ndarray) -> np.ndarray:
+        """Whether times of the open clock lie in a peak minute."""
+        return np.isin(((at_s + 1e-6) // 60).astype(int), self.peak_minutes)
+
+    def draw_runs(self, rates: np.ndarray, first_s: float) -> np.ndarray:
+        """Runs that start on their own accord."""
+        counts = self.rng.poisson(rates)
         runs = np.empty(counts.sum(), RUN_DTYPE)
-        runs["at_s"] = first_s + (np.repeat(np.arange(len(rates)), counts) + rng.random(len(runs))) * BOX_S
-        runs["symbol"] = self.market.slots[rng.integers(0, SYMBOL_SLOTS, len(runs), np.uint32)]
-        runs["length_slot"] = rng.integers(0, SLOTS, len(runs), np.uint32)
-        generations = [self.runs, runs]
-        parents = runs[np.repeat(offspring > 0, counts)]
+        runs["at_s"] = first_s + (np.repeat(np.arange(len(rates)), counts) + self.rng.random(len(runs))) * BOX_S
+        runs["symbol"] = self.market.slots[self.rng.integers(0, SYMBOL_SLOTS, len(runs), np.uint32)]
+        runs["length_slot"] = self.rng.integers(0, SLOTS, len(runs), np.uint32)
+        return runs
+
+    def set_off(self, parents: np.ndarray) -> Iterator[np.ndarray]:
+        """One generation after another of the runs that these set off."""
         while len(parents):
-            children = np.repeat(parents, rng.poisson(self.excitation.offspring, len(parents)))
-            children["at_s"] += self.delay.draw(rng, np.zeros(len(children), np.int64))
-            other = rng.random(len(children)) >= self.excitation.alike
-            children["length_slot"][other] = rng.integers(0, SLOTS, int(other.sum()), np.uint32)
-            generations.append(children)
-            parents = children
-        return np.concatenate(generations)
+            parents = np.repeat(parents, self.rng.poisson(self.excitation.offspring, len(parents)))
+            parents["at_s"] += self.delay.draw(self.rng, np.zeros(len(parents), np.int64)) * self.delay_scale
+            other = np.flatnonzero(self.rng.random(len(parents)) >= self.excitation.alike)
+            parents["length_slot"][other] = self.rng.integers(0, SLOTS, len(other), np.uint32)
+            yield parents
 
     def expand_runs(self, runs: np.ndarray, left_s: float) -> np.ndarray:
         """The orders of the runs: side, distance and life per run, each order some gap after the one before."""
@@ -221,7 +240,7 @@ class Generator:
         crosses = rng.random(len(runs)) < shapes.aggressive_share[shape]
         behind = np.floor(shapes.rest.draw(rng, shape)).astype(np.int64)
         through = np.floor(shapes.cross.draw(rng, shape)).astype(np.int64)
-        chance = shapes.rest_cancel_share(shape, behind) * (self.cancels_tried / self.cancels_live)[shape]
+        chance = shapes.rest_cancel_share(shape, behind) * self.cancels_wanted()[shape]
         doomed = ~crosses & (rng.random(len(runs)) < chance)
         firsts = np.empty(len(runs), ORDER_DTYPE)
         firsts["at_s"], firsts["symbol"] = runs["at_s"], runs["symbol"]
@@ -233,6 +252,12 @@ class Generator:
         orders = np.repeat(firsts, lengths)
         orders["at_s"] += self.draw_passed(lengths)
         return orders
+
+    def cancels_wanted(self) -> np.ndarray:
+        """For each shape, how many cancels must be planned for one to find its order still there."""
+        tried = np.bincount(self.market.shape, self.book.cancels_tried, len(self.shapes.tick_bps))
+        live = np.bincount(self.market.shape, self.book.cancels_live, len(self.shapes.tick_bps))
+        return (tried + 10.0) / (live + 10.0)
 
     def draw_passed(self, lengths: np.ndarray) -> np.ndarray:
         """For every order of the runs, the seconds since its run began."""
@@ -294,23 +319,6 @@ class Generator:
             if number < len(ends_us):
                 self.cancels.setdefault(number, []).append(part)
 
-    def settle(self, intents: np.ndarray) -> np.ndarray:
-        """Run the intents of one block through the book: rows of FLOW_DTYPE, cancels of orders already gone left out."""
-        ticks, buys = np.zeros(len(intents), np.int64), np.zeros(len(intents), np.uint8)
-        live = np.zeros(len(intents), np.uint8)
-        self.book.place(intents, ticks, buys, live)
-        is_cancel = intents["is_cancel"] > 0
-        self.free_slots = np.concatenate([self.free_slots, intents["slot"][is_cancel]])
-        shape = self.market.shape[intents["symbol"][is_cancel]]
-        self.cancels_tried += np.bincount(shape, minlength=len(self.cancels_tried))
-        self.cancels_live += np.bincount(shape, live[is_cancel], minlength=len(self.cancels_live))
-        rows = np.empty(len(intents), FLOW_DTYPE)
-        for field in ("ts_us", "oid", "qty_shares", "symbol"):
-            rows[field] = intents[field]
-        rows["price_e4"] = ticks * self.market.tick[intents["symbol"]]
-        rows["act"], rows["side"] = np.where(is_cancel, CANCEL, NEW), np.where(buys, BUY, SELL)
-        return rows[live > 0]
-
     def fill_block(self, rates: np.ndarray, first_s: float, number: int, ends_us: np.ndarray) -> np.ndarray:
         """All requests of one block (rates in runs per box), in time order."""
         length_s = len(rates) * BOX_S
@@ -323,8 +331,11 @@ class Generator:
         self.orders = orders[~now]
         intents = self.to_intents(orders[now], first_s, length_s)
         self.plan_cancels(intents, orders["life_s"][now], ends_us)
-        intents = np.concatenate([intents, *self.cancels.pop(number, [])])
-        return self.settle(intents[np.argsort(intents["ts_us"], kind="stable")])
+        due = self.cancels.pop(number, [])
+        self.free_slots = np.concatenate([self.free_slots, *(cancels["slot"] for cancels in due)])
+        intents = np.concatenate([intents, *due])
+        rows = np.empty(len(intents), FLOW_DTYPE)
+        return rows[: self.book.place(intents, np.argsort(intents["ts_us"], kind="stable"), rows)]
 
 
 def arrays(
@@ -350,13 +361,13 @@ def arrays(
     window_s = float(OPEN_CLOCK.from_wall(start_s)), float(OPEN_CLOCK.from_wall(end_s))
     if window_s[1] - window_s[0] < BOX_S:
         raise ValueError(f"start_s, end_s: got {start_s}, {end_s}, expected trading time of at least {BOX_S} s between them")
-    return _blocks(Generator(profile, symbols, seed, window_s), profile, window_s, rate_per_s, channel)
+    return _blocks(Generator(profile, symbols, seed, window_s, rate_per_s), profile, window_s, rate_per_s, channel)
 
 
 def _blocks(
     generator: Generator, profile: Profile, window_s: tuple[float, float], rate_per_s: float, channel: str | None
 ) -> Iterator[np.ndarray]:
-    requests = plan_rates(profile, generator.rng, *window_s, channel) * rate_per_s * BOX_S
+    requests = plan_rates(profile, generator.rng, *window_s, channel) * rate_per_s * BOX_S  # cancels included
     runs_per_box = requests / generator.requests_per_run()
     ends = plan_blocks(requests)
     start_s = round(window_s[0] / BOX_S) * BOX_S

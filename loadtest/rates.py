@@ -34,12 +34,13 @@ def add_channel_peaks(profile: Profile, rate: np.ndarray, boxes: np.ndarray, cha
     target = next((c for c in profile.channels if c.name == channel), None)
     if target is None:
         raise ValueError(f"channel: got {channel!r}, expected one of {', '.join(c.name for c in profile.channels)}")
+    orders_only = 1.0 + float(np.mean([shape.cancel_ratio for shape in profile.shapes]))  # their cancels come later
     steep = 100 * target.max_10ms / target.max_1s
     fall = np.exp(-steep * np.arange(10) / 10)
     for at_s, label in CHANNEL_PEAKS_S.items():
         first = round(float(OPEN_CLOCK.from_wall(at_s)) / BOX_S) - boxes[0]
         if label in target.peaks_1s and 0 <= first <= len(rate) - 10:
-            rate[first : first + 10] = target.peaks_1s[label] / target.mean_per_s * fall / fall.mean()
+            rate[first : first + 10] = orders_only * target.peaks_1s[label] / target.mean_per_s * fall / fall.mean()
 
 
 def plan_blocks(requests: np.ndarray) -> list[int]:

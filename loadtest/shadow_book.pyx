@@ -10,6 +10,13 @@ from libc.math cimport fabs
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 
 
+cdef enum:
+    NEW = 78  # ord("N")
+    CANCEL = 67  # ord("C")
+    BUY = 66  # ord("B")
+    SELL = 83  # ord("S")
+
+
 cdef struct Level:
     int64_t shares
     int64_t traded
@@ -62,15 +69,32 @@ INTENT_DTYPE = np.dtype(
 """What a client means to do; the book turns it into a side and a price."""
 
 
-cdef class ShadowBook:
-    """Books of all symbols between their price limits, in ticks."""
+cdef struct Row:  # FLOW_DTYPE
+    int64_t ts_us
+    int64_t oid
+    int64_t price_e4
+    int64_t qty_shares
+    uint32_t symbol
+    uint8_t act
+    uint8_t side
 
+
+cdef class ShadowBook:
+    """Books of all symbols between their price limits, in ticks.
+
+    cancels_tried, cancels_live: int64 per symbol, how many cancels came and how many found their order still there.
+    """
+
+    cdef readonly object cancels_tried, cancels_live
+    cdef int64_t[::1] ticks_e4
     cdef Level[::1] levels
     cdef Book[::1] books
     cdef Place[::1] places
 
-    def __init__(self, floor_ticks, cap_ticks):
-        """floor_ticks, cap_ticks: int64 arrays, the lowest and highest price of each symbol."""
+    def __init__(self, floor_ticks, cap_ticks, tick_e4):
+        """floor_ticks, cap_ticks: int64 arrays, the lowest and highest price of each symbol; tick_e4: its tick in 1e-4 yuan."""
+        self.ticks_e4 = tick_e4
+        self.cancels_tried, self.cancels_live = np.zeros(len(tick_e4), np.int64), np.zeros(len(tick_e4), np.int64)
         books = np.zeros(len(floor_ticks), BOOK_DTYPE)
         width = cap_ticks - floor_ticks + 1
         books["offset"] = np.cumsum(width) - width
@@ -87,16 +111,34 @@ cdef class ShadowBook:
             places[: self.places.shape[0]] = np.asarray(self.places)
             self.places = places
 
-    def place(self, Intent[::1] intents, int64_t[::1] ticks, uint8_t[::1] buys, uint8_t[::1] live):
-        """Enter the intents (INTENT_DTYPE, time order) and fill in for each its price in ticks, its side, and for a cancel
-        whether its order is still there."""
-        cdef Py_ssize_t index
-        for index in range(intents.shape[0]):
-            if intents[index].is_cancel:
-                live[index] = self.cancel(&intents[index], &ticks[index], &buys[index])
-                continue
-            live[index] = 1
-            ticks[index] = self.enter(&intents[index], &buys[index])
+    def place(self, Intent[::1] intents, int64_t[::1] order, Row[::1] rows):
+        """Take the intents (INTENT_DTYPE) in the given order and write each as a row of FLOW_DTYPE; returns the rows written.
+
+        A cancel whose order has gone writes none.
+        """
+        cdef int64_t[::1] tried = self.cancels_tried, live = self.cancels_live
+        cdef Intent* intent
+        cdef Row* row
+        cdef Py_ssize_t index, written = 0
+        cdef int64_t price
+        cdef uint8_t is_buy = 0
+        for index in range(order.shape[0]):
+            intent = &intents[order[index]]
+            row = &rows[written]
+            if intent.is_cancel:
+                tried[intent.symbol] += 1
+                price = self.places[intent.slot].ticks
+                is_buy = <uint8_t> self.places[intent.slot].is_buy
+                if not self.cancel(intent):
+                    continue
+                live[intent.symbol] += 1
+            else:
+                price = self.enter(intent, &is_buy)
+            row.ts_us, row.oid, row.qty_shares, row.symbol = intent.ts_us, intent.oid, intent.qty_shares, intent.symbol
+            row.price_e4 = price * self.ticks_e4[intent.symbol]
+            row.act, row.side = CANCEL if intent.is_cancel else NEW, BUY if is_buy else SELL
+            written += 1
+        return written
 
     cdef int64_t enter(self, Intent* intent, uint8_t* buys) noexcept:
         """Choose side and price against the touch, trade what crosses and rest what is left."""
@@ -153,13 +195,12 @@ cdef class ShadowBook:
         while book.bid >= book.floor_ticks and self.levels[book.offset + book.bid - book.floor_ticks].shares == 0:
             book.bid -= 1
 
-    cdef uint8_t cancel(self, Intent* intent, int64_t* ticks, uint8_t* buys) noexcept:
+    cdef uint8_t cancel(self, Intent* intent) noexcept:
         """Take the order off its level if it is still there: 1, else 0."""
         cdef Place* place = &self.places[intent.slot]
         cdef Book* book = &self.books[intent.symbol]
         cdef Level* level = &self.levels[book.offset + place.ticks - book.floor_ticks]
         cdef int64_t left = min(min(place.until - level.traded, intent.qty_shares), level.shares)
-        ticks[0], buys[0] = place.ticks, <uint8_t> place.is_buy
         if level.life != place.life or left <= 0:
             return 0
         level.shares -= left
