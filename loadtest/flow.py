@@ -50,7 +50,14 @@ AUCTION_S = OPEN_WINDOWS_S[0][1] - OPEN_WINDOWS_S[0][0]
 
 RUN_DTYPE = np.dtype([("at_s", "<f8"), ("symbol", "<u4"), ("length_slot", "<u4")])
 ORDER_DTYPE = np.dtype(
-    [("at_s", "<f8"), ("life_s", "<f8"), ("side_draw", "<f8"), ("distance_ticks", "<i8"), ("symbol", "<u4"), ("is_aggressive", "u1")]
+    [
+        ("at_s", "<f8"),
+        ("life_s", "<f8"),
+        ("side_draw", "<f8"),
+        ("distance_ticks", "<i8"),
+        ("symbol", "<u4"),
+        ("is_aggressive", "u1"),
+    ]
 )
 """An order before it is entered: at_s on the open clock, life_s 0 when it is never cancelled."""
 
@@ -70,9 +77,13 @@ class FlowSymbol(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not 0 < self.limit_down_e4 <= self.reference_price_e4 <= self.limit_up_e4:
             prices = f"{self.limit_down_e4}, {self.reference_price_e4}, {self.limit_up_e4}"
-            raise ValueError(f"{self.symbol}: limit_down_e4, reference_price_e4, limit_up_e4: got {prices}, expected rising > 0")
+            raise ValueError(
+                f"{self.symbol}: limit_down_e4, reference_price_e4, limit_up_e4: got {prices}, expected rising > 0"
+            )
         if self.tick_e4 <= 0 or self.lot_shares <= 0:
-            raise ValueError(f"{self.symbol}: tick_e4, lot_shares: got {self.tick_e4}, {self.lot_shares}, expected both > 0")
+            raise ValueError(
+                f"{self.symbol}: tick_e4, lot_shares: got {self.tick_e4}, {self.lot_shares}, expected both > 0"
+            )
 
 
 class Tables:
@@ -83,16 +94,16 @@ class Tables:
 
     def draw(self, rng: np.random.Generator, shape: np.ndarray) -> np.ndarray:
         """One value for each entry of `shape`."""
-        return self._flat[shape * SLOTS + rng.integers(0, SLOTS, len(shape), np.uint16)]
+        return np.asarray(self._flat[shape * SLOTS + rng.integers(0, SLOTS, len(shape), np.uint16)])
 
     def pick(self, shape: np.ndarray, slot: np.ndarray) -> np.ndarray:
         """The values at slots already drawn."""
-        return self._flat[shape * SLOTS + slot]
+        return np.asarray(self._flat[shape * SLOTS + slot])
 
     def draw_below(self, rng: np.random.Generator, shape: np.ndarray, scale: np.ndarray) -> np.ndarray:
         """As draw, from the lowest `scale[shape]` part of each distribution."""
         slot = (rng.random(len(shape)) * scale[shape] * SLOTS).astype(np.int64)
-        return self._flat[shape * SLOTS + slot]
+        return np.asarray(self._flat[shape * SLOTS + slot])
 
 
 class Shapes:
@@ -135,7 +146,9 @@ class Shapes:
 class Market:
     """The symbols: which shape each follows, how often it is drawn, and the walk of its touch."""
 
-    def __init__(self, shapes: Shapes, profile: Profile, symbols: Sequence[FlowSymbol], rng: np.random.Generator) -> None:
+    def __init__(
+        self, shapes: Shapes, profile: Profile, symbols: Sequence[FlowSymbol], rng: np.random.Generator
+    ) -> None:
         self.reference = np.array([s.reference_price_e4 for s in symbols], float)
         self.tick = np.array([s.tick_e4 for s in symbols], np.int64)
         self.lot = np.array([s.lot_shares for s in symbols], np.int64)
@@ -150,7 +163,9 @@ class Market:
         self.slots = np.searchsorted(np.cumsum(self.weight), (np.arange(SYMBOL_SLOTS) + 0.5) / SYMBOL_SLOTS)
         self.slots = np.minimum(self.slots, len(symbols) - 1).astype(np.uint32)
         self._shapes, self._rng = shapes, rng
-        self._room = LIMIT_ROOM * np.log([[s.limit_down_e4 / s.reference_price_e4, s.limit_up_e4 / s.reference_price_e4] for s in symbols])
+        self._room = LIMIT_ROOM * np.log(
+            [[s.limit_down_e4 / s.reference_price_e4, s.limit_up_e4 / s.reference_price_e4] for s in symbols]
+        )
         self._walk = np.zeros(len(symbols))
         minute_ticks = shapes.volatility[self.shape] * np.sqrt(60) * self.reference / self.tick
         self.pull_ticks = shapes.spread_ticks[self.shape] + minute_ticks
@@ -162,14 +177,19 @@ class Market:
         path = self._walk + np.cumsum(self._rng.standard_normal((steps, len(self._walk))) * sigma, axis=0)
         path = np.clip(path, self._room[:, 0], self._room[:, 1])
         self._walk = path[-1]
-        return (self.reference * np.exp(path) / self.tick).round().astype(np.int64)
+        return np.asarray((self.reference * np.exp(path) / self.tick).round(), np.int64)
 
 
 class Generator:
     """All that goes on from block to block: walk and books, runs and orders still to come, and cancels due later."""
 
     def __init__(
-        self, profile: Profile, symbols: Sequence[FlowSymbol], seed: int, window_s: tuple[float, float], rate_per_s: float
+        self,
+        profile: Profile,
+        symbols: Sequence[FlowSymbol],
+        seed: int,
+        window_s: tuple[float, float],
+        rate_per_s: float,
     ) -> None:
         self.rng = np.random.Generator(np.random.SFC64(seed))
         self.shapes = Shapes(profile)
@@ -180,8 +200,10 @@ class Generator:
         self.gap = Tables([gap.gap_s for gap in profile.run_gaps])
         self.gap_lengths = np.array([gap.from_length for gap in profile.run_gaps])
         self.peak_minutes = [int(OPEN_CLOCK.from_wall(peak.at_s)) // 60 for peak in profile.peaks]
-        self.end_us = round(float(OPEN_CLOCK.to_wall(np.array([window_s[1]]))[0]) * 1e6)
-        self.delay_scale = min(1.0, (window_s[1] - window_s[0]) / SETTLING_S, SETTLING_REQUESTS / (MEMORY_S * rate_per_s))
+        self.end_cancel_s = float(CANCEL_CLOCK.from_wall(OPEN_CLOCK.to_wall(np.array([window_s[1]])))[0])
+        self.delay_scale = min(
+            1.0, (window_s[1] - window_s[0]) / SETTLING_S, SETTLING_REQUESTS / (MEMORY_S * rate_per_s)
+        )
         self.memory_s, self.is_fresh = max(MEMORY_S * self.delay_scale, BOX_S), True
         self.runs, self.orders = np.empty(0, RUN_DTYPE), np.empty(0, ORDER_DTYPE)
         self.cancels: dict[int, list[np.ndarray]] = {}
@@ -205,7 +227,9 @@ class Generator:
         runs += [parents, *self.set_off(parents)]
         for box in np.flatnonzero(~peak & np.concatenate(([self.is_fresh], peak[:-1]))):
             begin_s = first_s + box * BOX_S
-            before = np.full(round(self.memory_s / BOX_S), rates[box : box + 100].mean() * (1.0 - self.excitation.offspring))
+            before = np.full(
+                round(self.memory_s / BOX_S), rates[box : box + 100].mean() * (1.0 - self.excitation.offspring)
+            )
             earlier = self.draw_runs(before, begin_s - len(before) * BOX_S)
             runs += [late[late["at_s"] >= begin_s] for late in self.set_off(earlier)]
         self.is_fresh = bool(peak[-1])
@@ -257,7 +281,7 @@ class Generator:
         """For each shape, how many cancels must be planned for one to find its order still there."""
         tried = np.bincount(self.market.shape, self.book.cancels_tried, len(self.shapes.tick_bps))
         live = np.bincount(self.market.shape, self.book.cancels_live, len(self.shapes.tick_bps))
-        return (tried + 10.0) / (live + 10.0)
+        return np.asarray((tried + 10.0) / (live + 10.0))
 
     def draw_passed(self, lengths: np.ndarray) -> np.ndarray:
         """For every order of the runs, the seconds since its run began."""
@@ -274,7 +298,9 @@ class Generator:
         shapes = self.shapes
         near = np.array([life.cdf(left_s) for life in shapes.life_near])
         far = np.array([life.cdf(left_s) for life in shapes.life_far])
-        drawn = np.where(is_far, shapes.far.draw_below(self.rng, shape, far), shapes.near.draw_below(self.rng, shape, near))
+        drawn = np.where(
+            is_far, shapes.far.draw_below(self.rng, shape, far), shapes.near.draw_below(self.rng, shape, near)
+        )
         return np.maximum(drawn, LEAST_LIFE_S)
 
     def to_intents(self, orders: np.ndarray, first_s: float, length_s: float) -> np.ndarray:
@@ -307,17 +333,19 @@ class Generator:
 
     def plan_cancels(self, intents: np.ndarray, life_s: np.ndarray, ends_us: np.ndarray) -> None:
         """Keep the cancels of these intents for the blocks they fall in; those after the end are left out."""
-        cancels = intents[life_s > 0]
+        due_s = CANCEL_CLOCK.from_wall(intents["ts_us"] / 1e6) + life_s
+        planned = (life_s > 0) & (due_s < self.end_cancel_s)
+        cancels = intents[planned]
         cancels["is_cancel"] = 1
-        entered_s = CANCEL_CLOCK.from_wall(cancels["ts_us"] / 1e6)
-        due_us = (CANCEL_CLOCK.to_wall(entered_s + life_s[life_s > 0]) * 1e6).astype(np.int64)
+        due_us = (CANCEL_CLOCK.to_wall(due_s[planned]) * 1e6).astype(np.int64)
         cancels["ts_us"] = np.maximum(due_us, cancels["ts_us"] + 1)
         block = np.searchsorted(ends_us, cancels["ts_us"], "right")
         order = np.argsort(block, kind="stable")
         blocks, starts = np.unique(block[order], return_index=True)
+        if not len(blocks):
+            return
         for number, part in zip(blocks.tolist(), np.split(cancels[order], starts[1:]), strict=True):
-            if number < len(ends_us):
-                self.cancels.setdefault(number, []).append(part)
+            self.cancels.setdefault(number, []).append(part)
 
     def fill_block(self, rates: np.ndarray, first_s: float, number: int, ends_us: np.ndarray) -> np.ndarray:
         """All requests of one block (rates in runs per box), in time order."""
@@ -325,8 +353,10 @@ class Generator:
         runs = self.start_runs(rates, first_s)
         now = runs["at_s"] < first_s + length_s
         self.runs = runs[~now]
-        inside_s = CANCEL_CLOCK.from_wall(np.array([float(OPEN_CLOCK.to_wall(np.array([first_s]))[0]), self.end_us / 1e6]))
-        orders = np.concatenate([self.orders, self.expand_runs(runs[now], max(float(np.diff(inside_s)[0]), LEAST_LIFE_S))])
+        left_s = max(
+            self.end_cancel_s - float(CANCEL_CLOCK.from_wall(OPEN_CLOCK.to_wall(np.array([first_s])))[0]), LEAST_LIFE_S
+        )
+        orders = np.concatenate([self.orders, self.expand_runs(runs[now], left_s)])
         now = orders["at_s"] < first_s + length_s
         self.orders = orders[~now]
         intents = self.to_intents(orders[now], first_s, length_s)
@@ -360,7 +390,9 @@ def arrays(
         raise ValueError(f"rate_per_s: got {rate_per_s}, expected above 0 and at most 1e8")
     window_s = float(OPEN_CLOCK.from_wall(start_s)), float(OPEN_CLOCK.from_wall(end_s))
     if window_s[1] - window_s[0] < BOX_S:
-        raise ValueError(f"start_s, end_s: got {start_s}, {end_s}, expected trading time of at least {BOX_S} s between them")
+        raise ValueError(
+            f"start_s, end_s: got {start_s}, {end_s}, expected trading time of at least {BOX_S} s between them"
+        )
     return _blocks(Generator(profile, symbols, seed, window_s, rate_per_s), profile, window_s, rate_per_s, channel)
 
 

@@ -140,7 +140,9 @@ def check_life(path: Path, rows: Iterable[tuple[int, FlowRequest]]) -> Iterator[
         if request.act == "N" and key in side_of:
             raise bad_value(path, line, "oid", request.oid, "an order number not used before")
         if request.act == "C" and side_of.get(key) != request.side:
-            raise bad_value(path, line, "oid", request.oid, "the number of an earlier order of this side, not yet cancelled")
+            raise bad_value(
+                path, line, "oid", request.oid, "the number of an earlier order of this side, not yet cancelled"
+            )
         side_of[key] = request.side if request.act == "N" else ""
         yield request
 
@@ -155,7 +157,15 @@ class Flow(NamedTuple):
 def to_rows(requests: Iterable[FlowRequest], index_of: dict[str, int]) -> np.ndarray:
     """Requests as an array of FLOW_DTYPE; symbols not yet in index_of are added to it."""
     fields = (
-        (r.ts_us, r.oid, r.price_e4, r.qty_shares, index_of.setdefault(r.symbol, len(index_of)), ord(r.act), ord(r.side))
+        (
+            r.ts_us,
+            r.oid,
+            r.price_e4,
+            r.qty_shares,
+            index_of.setdefault(r.symbol, len(index_of)),
+            ord(r.act),
+            ord(r.side),
+        )
         for r in requests
     )
     return np.fromiter(fields, FLOW_DTYPE)

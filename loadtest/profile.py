@@ -44,7 +44,7 @@ class Clock:
 
     def from_wall(self, wall_s: np.ndarray | float) -> np.ndarray:
         """Seconds since midnight to seconds inside the windows; a time in a break becomes the break's start."""
-        return np.interp(wall_s, self._wall_s, self._inside_s)
+        return np.asarray(np.interp(wall_s, self._wall_s, self._inside_s))
 
     def to_wall(self, inside_s: np.ndarray) -> np.ndarray:
         """Seconds inside the windows to seconds since midnight."""
@@ -59,7 +59,7 @@ class Strict(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A part of the profile: unknown and missing fields are refused."""
 
 
-class Histogram(Strict):
+class Histogram(Strict, frozen=True):
     """A distribution: `share[i]` of all values lie in [edges[i], edges[i+1]), evenly spread."""
 
     edges: list[float]
@@ -67,7 +67,9 @@ class Histogram(Strict):
 
     def __post_init__(self) -> None:
         if len(self.edges) != len(self.share) + 1 or len(self.share) < 1:
-            raise ValueError(f"edges: got {len(self.edges)} for {len(self.share)} shares, expected one more than shares")
+            raise ValueError(
+                f"edges: got {len(self.edges)} for {len(self.share)} shares, expected one more than shares"
+            )
         if any(left >= right for left, right in zip(self.edges, self.edges[1:], strict=False)):
             raise ValueError("edges: got values that do not rise, expected rising edges")
         if min(self.share) < 0 or abs(sum(self.share) - 1.0) > 0.01:
@@ -81,14 +83,14 @@ class Histogram(Strict):
         """The values below which these shares lie."""
         shares = np.maximum(np.array(self.share), 1e-12)
         below = np.concatenate(([0.0], np.cumsum(shares / shares.sum())))
-        return np.interp(probabilities, below, self.edges)
+        return np.asarray(np.interp(probabilities, below, self.edges))
 
     def table(self, slots: int) -> np.ndarray:
         """The quantile function at the middle of `slots` equal steps: a random slot is a random value."""
         return self.quantiles((np.arange(slots) + 0.5) / slots)
 
 
-class SymbolShape(Strict):
+class SymbolShape(Strict, frozen=True):
     """One measured symbol, normalised: told from others by its tick in basis points of its price."""
 
     tick_bps: float
@@ -118,7 +120,7 @@ class SymbolShape(Strict):
     """New orders per run: same side and price, each within RUN_GAP_S of the one before."""
 
 
-class Window(Strict):
+class Window(Strict, frozen=True):
     """Requests of one symbol counted in windows of one length, continuous trading, mean over the symbols."""
 
     window_s: float
@@ -130,14 +132,14 @@ class Window(Strict):
     """Requests per window, all symbols of a day together, empty windows left out."""
 
 
-class Cascade(Strict):
+class Cascade(Strict, frozen=True):
     """A factor common to all symbols, drawn anew for every box of time: log-normal, mean 1."""
 
     box_s: float
     variance: float
 
 
-class Excitation(Strict):
+class Excitation(Strict, frozen=True):
     """How many further runs of the same symbol one run sets off, and how much later."""
 
     offspring: float
@@ -145,22 +147,28 @@ class Excitation(Strict):
     alike: float
     """The share of runs set off that are as long as the run that set them off."""
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.offspring < 1 or not 0 <= self.alike <= 1:
+            raise ValueError(
+                f"offspring: got {self.offspring}, expected 0 <= offspring < 1; alike: got {self.alike}, expected 0 to 1"
+            )
 
-class RunGap(Strict):
+
+class RunGap(Strict, frozen=True):
     """Gaps inside runs of at least so many orders (and fewer than the next entry's): long runs are tighter."""
 
     from_length: int
     gap_s: Histogram
 
 
-class Peak(Strict):
+class Peak(Strict, frozen=True):
     """How the new orders of one minute spread over its seconds."""
 
     at_s: int
     second_share: list[float]
 
 
-class Channel(Strict):
+class Channel(Strict, frozen=True):
     """A whole exchange channel, all its securities and messages, as published with the data: the targets for bursts at scale."""
 
     name: str
@@ -171,7 +179,7 @@ class Channel(Strict):
     peaks_1s: dict[str, int]
 
 
-class Profile(Strict):
+class Profile(Strict, frozen=True):
     """What was learnt from recorded flow."""
 
     version: int
@@ -247,7 +255,11 @@ def distance_edges(distances: np.ndarray) -> list[float]:
 
 def size_edges(largest_lots: int) -> list[float]:
     """Edges for lots: singles to 20, then every round number its own bucket beside what lies between."""
-    rounds = [r for r in (30, 40, 50, 60, 80, 100, 150, 200, 250, 300, 500, 1000, 2000, 3000, 5000, 10_000) if r <= largest_lots]
+    rounds = [
+        r
+        for r in (30, 40, 50, 60, 80, 100, 150, 200, 250, 300, 500, 1000, 2000, 3000, 5000, 10_000)
+        if r <= largest_lots
+    ]
     between = [edge for r in rounds for edge in (r, r + 1)]
     return [float(edge) for edge in [*range(1, 22), *between, max(largest_lots + 1, 22)] if edge <= largest_lots + 1]
 
@@ -359,12 +371,16 @@ def measure_excitation(days: list[list[SymbolDay]]) -> Excitation:
     edges_s = np.array([0.0, 0.1, 1.0, 10.0, 60.0])
     starts = [continuous_s(symbol.run_starts_s) for day in days for symbol in day]
     weights = [len(one) for one in starts]
-    growth = np.array([np.average([fano(one, window_s) for one in starts], weights=weights) - 1.0 for window_s in edges_s[1:]])
+    growth = np.array(
+        [np.average([fano(one, window_s) for one in starts], weights=weights) - 1.0 for window_s in edges_s[1:]]
+    )
     middles_s = (edges_s[1:] + edges_s[:-1]) / 2
     caught = np.maximum(1.0 - middles_s / edges_s[1:, None], 0.0) * (edges_s[:-1] < edges_s[1:, None])
     pairs = np.maximum(np.linalg.solve(np.tril(caught), np.maximum(growth, 0.0)), 0.0)
     offspring = float(1.0 - (1.0 + pairs.sum()) ** -0.5)
-    delay = Histogram((edges_s * (1.0 - offspring)).round(4).tolist(), (pairs / max(pairs.sum(), 1e-9)).round(4).tolist())
+    delay = Histogram(
+        (edges_s * (1.0 - offspring)).round(4).tolist(), (pairs / max(pairs.sum(), 1e-9)).round(4).tolist()
+    )
     alike = float(np.average([measure_alike(symbol) for day in days for symbol in day], weights=weights))
     return Excitation(round(float(offspring), 4), delay, round(min(max(alike / max(offspring, 0.01), 0.0), 1.0), 3))
 

@@ -10,7 +10,9 @@ BLOCK_REQUESTS, BLOCK_S = 1 << 17, 60.0
 CHANNEL_PEAKS_S = {33_300: "09:15:00", 34_200: "09:30:00", 46_800: "13:00:00"}
 
 
-def plan_rates(profile: Profile, rng: np.random.Generator, start_s: float, end_s: float, channel: str | None) -> np.ndarray:
+def plan_rates(
+    profile: Profile, rng: np.random.Generator, start_s: float, end_s: float, channel: str | None
+) -> np.ndarray:
     """Relative rate of run starts in every box between two times of the open clock, mean 1, the common factor included."""
     boxes = np.arange(round(start_s / BOX_S), round(end_s / BOX_S))
     seconds = np.repeat(np.array(profile.minute_share) / 60, 60)
@@ -26,7 +28,7 @@ def plan_rates(profile: Profile, rng: np.random.Generator, start_s: float, end_s
     rate = rate / max(rate.mean(), 1e-12)
     if channel is not None:
         add_channel_peaks(profile, rate, boxes, channel)
-    return rate
+    return np.asarray(rate)
 
 
 def add_channel_peaks(profile: Profile, rate: np.ndarray, boxes: np.ndarray, channel: str) -> None:

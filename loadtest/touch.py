@@ -91,5 +91,5 @@ def replay_touches(rows: np.ndarray) -> Touches:
             own.add(key, resting)
     changes = np.diff(np.log(np.array(list(mids.values()) or [1.0])))
     volatility_bps = float(np.std(changes) * 1e4 / np.sqrt(60)) if len(changes) > 1 else 0.0
-    in_ticks = [np.array(column, np.int64) // TICK_E4 for column in (distance, spread)]
-    return Touches(np.array(seen, bool), np.array(crossing, bool), *in_ticks, volatility_bps)
+    distance_ticks, spread_ticks = (np.array(column, np.int64) // TICK_E4 for column in (distance, spread))
+    return Touches(np.array(seen, bool), np.array(crossing, bool), distance_ticks, spread_ticks, volatility_bps)
