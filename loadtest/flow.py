@@ -1,9 +1,10 @@
-"""Generates order flow that behaves like the recorded flow of a profile, from a seed; it reads no clock and sends nothing.
+"""Generates order flow that behaves like a profile's recorded flow, from a seed; it reads no clock and sends nothing.
 
-How: runs of orders (one intention cut in pieces) start as a Poisson stream whose rate follows the day's shape times a factor
-common to all symbols; a run sets off further runs of its symbol (self-excitation); each run draws side, distance from the touch,
-life and length from its symbol's shape, and its orders draw sizes. Touches follow one random walk per symbol inside its limits.
-A cancelled run's orders are cancelled together, in the time the exchange takes cancels.
+How: runs of orders (one intention cut in pieces) start as a Poisson stream whose rate follows the day's shape times a
+factor common to all symbols; a run sets off further runs of its symbol (self-excitation); each run draws aggression,
+distance from the touch, life and length from its symbol's shape, and its orders draw sizes. A shadow book per symbol
+turns distances into prices and drops the cancels of orders that have traded; a random walk inside the limits draws it
+along. A cancelled run's orders are cancelled together, at times when the exchange takes cancels.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,9 +22,10 @@ from loadtest.flow_csv import (
     read_flow,
     to_requests,
 )
-from loadtest.profile import CANCEL_CLOCK, OPEN_CLOCK, OPEN_WINDOWS_S, Histogram, Profile, load_profile
+from loadtest.profile import Histogram, Profile, load_profile
 from loadtest.rates import BOX_S, plan_blocks, plan_rates
 from loadtest.shadow_book import INTENT_DTYPE, ShadowBook
+from loadtest.trading_day import CANCEL_CLOCK, OPEN_CLOCK, OPEN_WINDOWS_S
 
 __all__ = [
     "FLOW_DTYPE",
@@ -44,8 +46,8 @@ LIMIT_ROOM = 0.8
 """The touch stays inside this part of the way from the reference price to either limit."""
 LEAST_LIFE_S = 0.001
 MEMORY_S, SETTLING_S, SETTLING_REQUESTS = 60.0, 300.0, 2e6
-"""How long runs go on setting off others; a window shorter than SETTLING_S, or a MEMORY_S of more than SETTLING_REQUESTS, has its
-delays shortened in proportion, so that short and fast windows reach their rate at once."""
+"""How long runs go on setting off others. In a window shorter than SETTLING_S, or where MEMORY_S holds more than
+SETTLING_REQUESTS, delays are shortened in proportion, so that short and fast windows reach their rate at once."""
 AUCTION_S = OPEN_WINDOWS_S[0][1] - OPEN_WINDOWS_S[0][0]
 
 RUN_DTYPE = np.dtype([("at_s", "<f8"), ("symbol", "<u4"), ("length_slot", "<u4")])
@@ -171,7 +173,7 @@ class Market:
         self.pull_ticks = shapes.spread_ticks[self.shape] + minute_ticks
 
     def walk(self, length_s: float) -> np.ndarray:
-        """Fair price in ticks at every second of the next `length_s`, shape [seconds, symbols]; the walk goes on from there."""
+        """Fair price in ticks at every second of the next `length_s`, shape [seconds, symbols]."""
         steps = max(1, round(length_s))
         sigma = self._shapes.volatility[self.shape] * np.sqrt(length_s / steps)
         path = self._walk + np.cumsum(self._rng.standard_normal((steps, len(self._walk))) * sigma, axis=0)
@@ -198,6 +200,7 @@ class Generator:
         self.excitation = profile.excitation
         self.delay = Tables([profile.excitation.delay_s])
         self.gap = Tables([gap.gap_s for gap in profile.run_gaps])
+        self.gap_repeat = np.array([gap.repeat for gap in profile.run_gaps])
         self.gap_lengths = np.array([gap.from_length for gap in profile.run_gaps])
         self.peak_minutes = [int(OPEN_CLOCK.from_wall(peak.at_s)) // 60 for peak in profile.peaks]
         self.end_cancel_s = float(CANCEL_CLOCK.from_wall(OPEN_CLOCK.to_wall(np.array([window_s[1]])))[0])
@@ -216,10 +219,10 @@ class Generator:
         return float((by_shape[self.market.shape] * self.market.weight).sum())
 
     def start_runs(self, rates: np.ndarray, first_s: float) -> np.ndarray:
-        """Runs that start in the boxes from first_s on (rates in runs per box), with the runs they set off, also later ones.
+        """Runs that start in the boxes from first_s on (rates: runs per box), with all the runs they set off.
 
-        The peak minutes' seconds are given by the profile as they are, so that nothing is set off there; where setting off
-        begins again, the runs that earlier ones would have set off by then are added.
+        The peak minutes' seconds are given by the profile as they are, so that nothing is set off there; where setting
+        off begins again, the runs that earlier ones would have set off by then are added.
         """
         peak = self.in_peak(first_s + np.arange(len(rates)) * BOX_S)
         runs = [self.runs, self.draw_runs(np.where(peak, rates, 0.0), first_s)]
@@ -284,14 +287,18 @@ class Generator:
         return np.asarray((tried + 10.0) / (live + 10.0))
 
     def draw_passed(self, lengths: np.ndarray) -> np.ndarray:
-        """For every order of the runs, the seconds since its run began."""
+        """For every order of the runs, the seconds since its run began; a gap may repeat the one before."""
         kind = np.maximum(np.searchsorted(self.gap_lengths, lengths, "right") - 1, 0)
         run = np.repeat(np.arange(len(lengths)), lengths)
-        gaps = self.gap.draw(self.rng, kind[run])
         heads = np.cumsum(lengths) - lengths
+        repeats = self.rng.random(len(run)) < self.gap_repeat[kind[run]]
+        repeats[heads] = False
+        repeats[(heads + 1)[lengths > 1]] = False
+        source = np.maximum.accumulate(np.where(repeats, 0, np.arange(len(run))))
+        gaps = self.gap.draw(self.rng, kind[run])[source]
         gaps[heads] = 0.0
         passed = np.cumsum(gaps)
-        return passed - passed[heads][run]
+        return np.asarray(passed - passed[heads][run])
 
     def draw_lives(self, shape: np.ndarray, is_far: np.ndarray, left_s: float) -> np.ndarray:
         """Lives of orders to be cancelled within `left_s`, in cancellable seconds."""
@@ -380,9 +387,9 @@ def arrays(
 ) -> Iterator[np.ndarray]:
     """Generated flow as arrays of FLOW_DTYPE, in time order within and across arrays; `symbol` indexes `symbols`.
 
-    start_s, end_s: seconds since midnight. rate_per_s: mean requests (orders and cancels) per second of trading time between
-    them; breaks do not count. channel: the name of one of the profile's channels whose peaks at 09:15:00, 09:30:00 and
-    13:00:00 come on top of that mean. Raises ValueError naming the argument.
+    start_s, end_s: seconds since midnight. rate_per_s: mean requests (orders and cancels) per second of trading time
+    between them; breaks do not count. channel: the name of one of the profile's channels whose peaks at 09:15:00,
+    09:30:00 and 13:00:00 come on top of that mean. Raises ValueError naming the argument.
     """
     if not symbols:
         raise ValueError("symbols: got none, expected at least one")

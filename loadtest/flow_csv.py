@@ -1,7 +1,8 @@
 """Reads order flow from its documented CSV form; it neither generates nor sends anything.
 
-The form (docs/flow.md): a header line ``ts_us,seq,sym,act,side,oid,px,qty,kind``, then one row per client request, plain or
-zstd-compressed (``.zst``). The first bad row ends the reading with a FlowError that names line, column, value and expected.
+The form (docs/flow.md): a header line ``ts_us,seq,sym,act,side,oid,px,qty,kind``, then one row per client request,
+plain or zstd-compressed (``.zst``). The first bad row ends the reading with a FlowError that names line, column, value
+and what was expected.
 """
 
 import csv
@@ -93,8 +94,8 @@ def read_flow(path: str | Path) -> Iterator[FlowRequest]:
     """The requests of a flow file in file order.
 
     Within a symbol the order is the exchange's and ts_us never falls; across symbols ts_us may fall before 09:30.
-    Raises FlowError on the first row that is malformed, repeats an order number, cancels an order that is not there, or falls
-    back in time.
+    Raises FlowError on the first row that is malformed, repeats an order number, cancels an order that is not there, or
+    falls back in time.
     """
     path = Path(path)
     try:

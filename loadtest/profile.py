@@ -1,4 +1,4 @@
-"""Measures order flow into a small profile of distributions, and loads that profile; it keeps no row and generates nothing.
+"""Measures order flow into a small profile of distributions, and loads that profile; keeps no row, generates nothing.
 
 ``python -m loadtest.profile --data DIR --out FILE`` measures every flow.csv(.zst) below DIR.
 """
@@ -14,12 +14,9 @@ import typer
 
 from loadtest.flow_csv import BUY, CANCEL, NEW, FlowError, load_flow
 from loadtest.touch import Touches, replay_touches
+from loadtest.trading_day import CANCEL_CLOCK, OPEN_CLOCK
 
 PROFILE_PATH = Path(__file__).with_name("profile.json")
-OPEN_WINDOWS_S = ((33_300, 33_900), (34_200, 41_400), (46_800, 54_000))
-"""When orders are taken: opening auction, morning, afternoon with the closing auction."""
-CANCEL_WINDOWS_S = ((33_300, 33_600), (34_200, 41_400), (46_800, 53_820))
-"""When cancels are taken: not from 09:20 to 09:30 and not from 14:57."""
 PEAK_MINUTES_S = (33_300, 34_200, 46_800, 53_820)
 TREND_S = 300
 """Counts are compared inside such stretches: the day's own rise and fall is in minute_share."""
@@ -29,30 +26,7 @@ RUN_GAP_EDGES_S = [0.0, 0.0005, *(0.005 + 0.01 * step for step in range(21))]
 """Gaps come in whole 10 ms ticks: the first bucket is "the same tick", the others lie around one tick each."""
 LIFE_EDGES_S = [0.0, *np.geomspace(0.05, 15_000, 43).round(3).tolist()]
 RUN_GAP_S, ALIKE_LENGTH, RUN_LENGTHS = 0.2, 3, (2, 3, 5, 10, 30)
-"""Orders of one symbol, side and price that follow one another this closely are one run: one intention, cut in pieces."""
-
-
-class Clock:
-    """Counts only the seconds inside some windows of the day, so that breaks do not exist."""
-
-    def __init__(self, windows_s: Sequence[tuple[int, int]]) -> None:
-        self._wall_s = np.array(windows_s, dtype=float).ravel()
-        lengths_s = np.diff(self._wall_s)
-        lengths_s[1::2] = 0.0
-        self._inside_s = np.concatenate(([0.0], np.cumsum(lengths_s)))
-        self.length_s = float(self._inside_s[-1])
-
-    def from_wall(self, wall_s: np.ndarray | float) -> np.ndarray:
-        """Seconds since midnight to seconds inside the windows; a time in a break becomes the break's start."""
-        return np.asarray(np.interp(wall_s, self._wall_s, self._inside_s))
-
-    def to_wall(self, inside_s: np.ndarray) -> np.ndarray:
-        """Seconds inside the windows to seconds since midnight."""
-        window = np.clip(np.searchsorted(self._inside_s[1::2], inside_s, "right"), 0, len(self._wall_s) // 2 - 1)
-        return np.asarray(self._wall_s[2 * window] + inside_s - self._inside_s[2 * window])
-
-
-OPEN_CLOCK, CANCEL_CLOCK = Clock(OPEN_WINDOWS_S), Clock(CANCEL_WINDOWS_S)
+"""Orders of one symbol, side and price that follow one another this closely are one run: one intention, in pieces."""
 
 
 class Strict(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -150,7 +124,7 @@ class Excitation(Strict, frozen=True):
     def __post_init__(self) -> None:
         if not 0 <= self.offspring < 1 or not 0 <= self.alike <= 1:
             raise ValueError(
-                f"offspring: got {self.offspring}, expected 0 <= offspring < 1; alike: got {self.alike}, expected 0 to 1"
+                f"offspring: got {self.offspring}, expected 0 up to below 1; alike: got {self.alike}, expected 0 to 1"
             )
 
 
@@ -159,6 +133,8 @@ class RunGap(Strict, frozen=True):
 
     from_length: int
     gap_s: Histogram
+    repeat: float
+    """The share of gaps that repeat the one before."""
 
 
 class Peak(Strict, frozen=True):
@@ -169,7 +145,7 @@ class Peak(Strict, frozen=True):
 
 
 class Channel(Strict, frozen=True):
-    """A whole exchange channel, all its securities and messages, as published with the data: the targets for bursts at scale."""
+    """A whole exchange channel, all its securities and messages: the targets for bursts at scale."""
 
     name: str
     messages: int
@@ -272,8 +248,7 @@ class SymbolDay(msgspec.Struct):
     run_starts_s: np.ndarray
     run_lengths: np.ndarray
     run_gaps_s: np.ndarray
-    gap_run_lengths: np.ndarray
-    """For every gap, the length of its run."""
+    gap_runs: np.ndarray
 
 
 def split_days(paths: Iterable[str | Path]) -> list[list[SymbolDay]]:
@@ -287,7 +262,7 @@ def split_days(paths: Iterable[str | Path]) -> list[list[SymbolDay]]:
 
 
 def find_runs(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(start in seconds, number of orders) of every run, and (gap in seconds, length of its run) of the gaps inside runs."""
+    """Of every run its start in seconds and its length; of every gap inside a run its seconds and the run's index."""
     news = rows[rows["act"] == NEW]
     news = news[np.lexsort((news["ts_us"], news["price_e4"], news["side"]))]
     seconds = news["ts_us"] / 1e6
@@ -295,15 +270,27 @@ def find_runs(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.
     joined = (np.diff(news["price_e4"]) == 0) & (np.diff(news["side"]) == 0) & (gaps_s <= RUN_GAP_S + 1e-9)
     firsts = np.flatnonzero(np.concatenate(([True], ~joined)))
     lengths = np.diff(np.append(firsts, len(news)))
-    return seconds[firsts], lengths, gaps_s[joined], np.repeat(lengths, lengths)[1:][joined]
+    return seconds[firsts], lengths, gaps_s[joined], np.repeat(np.arange(len(firsts)), lengths)[1:][joined]
 
 
 def measure_run_gaps(symbols: Sequence[SymbolDay]) -> list[RunGap]:
     """Gap distributions by run length, all symbols pooled."""
     gaps_s = np.concatenate([symbol.run_gaps_s for symbol in symbols])
-    lengths = np.concatenate([symbol.gap_run_lengths for symbol in symbols])
-    kind = np.searchsorted(RUN_LENGTHS, lengths, "right") - 1
-    return [RunGap(length, to_histogram(gaps_s[kind == i], RUN_GAP_EDGES_S)) for i, length in enumerate(RUN_LENGTHS)]
+    kind = np.searchsorted(RUN_LENGTHS, np.concatenate([s.run_lengths[s.gap_runs] for s in symbols]), "right") - 1
+    same_run = np.concatenate([np.diff(symbol.gap_runs, append=-1) == 0 for symbol in symbols])
+    return [
+        RunGap(length, to_histogram(gaps_s[kind == i], RUN_GAP_EDGES_S), measure_repeat(gaps_s, same_run & (kind == i)))
+        for i, length in enumerate(RUN_LENGTHS)
+    ]
+
+
+def measure_repeat(gaps_s: np.ndarray, followed: np.ndarray) -> float:
+    """How much likelier than by chance a same-tick gap is followed by another, where its run has another gap."""
+    at = np.flatnonzero(followed)
+    zero, next_zero = gaps_s[at] < RUN_GAP_EDGES_S[1], gaps_s[np.minimum(at + 1, len(gaps_s) - 1)] < RUN_GAP_EDGES_S[1]
+    share = next_zero.mean() if len(at) else 1.0
+    excess = (next_zero[zero].mean() - share) / (1.0 - share) if 0 < share < 1 and zero.any() else 0.0
+    return round(float(min(max(excess, 0.0), 1.0)), 3)
 
 
 def continuous_s(seconds: np.ndarray) -> np.ndarray:
@@ -347,7 +334,7 @@ def measure_window(days: list[list[SymbolDay]], window_s: float) -> Window:
 
 
 def measure_common(days: list[list[SymbolDay]]) -> list[Cascade]:
-    """The factor that symbols of one day share, from the covariance of their runs; each box explains what longer ones do not."""
+    """The factor that symbols of one day share, from the covariance of their runs; longer boxes explain first."""
     cascades: list[Cascade] = []
     for box_s in (10.0, 1.0, 0.1):
         products, means = 0.0, 0.0
@@ -363,10 +350,11 @@ def measure_common(days: list[list[SymbolDay]]) -> list[Cascade]:
 
 
 def measure_excitation(days: list[list[SymbolDay]]) -> Excitation:
-    """Branching of runs from how their Fano factor grows with the window, each band of delay taking its part of the growth.
+    """Branching of runs from how their Fano factor grows with the window, band of delay by band.
 
-    A pair of runs apart by some delay falls into one window with chance 1 - delay / window: solved band by band. Pairs lie
-    1 / (1 - offspring) further apart than one setting-off, because what is set off sets off more: delays shrink by that.
+    A pair of runs apart by some delay falls into one window with chance 1 - delay / window, which is solved for the
+    pairs of each band. They lie 1 / (1 - offspring) further apart than one setting-off, because what is set off sets
+    off more: delays shrink by that.
     """
     edges_s = np.array([0.0, 0.1, 1.0, 10.0, 60.0])
     starts = [continuous_s(symbol.run_starts_s) for day in days for symbol in day]
@@ -393,7 +381,7 @@ def measure_alike(symbol: SymbolDay) -> float:
 
 
 def measure_life(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(cancelled, life): for each new order in row order whether it was cancelled, and its life in cancellable seconds."""
+    """For each new order in row order whether it was cancelled, and its life in cancellable seconds."""
     news, cancels = rows[rows["act"] == NEW], rows[rows["act"] == CANCEL]
     by_oid = np.argsort(news["oid"], kind="stable")
     at = by_oid[np.searchsorted(news["oid"], cancels["oid"], sorter=by_oid)]

@@ -1,8 +1,9 @@
-"""Plans when generated flow happens: the rate of every box of time and the blocks to generate it in; it draws no order."""
+"""Plans when generated flow happens, the rate of every box of time and the blocks to make; it draws no order."""
 
 import numpy as np
 
-from loadtest.profile import OPEN_CLOCK, Profile
+from loadtest.profile import Profile
+from loadtest.trading_day import OPEN_CLOCK
 
 BOX_S = 0.1
 """The rate is constant inside a box of this length."""
@@ -13,7 +14,7 @@ CHANNEL_PEAKS_S = {33_300: "09:15:00", 34_200: "09:30:00", 46_800: "13:00:00"}
 def plan_rates(
     profile: Profile, rng: np.random.Generator, start_s: float, end_s: float, channel: str | None
 ) -> np.ndarray:
-    """Relative rate of run starts in every box between two times of the open clock, mean 1, the common factor included."""
+    """Relative rate of requests in every box between two times of the open clock, mean 1, common factor included."""
     boxes = np.arange(round(start_s / BOX_S), round(end_s / BOX_S))
     seconds = np.repeat(np.array(profile.minute_share) / 60, 60)
     for peak in profile.peaks:
@@ -32,7 +33,7 @@ def plan_rates(
 
 
 def add_channel_peaks(profile: Profile, rate: np.ndarray, boxes: np.ndarray, channel: str) -> None:
-    """Raise the seconds of a whole channel's peaks to their recorded multiple of the mean, falling off within the second."""
+    """Raise the seconds of a channel's peaks to their recorded multiple of the mean, falling off inside the second."""
     target = next((c for c in profile.channels if c.name == channel), None)
     if target is None:
         raise ValueError(f"channel: got {channel!r}, expected one of {', '.join(c.name for c in profile.channels)}")
