@@ -42,6 +42,7 @@ class Settings(NamedTuple):
     speed: float
     end: time
     quote_interval_ms: int
+    feed_limit_mib: int
     flow: Path | None
     rate_per_s: float
     seed: int
@@ -54,13 +55,14 @@ class Settings(NamedTuple):
 class MarketDataProtocol(asyncio.Protocol):
     """One subscriber's connection; it is only ever written to."""
 
-    def __init__(self, core: ExchangeCore, turn: Turn) -> None:
+    def __init__(self, core: ExchangeCore, turn: Turn, limit: int) -> None:
         self.core = core
         self.turn = turn
+        self.limit = limit
         self.subscriber: Subscriber | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.subscriber = Subscriber(self.turn, transport)
+        self.subscriber = Subscriber(self.turn, transport, self.limit)
         self.core.feed.add(self.subscriber)
 
     def pause_writing(self) -> None:
@@ -127,7 +129,7 @@ class Exchange:
         return "generated" if self.settings.rate_per_s else "seeds only"
 
     def new_subscriber(self) -> MarketDataProtocol:
-        return MarketDataProtocol(self.core, self.turn)
+        return MarketDataProtocol(self.core, self.turn, self.settings.feed_limit_mib << 20)
 
     async def listen(self, make: Callable[[], asyncio.Protocol], port: int) -> int:
         server = await self.loop.create_server(make, self.settings.host, port)
