@@ -1,4 +1,4 @@
-"""The session with one exchange: connect, log on, synchronise the reports, stay alive, come back. Sees no order and no report.
+"""The session with one exchange: connect, log on, synchronise, stay alive, come back. Sees no order and no report.
 
 `READY` means that every report the exchange had for us has been applied, so that what the engine believes is what the
 exchange believes. Shanghai names the last report of each partition (ExecRptSyncRsp.EndReportIndex), and READY waits for
@@ -18,7 +18,6 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-
 from ext.clock import utc_now_ns
 from ext.venue_link import VenueLink
 
@@ -122,7 +121,8 @@ class VenueSession:
             return f"cannot connect to {self.config.host}:{self.config.port}: {error or 'no answer'}"
         script = loop.create_task(self.follow_script())
         beats = loop.create_task(self.beat())
-        await asyncio.wait({script, self.closed}, return_when=asyncio.FIRST_COMPLETED)
+        ends: set[asyncio.Future[Any]] = {script, self.closed}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if not self.closed.done():
             self.link.close(str(script.exception()))
         reason = await self.closed
@@ -241,7 +241,8 @@ class ShanghaiSession(VenueSession):
         while ends.keys() < set(partitions):
             for group in (await self.expect(207))["groups"]:
                 if group["rej_reason"] != 0:
-                    raise SessionEndedError(f"ExecRptSync of SetID {group['set_id']} refused: {group['rej_reason']}, {group['text']}")
+                    raise SessionEndedError(
+                        f"ExecRptSync of SetID {group['set_id']} refused: {group['rej_reason']}, {group['text']}")
                 ends[group["set_id"]] = group["end_report_index"]
         while any(self.next_report_index(partition) <= end for partition, end in ends.items()):
             await asyncio.sleep(POLL_S)

@@ -1,4 +1,4 @@
-"""The exchange's sessions, cold half: who may log on, heartbeats, platform state, report synchronisation, the day's end.
+"""The exchange's sessions, cold half: logon, heartbeats, platform state, report synchronisation, the day's end.
 
 Sees no order and no report; those stay between `loadtest.venue_session` and the matching engine.
 """
@@ -12,10 +12,10 @@ from functools import partial
 from typing import Any
 
 import msgspec
-
 from ext.clock import utc_now_ns
 from ext.venue_sse import SseWire
 from ext.venue_szse import SzseWire
+
 from loadtest.venue_session import Desk, ExchangeSession, Member
 
 VENUES = {"XSHG": 1, "XSHE": 2}
@@ -108,7 +108,7 @@ class VenueAcceptor:
                 self.send_end_of_stream(session, partition)
 
     def session_of(self, comp_id: str) -> ExchangeSession | None:
-        """The live session of a CompID: the place for faults on demand (cut, hold, stop_reading, repeat_report, skip_report)."""
+        """The live session of a CompID, for faults on demand: cut, hold, stop_reading, repeat_report, skip_report."""
         return self.members[comp_id].session
 
     def drop(self, comp_id: str) -> bool:
@@ -299,10 +299,12 @@ class ShenzhenAcceptor(VenueAcceptor):
         session.send(6, {"platform_id": 1, "platform_state": self.desk.platform_state})
 
     def send_partitions(self, session: ExchangeSession, pbu: str) -> None:
-        session.send(9, {"platform_id": 1, "partitions": [{"partition_no": partition} for partition in self.partitions()]})
+        session.send(9, {"platform_id": 1,
+                         "partitions": [{"partition_no": partition} for partition in self.partitions()]})
 
     def send_end_of_stream(self, session: ExchangeSession, partition: int) -> None:
-        session.send(7, {"partition_no": partition, "report_index": session.member.newest_index(partition), "platform_id": 1})
+        session.send(7, {"partition_no": partition, "report_index": session.member.newest_index(partition),
+                         "platform_id": 1})
 
 
 ACCEPTORS: dict[str, type[VenueAcceptor]] = {"XSHG": ShanghaiAcceptor, "XSHE": ShenzhenAcceptor}
