@@ -1,5 +1,5 @@
-# Shanghai's TDGW binary messages, as packed structs in the order of the exchange's tables. Integers are big-endian, text
-# is space-padded; prices count 1e-5 yuan, quantities 1e-3 shares, ntime is HHMMSSsssnnnn in Shanghai.
+# Shanghai's TDGW binary messages, as packed structs in the order of the exchange's tables. Integers are big-endian,
+# text is space-padded; prices count 1e-5 yuan, quantities 1e-3 shares, ntime is HHMMSSsssnnnn in Shanghai.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
 from ext.codes cimport LIMIT, MARKET_BEST5_CANCEL, MARKET_BEST5_LIMIT, MARKET_OPPOSITE_BEST, MARKET_OWN_BEST

@@ -1,4 +1,4 @@
-"""Codec of Shanghai's TDGW binary reports: what an exchange says of orders. Touches bytes and one struct, looks nothing up."""
+"""Codec of Shanghai's TDGW binary reports, both ends; touches bytes and one struct, looks nothing up."""
 
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset

@@ -241,8 +241,10 @@ cdef inline Terms terms_of(uint8_t ord_type) noexcept nogil:
 cdef inline uint8_t ord_type_of(char ord_type, char time_in_force, uint16_t max_price_levels, uint64_t min_qty,
                                 uint64_t order_qty) noexcept nogil:
     """The order type that five fields spell (levels in host order, quantities as they came); 0 where they spell none."""
+    if min_qty != 0 and (ord_type != b"1" or time_in_force != b"3" or max_price_levels != 0 or min_qty != order_qty):
+        return 0
     if min_qty != 0:
-        return MARKET_FOK if ord_type == b"1" and time_in_force == b"3" and max_price_levels == 0 and min_qty == order_qty else 0
+        return MARKET_FOK
     if ord_type == b"2" and time_in_force == b"0" and max_price_levels == 0:
         return LIMIT
     if ord_type == b"U" and time_in_force == b"0" and max_price_levels == 0:

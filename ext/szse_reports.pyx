@@ -1,4 +1,4 @@
-"""Codec of Shenzhen's binary (V5) reports: what an exchange says of orders. Touches bytes and one struct, looks nothing up."""
+"""Codec of Shenzhen's binary (V5) reports, both ends; touches bytes and one struct, looks nothing up."""
 
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -35,7 +35,8 @@ cdef inline void put_head(uint8_t *dst, const VenueReport *report, const SzseIde
     m.transact_time = wire_time(report.time_ns)
 
 
-cdef inline size_t encode_confirmation(uint8_t *dst, const VenueReport *report, char code, const SzseIdentity *identity) noexcept nogil:
+cdef inline size_t encode_confirmation(uint8_t *dst, const VenueReport *report, char code,
+                                       const SzseIdentity *identity) noexcept nogil:
     """200102: accepted (code 0), cancelled (4), rejected (8)."""
     cdef SzseExecutionReport *m = <SzseExecutionReport *>dst
     cdef Terms terms = terms_of(report.ord_type)
@@ -99,7 +100,8 @@ cdef inline size_t encode_trade(uint8_t *dst, const VenueReport *report, const S
     return seal(dst, sizeof(SzseTradeReport))
 
 
-cdef inline size_t encode_cancel_reject(uint8_t *dst, const VenueReport *report, const SzseIdentity *identity) noexcept nogil:
+cdef inline size_t encode_cancel_reject(uint8_t *dst, const VenueReport *report,
+                                        const SzseIdentity *identity) noexcept nogil:
     """290008."""
     cdef SzseCancelReject *m = <SzseCancelReject *>dst
     cdef char status = status_char(report.ord_status)
@@ -116,7 +118,8 @@ cdef inline size_t encode_cancel_reject(uint8_t *dst, const VenueReport *report,
     return seal(dst, sizeof(SzseCancelReject))
 
 
-cdef inline size_t encode_business_reject(uint8_t *dst, const VenueReport *report, const SzseIdentity *identity) noexcept nogil:
+cdef inline size_t encode_business_reject(uint8_t *dst, const VenueReport *report,
+                                          const SzseIdentity *identity) noexcept nogil:
     """4. A SecurityID that was not readable (symbol 0) stays blank; what has an orig_cl_ord_id was a cancel."""
     cdef SzseBusinessReject *m = <SzseBusinessReject *>dst
     cdef bint is_order = is_blank(report.orig_cl_ord_id, sizeof(report.orig_cl_ord_id))

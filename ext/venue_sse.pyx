@@ -3,18 +3,18 @@
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 from ext.codes cimport XSHG
-from ext.venue cimport VenueOrder, VenueCancel, VenueReport
+from ext.venue cimport REPORT_BUSINESS_REJECT, VenueOrder, VenueCancel, VenueReport
 from ext.wire cimport (
     be32toh, be64toh, clock_ns, clock_of, day_start_ns, FAULT_ACCOUNT, FAULT_APPLICATION, FAULT_LENGTH,
-    FAULT_MSG_TYPE, FAULT_ORD_TYPE, FAULT_OWNER_TYPE, FAULT_PRICE, FAULT_QUANTITY, FAULT_SIDE, FAULT_SYMBOL,
+    FAULT_MSG_TYPE, FAULT_ORD_TYPE, FAULT_OWNER_TYPE, FAULT_PBU, FAULT_PRICE, FAULT_QUANTITY, FAULT_SIDE, FAULT_SYMBOL,
     FAULT_TIME, fits, FRAME_CANCEL, FRAME_ORDER, FRAME_REPORT, FRAME_SESSION, FrameKind, get_symbol, htobe32, htobe64,
     is_owner_type, is_sealed, is_side, is_whole, MAX_BODY, put_name, put_symbol, seal, VenueWire,
 )
 from ext.sse_layout cimport (
     begin_frame, fixed_body, MAX_SYMBOL, NTIME_UNIT_NS, ord_type_char, ord_type_of, PRICE_SCALE, QTY_SCALE,
     SSE_BIZ_ID, SSE_CANCEL, SSE_EXEC_RPT_END_OF_STREAM, SSE_EXEC_RPT_INFO, SSE_EXEC_RPT_SYNC, SSE_EXEC_RPT_SYNC_RSP,
-    SSE_HEARTBEAT, SSE_LOGON, SSE_LOGOUT, SSE_NEW_ORDER, SSE_PLATFORM_STATE, SseCancel, SseHeader, SseIdentity,
-    SseNewOrder,
+    SSE_HEARTBEAT, SSE_LOGON, SSE_LOGOUT, SSE_NEW_ORDER, SSE_PLATFORM_STATE, SseCancel, SseExecutionReport, SseHeader,
+    SseIdentity, SseNewOrder,
 )
 from ext.sse_reports cimport decode_report, encode_report
 
@@ -38,7 +38,7 @@ MESSAGES: dict[int, SessionMessage] = {
 # ---- frames
 
 cdef inline bint is_session_body(uint32_t msg_type, size_t body) noexcept nogil:
-    """Whether a session message of this type may have a body this long; the counts inside are checked when it is decoded."""
+    """Whether a session message of this type may have a body this long; its counts are checked when it is decoded."""
     if msg_type == SSE_HEARTBEAT:
         return body == 0
     if msg_type == SSE_LOGON:
@@ -105,7 +105,8 @@ cdef size_t encode_new_order(uint8_t *dst, const VenueOrder *order, uint64_t msg
     return seal(dst, sizeof(SseNewOrder))
 
 
-cdef ssize_t decode_new_order(const uint8_t *frame, size_t size, const SseIdentity *identity, VenueOrder *order) noexcept nogil:
+cdef ssize_t decode_new_order(const uint8_t *frame, size_t size, const SseIdentity *identity,
+                              VenueOrder *order) noexcept nogil:
     cdef const SseNewOrder *m = <const SseNewOrder *>frame
     cdef int64_t price, order_qty, since_midnight_ns
     cdef long symbol
@@ -166,7 +167,8 @@ cdef size_t encode_cancel(uint8_t *dst, const VenueCancel *cancel, uint64_t msg_
     return seal(dst, sizeof(SseCancel))
 
 
-cdef ssize_t decode_cancel(const uint8_t *frame, size_t size, const SseIdentity *identity, VenueCancel *cancel) noexcept nogil:
+cdef ssize_t decode_cancel(const uint8_t *frame, size_t size, const SseIdentity *identity,
+                           VenueCancel *cancel) noexcept nogil:
     cdef const SseCancel *m = <const SseCancel *>frame
     cdef int64_t since_midnight_ns
     cdef long symbol
@@ -239,7 +241,12 @@ cdef class SseWire(VenueWire):
         return decode_cancel(frame, size, &self.identity, cancel)
 
     cdef ssize_t decode_report(self, const uint8_t *frame, size_t size, VenueReport *report) noexcept:
-        return decode_report(frame, size, report)
+        cdef ssize_t taken = decode_report(frame, size, report)
+        cdef const SseExecutionReport *m = <const SseExecutionReport *>frame
+        # Partitions are numbered per PBU: another's report would pass for one of ours. An OrderReject has no Pbu.
+        if taken > 0 and report.kind != REPORT_BUSINESS_REJECT and memcmp(m.pbu, self.identity.biz_pbu, 8) != 0:
+            return FAULT_PBU
+        return taken
 
     cdef size_t encode_new_order(self, uint8_t *dst, const VenueOrder *order, uint64_t msg_seq_num) noexcept:
         return encode_new_order(dst, order, msg_seq_num, &self.identity)

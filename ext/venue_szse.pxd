@@ -1,4 +1,4 @@
-# Shenzhen's binary (V5) protocol: frames, orders and cancels both ways, and the whole as a VenueWire. Messages: szse_layout.pxd.
+# Shenzhen's binary (V5) protocol: frames, orders and cancels both ways, the whole as a VenueWire. Layouts: szse_layout.pxd.
 from libc.stdint cimport uint8_t
 from ext.venue cimport VenueOrder, VenueCancel
 from ext.wire cimport VenueWire

@@ -25,7 +25,8 @@ MESSAGES: dict[int, SessionMessage] = {
                                         "default_appl_ver_id:c32"),
     SZSE_LOGOUT: SessionMessage("Logout", "session_status:i32 text:c200"),
     SZSE_HEARTBEAT: SessionMessage("Heartbeat", ""),
-    SZSE_REPORT_SYNCHRONIZATION: SessionMessage("ReportSynchronization", "partitions:u32*[partition_no:i32 report_index:i64]"),
+    SZSE_REPORT_SYNCHRONIZATION: SessionMessage("ReportSynchronization",
+                                                "partitions:u32*[partition_no:i32 report_index:i64]"),
     SZSE_PLATFORM_STATE: SessionMessage("PlatformStateInfo", "platform_id:u16 platform_state:u16"),
     SZSE_REPORT_FINISHED: SessionMessage("ReportFinished", "partition_no:i32 report_index:i64 platform_id:u16"),
     SZSE_PLATFORM_INFO: SessionMessage("PlatformInfo", "platform_id:u16 partitions:u32*[partition_no:i32]"),
@@ -35,7 +36,7 @@ MESSAGES: dict[int, SessionMessage] = {
 # ---- frames
 
 cdef inline bint is_session_body(uint32_t msg_type, size_t body) noexcept nogil:
-    """Whether a session message of this type may have a body this long; the counts inside are checked when it is decoded."""
+    """Whether a session message of this type may have a body this long; its counts are checked when it is decoded."""
     if msg_type == SZSE_HEARTBEAT:
         return body == 0
     if msg_type == SZSE_LOGON:
@@ -251,7 +252,8 @@ cdef class SzseWire(VenueWire):
 
     cdef bint names_our_pbu(self, const uint8_t *frame) noexcept:
         # Order and cancel begin alike: ApplID, SubmittingPBUID.
-        return memcmp((<const SzseNewOrder *>frame).submitting_pbu_id, self.identity.pbu_id, sizeof(self.identity.pbu_id)) == 0
+        cdef const SzseNewOrder *m = <const SzseNewOrder *>frame
+        return memcmp(m.submitting_pbu_id, self.identity.pbu_id, sizeof(self.identity.pbu_id)) == 0
 
     cdef bytes body_of(self, bytes frame):
         return frame[sizeof(SzseHeader):len(frame) - 4]

@@ -1,5 +1,6 @@
 """Shanghai's codec against an independent one written from the exchange's tables, and against hostile octets."""
 
+import contextlib
 import random
 import struct
 
@@ -291,6 +292,16 @@ def test_random_octets_never_make_a_frame(octets):
     assert WIRE.decode(FENCE.hold(octets))[0] <= 0
 
 
+def test_random_session_bodies_are_refused_by_name_or_read():
+    chance = random.Random(11)
+    for msg_type in (206, 207, 208):
+        for _ in range(300):
+            length = chance.randint(6, 200)
+            body = bytes(chance.choice((0, 1, 2, 255)) for _ in range(length))
+            with contextlib.suppress(ValueError):
+                assert WIRE.decode(FENCE.hold(sealed(struct.pack(">IQI", msg_type, 1, length) + body)))[1] == "session"
+
+
 def test_random_bodies_of_every_type_never_crash():
     chance = random.Random(7)
     for msg_type, layout in TABLES.items():
@@ -384,6 +395,7 @@ def test_an_order_with_a_bad_field_names_it(change, fault):
         (TRADE_REPORT, {"LastQty": 100_001}, "quantity"),
         (TRADE_REPORT, {"LeavesQty": -1000}, "quantity"),
         (TRADE_REPORT, {"ReportIndex": 0}, "ReportIndex"),
+        (TRADE_REPORT, {"Pbu": "PBU00002"}, "Pbu"),
         (TRADE_REPORT, {"SetID": 0}, "ReportIndex"),
         (TRADE_REPORT, {"SetID": 2**31}, "ReportIndex"),
         (TRADE_REPORT, {"TradeDate": 20240230}, "TransactTime"),

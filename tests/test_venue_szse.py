@@ -1,5 +1,6 @@
 """Shenzhen's codec against an independent one written from the exchange's tables, and against hostile octets."""
 
+import contextlib
 import random
 import struct
 
@@ -316,6 +317,16 @@ def test_octets_changed_under_a_right_checksum_never_crash(message, data):
 @given(st.binary(max_size=600))
 def test_random_octets_never_make_a_frame(octets):
     assert WIRE.decode(FENCE.hold(octets))[0] <= 0
+
+
+def test_random_session_bodies_are_refused_by_name_or_read():
+    chance = random.Random(11)
+    for msg_type in (5, 9):
+        for _ in range(300):
+            length = chance.randint(6, 200)
+            body = bytes(chance.choice((0, 1, 2, 255)) for _ in range(length))
+            with contextlib.suppress(ValueError):
+                assert WIRE.decode(FENCE.hold(sealed(struct.pack(">II", msg_type, length) + body)))[1] == "session"
 
 
 def test_random_bodies_of_every_type_never_crash():
