@@ -1,6 +1,7 @@
 """One exchange as a process: loop, sockets, the day's clock, background flow, faults. Matches and encodes nothing."""
 
 import asyncio
+import gc
 import json
 import signal
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from loadtest.order_desk import OrderDesk
 from loadtest.universe import Instrument, read_universe
 from loadtest.venue_acceptor import MemberConfig
 
-TICK_S = 0.001
+TICK_S = 0.002
 BUDGET_NS = 200_000  # of background flow and quotes per loop turn, so that order entry never waits longer
 WARM_UP_NS = 10**12
 QUOTES_PER_TURN = 128
@@ -115,6 +116,7 @@ class Exchange:
             "market_data_port": await self.listen(self.new_subscriber, settings.market_data_port),
             "control_port": await self.listen(lambda: ControlProtocol(self.faults), settings.control_port),
         }
+        gc.freeze()  # what a day's start built lives all day: no collection need look at it again
         self.day.began_ns = utc_now_ns()
         self.tick()
         return {"exchange": settings.venue, **ports, "instruments": len(self.listed),
