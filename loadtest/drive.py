@@ -68,6 +68,7 @@ class Drive:
     sessions: Sessions
     drain_s: float = 5.0
     burst_ns: int = 50_000
+    settle_s: float = 0.0  # between the last logon and the first request, for quotes to arrive
     on_progress: Callable[[Progress], None] = lambda progress: None
 
     async def run(self) -> tuple[Outcome, int]:
@@ -89,6 +90,7 @@ class Drive:
                     self.plan.accounts_of(at, self.sessions.count),
                     self.plan.numbers_of(at, self.sessions.count),
                 )
+            await asyncio.sleep(self.settle_s)
             start_ns = utc_now_ns() + LEAD_NS
             client.start(start_ns)
             watch = asyncio.create_task(self.watch(client, start_ns))
