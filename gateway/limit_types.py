@@ -136,6 +136,7 @@ class Token(msgspec.Struct, frozen=True):
     rate_in_per_s: int
     cancel_rate_in_per_s: int
     reject_streak_max: int
+    reject_latch_ms: int
 
 
 class Limits(msgspec.Struct, frozen=True):

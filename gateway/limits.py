@@ -43,6 +43,7 @@ from gateway.marked import (
     Faults,
     Field,
     choice,
+    collector_paused,
     csv_rows,
     integer,
     line_of,
@@ -133,6 +134,7 @@ TOKEN = {
     "rate_in_per_s": Field("rate_in_per_s", COUNT),
     "cancel_rate_in_per_s": Field("cancel_rate_in_per_s", COUNT),
     "reject_streak_max": Field("reject_streak_max", COUNT),
+    "reject_latch_ms": Field("reject_latch_ms", COUNT),
 }
 
 
@@ -179,6 +181,7 @@ FILE = {
 }
 
 
+@collector_paused()
 def load_limits(path: str | Path) -> Limits:
     """Reads and validates one limits file; raises ConfigError with every fault it found."""
     path = Path(path)

@@ -16,6 +16,7 @@ from gateway.marked import (
     SYMBOL,
     Faults,
     choice,
+    collector_paused,
     csv_rows,
     integer,
     matching,
@@ -24,7 +25,7 @@ from gateway.marked import (
 )
 
 INSTRUMENT_STATES = {"NORMAL": 1, "SUSPENDED": 2, "NOT_LISTED": 3, "DELISTED": 4}
-MAX_PRICE_E4 = 10**10  # a million yuan: price times the largest order still fits an int64
+MAX_PRICE_E4 = 10**9  # 100 000 yuan: price times the largest order still fits an int64
 ONLY_VENUE: dict[int, int] = {BOARDS["STAR"]: VENUES["XSHG"], BOARDS["CHINEXT"]: VENUES["XSHE"]}
 
 
@@ -72,6 +73,7 @@ COLUMNS = {
 }
 
 
+@collector_paused()
 def load_instruments(path: str | Path) -> tuple[Instrument, ...]:
     """Reads and validates one instruments file; raises ConfigError with every fault it found."""
     path = Path(path)

@@ -55,7 +55,7 @@ accounts:
 positions:
   - {account: A1, symbol: 600519, security_exchange: XSHG, total_shares: 1000, sellable_shares: 900}
 tokens:
-  - {token_sha256: HASH, accounts: [A1, LT*], rate_in_per_s: 2000, cancel_rate_in_per_s: 4000, reject_streak_max: 100}
+  - {token_sha256: HASH, accounts: [A1, LT*], rate_in_per_s: 2000, cancel_rate_in_per_s: 4000, reject_streak_max: 100, reject_latch_ms: 5000}
 """.replace("HASH", "ab" * 32)
 
 # (what is replaced in GOOD, by what, the whole message with line number)

@@ -40,7 +40,7 @@ def test_columns_in_any_order(load):
     ("XSHG", "XSHQ", "2: security_exchange: got 'XSHQ', expected one of XSHG, XSHE; did you mean \"XSHG\"?"),
     ("MAIN", "BSE", "2: board: got 'BSE', expected one of MAIN, STAR, CHINEXT"),
     ("MAIN", "CHINEXT", "2: board: got a board of the other exchange, expected STAR on XSHG, CHINEXT on XSHE, MAIN on either"),
-    ("18600000", "1860.00", "2: prev_close_e4: got '1860.00', expected a whole number from 1 to 10000000000 in 1/10000 yuan"),
+    ("18600000", "1860.00", "2: prev_close_e4: got '1860.00', expected a whole number from 1 to 1000000000 in 1/10000 yuan"),
     ("18600000", "20460100", "2: prev_close_e4: got 20460100, expected a price from down_limit_e4 16740000 to up_limit_e4 20460000"),
     ("20460000", "20460050", "2: up_limit_e4: got 20460050, expected a multiple of tick_e4 100"),
     ("20460000", "0", "2: up_limit_e4: got 0, expected both price limits, or both 0"),
