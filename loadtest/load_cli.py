@@ -53,6 +53,7 @@ def run(
     slo_ack_p99_us: Annotated[float | None, typer.Option(min=0)] = None,
     max_unexpected: Annotated[float, typer.Option(min=0, max=100, help="Percent of good orders that may be rejected.")] = 0.0,
     drain: Annotated[str, typer.Option(help="How long to wait for the last answers.")] = "5s",
+    burst_us: Annotated[int, typer.Option(min=1, max=10_000, help="Least time between two timer wake-ups.")] = 50,
     out: Annotated[Path, typer.Option(help="Where report.json and report.html go.")] = Path("out"),
     svg: Annotated[Path | None, typer.Option(help="Also write the latency plot as SVG here.")] = None,
     keep: Annotated[Path | None, typer.Option(help="Keep inputs, journal and logs here.")] = None,
@@ -68,7 +69,8 @@ def run(
             target=Endpoint.parse(target) if target else None, token=token,
             market_data=tuple(Endpoint.parse(text) for text in market_data.split(",") if text),
             metrics=Endpoint.parse(metrics) if metrics else None, instruments=instruments, background_per_s=background,
-            transport=transport, drain_s=parse_duration_ns(drain, "drain") / 1e9, out=out, svg=svg, keep=keep,
+            transport=transport, drain_s=parse_duration_ns(drain, "drain") / 1e9, burst_ns=burst_us * 1_000,
+            out=out, svg=svg, keep=keep,
             objectives=Objectives(decision_p99_us=slo_decision_p99_us, ack_p99_us=slo_ack_p99_us,
                                   max_unexpected_share=max_unexpected / 100),
         )
@@ -116,7 +118,9 @@ def fail(text: str, code: int) -> typer.Exit:
 
 def show_run(options: Options) -> Report:
     """Run with a live progress line, then print the tables and the one line."""
-    console = Console(stderr=False, highlight=False)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=120)
     total_s = options.pace.duration_ns / 1e9
     with Live(console=console, refresh_per_second=4, transient=True) as live:
         report = run_load(options, shower(live, console, total_s), console.print)

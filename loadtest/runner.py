@@ -48,6 +48,7 @@ class Options:
     background_per_s: float = 200.0
     transport: str = "native"
     drain_s: float = 5.0
+    burst_ns: int = 50_000
     objectives: Objectives = field(default_factory=Objectives)
     out: Path | None = Path("out")
     svg: Path | None = None
@@ -130,7 +131,7 @@ def measured(options: Options, target: Endpoint, market_data: tuple[Endpoint, ..
     meters = [HiccupMeter(core) for core in range(os.cpu_count() or 1)]
     for meter in meters:
         meter.start()
-    drive = Drive(plan, Sessions(target, options.token, options.sessions, market_data), options.drain_s, settle_s=SETTLE_S,
+    drive = Drive(plan, Sessions(target, options.token, options.sessions, market_data), options.drain_s, options.burst_ns, SETTLE_S,
                   on_progress=on_progress)
     try:
         outcome, start_ns = uvloop.run(drive.run())
