@@ -11,7 +11,10 @@ import uvloop
 
 from loadtest.exchange import VENUES, Settings, run
 from loadtest.flow_csv import FlowError
+from loadtest.load_cli import load
 from loadtest.universe import UniverseError
+
+__all__ = ["exchange", "load"]
 
 
 def exchange(
