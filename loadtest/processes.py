@@ -22,6 +22,7 @@ GATEWAY = "from gateway.cli import main; main()"
 START_S = 60.0
 STOP_S = 10.0
 LOOPBACK = "127.0.0.1"
+TRADING_DAY = "2026-11-23"  # of the exchanges and the gateway; both run it from 09:30:00 on, whatever the clock says
 QUANTILES = {"0.5": "p50_us", "0.9": "p90_us", "0.99": "p99_us", "0.999": "p99_9_us", "1.0": "max_us"}
 
 
@@ -120,6 +121,7 @@ class Plant:
         own = cores[-1] if len(cores) > 1 else None
         exchanges = [self.child(f"exchange {venue}", EXCHANGE, [
             venue, "--instruments", str(self.scenario.instruments), "--rate", f"{self.background_per_s:g}",
+            "--date", TRADING_DAY,
         ]) for venue in ("XSHG", "XSHE")]
         venues = []
         for exchange in exchanges:
@@ -131,6 +133,7 @@ class Plant:
         gateway = self.child("gateway", GATEWAY, [
             "serve", "--instruments", str(self.scenario.instruments), "--limits", str(self.scenario.limits), *venues,
             "--journal", str(self.scenario.journal), "--port", "0", "--metrics-port", "0", "--transport", self.transport,
+            "--date", TRADING_DAY,
             *(("--cpu", str(own)) if own is not None else ()),
         ])
         ready = gateway.ready()
