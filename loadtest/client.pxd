@@ -10,6 +10,7 @@ cdef class LoadSession(ClientStream):
     cdef const int32_t[::1] numbers    # the requests of this session, in the order they are due
     cdef readonly Py_ssize_t next      # the first of them that has not been sent
     cdef readonly object logon_ack     # a future of the LogonAck
+    cdef object pong                   # a future: the Heartbeat sent by ping was answered
     cdef readonly str broken           # why the session ended before it was told to, or empty
     cdef bint stopping
     cdef LoadClient client

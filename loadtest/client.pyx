@@ -79,7 +79,10 @@ cdef class LoadSession(ClientStream):
         elif event.kind == EVENT_SESSION_REJECT:
             reject = pb.SessionReject.FromString((<const char *>event.body)[:event.body_size])
             self.break_session(f"{reject.reject_code} {reject.text or reject.field}")
-        elif event.kind != EVENT_HEARTBEAT:
+        elif event.kind == EVENT_HEARTBEAT:
+            if self.pong is not None and not self.pong.done():
+                self.pong.set_result(None)
+        else:
             self.tracker.on_event(&event, recv_ns)
             self.client.wake_if_due(recv_ns)
 
@@ -92,6 +95,18 @@ cdef class LoadSession(ClientStream):
         self.broken = self.broken or why
         if not self.logon_ack.done():
             self.logon_ack.set_exception(ConnectionError(why))
+
+    async def ping(self, double timeout_s) -> float:
+        """How long the gateway takes to answer a Heartbeat, in seconds; timeout_s when it does not."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        self.pong = loop.create_future()
+        self.send(pb.ClientMessage(heartbeat=pb.Heartbeat(time_ns=now_ns())).SerializeToString())
+        try:
+            await asyncio.wait_for(self.pong, timeout_s)
+        except TimeoutError:
+            return timeout_s
+        return loop.time() - started
 
     def stop(self) -> None:
         """Half-close: from now on an end is no failure."""

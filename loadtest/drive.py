@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from loadtest.tracker import OrderTracker
 
 LEAD_NS = 100_000_000  # between the last logon and the first request
 PROGRESS_S = 0.25
+PROMPT_S = 0.005
+SETTLE_TRIES = 10
 FAREWELL_S = 0.05  # for the half-closes to leave
 
 
@@ -72,7 +75,7 @@ class Drive:
     sessions: Sessions
     drain_s: float = 5.0
     burst_ns: int = 50_000
-    settle_s: float = 0.0  # between the last logon and the first request, for quotes to arrive
+    settle_s: float = 0.0  # how long the gateway must have been prompt before the first request; tried ten times as long
     on_progress: Callable[[Progress], None] = lambda progress: None
 
     async def run(self) -> tuple[Outcome, int]:
@@ -83,7 +86,7 @@ class Drive:
             feeds = [await self.follow(tracker, endpoint, ends) for endpoint in self.sessions.market_data]
             for at in range(self.sessions.count):
                 await self.log_on(client, at, ends)
-            await asyncio.sleep(self.settle_s)
+            await self.settle(client)
             with no_collections():
                 start_ns = await self.play(client)
             broken = client.broken() + [feed.error for feed in feeds if feed.error]
@@ -98,6 +101,15 @@ class Drive:
             connection = await connect(Turn(asyncio.get_running_loop().call_soon), target.host, target.port)
         ends.callback(connection.close)
         await client.log_on(connection, self.sessions.token, self.plan.accounts_of(at, count), self.plan.numbers_of(at, count))
+
+    async def settle(self, client: LoadClient) -> None:
+        """Until the gateway is done with its start (quotes, logons): it answers heartbeats promptly for settle_s on end."""
+        deadline = time.monotonic() + self.settle_s * SETTLE_TRIES
+        calm_since = time.monotonic()
+        while self.settle_s and time.monotonic() < min(calm_since + self.settle_s, deadline):
+            if max([await session.ping(1.0) for session in client.sessions]) > PROMPT_S:
+                calm_since = time.monotonic()
+            await asyncio.sleep(0.05)
 
     async def play(self, client: LoadClient) -> int:
         """Send the whole plan and wait for the answers; when it began, UTC ns."""
