@@ -75,11 +75,13 @@ class Drive:
     sessions: Sessions
     drain_s: float = 5.0
     burst_ns: int = 50_000
-    settle_s: float = 0.0  # how long the gateway must have been prompt before the first request; tried ten times as long
+    settle_s: float = (
+        0.0  # how long the gateway must have been prompt before the first request; tried ten times as long
+    )
     on_progress: Callable[[Progress], None] = lambda progress: None
 
     async def run(self) -> tuple[Outcome, int]:
-        """(what became of every request, UTC ns of the start). Raises OSError when the gateway cannot be reached or refuses."""
+        """(what became of every request, UTC ns of the start). Raises OSError when the gateway refuses."""
         tracker = OrderTracker(self.plan, new_prefix())
         client = LoadClient(tracker, self.burst_ns)
         async with AsyncExitStack() as ends:
@@ -100,10 +102,12 @@ class Drive:
         with named(target):
             connection = await connect(Turn(asyncio.get_running_loop().call_soon), target.host, target.port)
         ends.callback(connection.close)
-        await client.log_on(connection, self.sessions.token, self.plan.accounts_of(at, count), self.plan.numbers_of(at, count))
+        await client.log_on(
+            connection, self.sessions.token, self.plan.accounts_of(at, count), self.plan.numbers_of(at, count)
+        )
 
     async def settle(self, client: LoadClient) -> None:
-        """Until the gateway is done with its start (quotes, logons): it answers heartbeats promptly for settle_s on end."""
+        """Until the gateway is done with its start: it has answered heartbeats promptly for settle_s on end."""
         deadline = time.monotonic() + self.settle_s * SETTLE_TRIES
         calm_since = time.monotonic()
         while self.settle_s and time.monotonic() < min(calm_since + self.settle_s, deadline):
@@ -183,7 +187,7 @@ def no_collections() -> Iterator[None]:
 
 
 def new_prefix() -> str:
-    """Six characters that begin every ClOrdID of a run: its start in milliseconds, base 36, so no two runs of a day share it."""
+    """Six characters that begin every ClOrdID of a run: its start in milliseconds, base 36; no two runs share them."""
     number, text = utc_now_ns() // 1_000_000 % 36**6, ""
     for _ in range(6):
         number, digit = divmod(number, 36)

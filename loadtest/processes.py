@@ -38,8 +38,14 @@ class Child:
         self.log = log
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
         with log.open("wb") as errors:
-            self.process = subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=errors,
-                                            stdin=subprocess.DEVNULL, env=environment, start_new_session=True)
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", code, *arguments],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                stdin=subprocess.DEVNULL,
+                env=environment,
+                start_new_session=True,
+            )
 
     def ready(self) -> dict[str, Any]:
         """The ready line's fields; raises StartError when it does not come within START_S."""
@@ -112,30 +118,64 @@ class Plant:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.stop()
 
     def start(self) -> None:
-        """Exchanges first, because the gateway logs on to them; the gateway on a core of its own where there are two."""
+        """Exchanges first, because the gateway logs on to them; the gateway on a core of its own if there are two."""
         cores = sorted(os.sched_getaffinity(0))
         own = cores[-1] if len(cores) > 1 else None
-        exchanges = [self.child(f"exchange {venue}", EXCHANGE, [
-            venue, "--instruments", str(self.scenario.instruments), "--rate", f"{self.background_per_s:g}",
-            "--date", TRADING_DAY,
-        ]) for venue in ("XSHG", "XSHE")]
+        exchanges = [
+            self.child(
+                f"exchange {venue}",
+                EXCHANGE,
+                [
+                    venue,
+                    "--instruments",
+                    str(self.scenario.instruments),
+                    "--rate",
+                    f"{self.background_per_s:g}",
+                    "--date",
+                    TRADING_DAY,
+                ],
+            )
+            for venue in ("XSHG", "XSHE")
+        ]
         venues = []
         for exchange in exchanges:
             ready = exchange.ready()
             self.market_data.append(Endpoint(LOOPBACK, int(ready["market_data_port"])))
-            venues += ["--venue", f"{ready['exchange']}={LOOPBACK}:{ready['order_entry_port']},{ready['market_data_port']}"]
+            venues += [
+                "--venue",
+                f"{ready['exchange']}={LOOPBACK}:{ready['order_entry_port']},{ready['market_data_port']}",
+            ]
             if own is not None:
                 exchange.pin(set(cores) - {own})
-        gateway = self.child("gateway", GATEWAY, [
-            "serve", "--instruments", str(self.scenario.instruments), "--limits", str(self.scenario.limits), *venues,
-            "--journal", str(self.scenario.journal), "--port", "0", "--metrics-port", "0", "--transport", self.transport,
-            "--date", TRADING_DAY,
-            *(("--cpu", str(own)) if own is not None else ()),
-        ])
+        gateway = self.child(
+            "gateway",
+            GATEWAY,
+            [
+                "serve",
+                "--instruments",
+                str(self.scenario.instruments),
+                "--limits",
+                str(self.scenario.limits),
+                *venues,
+                "--journal",
+                str(self.scenario.journal),
+                "--port",
+                "0",
+                "--metrics-port",
+                "0",
+                "--transport",
+                self.transport,
+                "--date",
+                TRADING_DAY,
+                *(("--cpu", str(own)) if own is not None else ()),
+            ],
+        )
         ready = gateway.ready()
         self.target = Endpoint(LOOPBACK, int(ready["port"]))
         self.metrics_port = int(ready.get("metrics_port") or 0)
@@ -155,12 +195,17 @@ class Plant:
                 return
             time.sleep(0.05)
         if self.metrics_port:
-            raise StartError(f"gateway: exchange links not ready within {START_S:g} s: {self.children[-1].last_words()}")
+            raise StartError(
+                f"gateway: exchange links not ready within {START_S:g} s: {self.children[-1].last_words()}"
+            )
 
     def fallen(self) -> list[str]:
         """Processes that ended by themselves, with their last words."""
-        return [f"{child.name} ended with {child.process.returncode}: {child.last_words()}"
-                for child in self.children if child.process.poll() is not None]
+        return [
+            f"{child.name} ended with {child.process.returncode}: {child.last_words()}"
+            for child in self.children
+            if child.process.poll() is not None
+        ]
 
     def stop(self) -> None:
         """End what was started, the gateway first."""
@@ -187,7 +232,12 @@ def stages_of(metrics: str) -> list[Latency]:
         if key:
             row[key] = float(value)
     return [
-        Latency(name=stage, count=int(row.get("count", 0)), hdr="", mean_us=row.get("sum", 0) / max(row.get("count", 1), 1) * 1e6,
-                **{key: row.get(key, 0.0) * 1e6 for key in QUANTILES.values()})
+        Latency(
+            name=stage,
+            count=int(row.get("count", 0)),
+            hdr="",
+            mean_us=row.get("sum", 0) / max(row.get("count", 1), 1) * 1e6,
+            **{key: row.get(key, 0.0) * 1e6 for key in QUANTILES.values()},
+        )
         for stage, row in stages.items()
     ]

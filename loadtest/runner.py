@@ -23,7 +23,7 @@ from loadtest.scenario import TOKEN, write_scenario
 from loadtest.schedule import Pace, planned_times_ns
 from loadtest.universe import Instrument, generate_universe, read_universe
 
-DATA = Path("..") / "shared" / "data"
+MARKET_FOLDER = Path("..") / "shared" / "data"
 SETTLE_S = 1.0  # quotes reach the gateway before the first order does
 
 
@@ -55,17 +55,21 @@ class Options:
     keep: Path | None = None  # where the scenario and the logs stay; None: a temporary directory
 
 
-def run_load(options: Options, on_progress: Callable[[Progress], None] = lambda progress: None,
-             say: Callable[[str], None] = lambda line: None) -> Report:
+def run_load(
+    options: Options,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Report:
     """Run, judge, write the files.
 
-    Raises ScheduleError, SourceError, FlowError, UniverseError for what cannot be run, StartError and OSError for what does not
-    come up.
+    Raises ScheduleError, SourceError, FlowError, UniverseError for what cannot be run, StartError and OSError for what
+    does not come up.
     """
     universe, source, plan = prepare(options)
     say(f"flow: {source.description}; {len(plan.planned_ns):,} requests planned")
-    folder: AbstractContextManager[Any] = nullcontext(options.keep) if options.keep else tempfile.TemporaryDirectory(
-        prefix="tidegate-load-")
+    folder: AbstractContextManager[Any] = (
+        nullcontext(options.keep) if options.keep else tempfile.TemporaryDirectory(prefix="tidegate-load-")
+    )
     affinity = os.sched_getaffinity(0)
     with folder as path:
         try:
@@ -83,7 +87,7 @@ def run_load(options: Options, on_progress: Callable[[Progress], None] = lambda 
 def prepare(options: Options) -> tuple[list[Instrument], sources.Source, Plan]:
     """The market, the flow and the plan of a run; the same options give the same plan."""
     universe = read_universe(options.instruments) if options.instruments else generate_universe(options.seed)
-    path = options.flow or (DATA / sources.RECORDED if (DATA / sources.RECORDED).exists() else None)
+    path = options.flow or (MARKET_FOLDER / sources.RECORDED if (MARKET_FOLDER / sources.RECORDED).exists() else None)
     arrivals_us = None
     if options.arrivals == "flow":
         if path is None or options.mix:
@@ -103,8 +107,15 @@ def choose_source(options: Options, universe: list[Instrument], path: Path | Non
     return sources.generated(universe, count, options.lanes, options.seed)
 
 
-def run_plan(options: Options, universe: list[Instrument], flow: str, plan: Plan, folder: Path,
-             on_progress: Callable[[Progress], None], say: Callable[[str], None]) -> Report:
+def run_plan(
+    options: Options,
+    universe: list[Instrument],
+    flow: str,
+    plan: Plan,
+    folder: Path,
+    on_progress: Callable[[Progress], None],
+    say: Callable[[str], None],
+) -> Report:
     """Against the target, or against exchanges and a gateway of this run's own."""
     if options.target is not None:
         return measured(options, options.target, options.market_data, options.metrics, flow, plan, on_progress)
@@ -124,22 +135,44 @@ def run_plan(options: Options, universe: list[Instrument], flow: str, plan: Plan
     return report
 
 
-def measured(options: Options, target: Endpoint, market_data: tuple[Endpoint, ...], metrics: Endpoint | None, flow: str,
-             plan: Plan, on_progress: Callable[[Progress], None]) -> Report:
+def measured(
+    options: Options,
+    target: Endpoint,
+    market_data: tuple[Endpoint, ...],
+    metrics: Endpoint | None,
+    flow: str,
+    plan: Plan,
+    on_progress: Callable[[Progress], None],
+) -> Report:
     """Drive the plan with a hiccup meter on every core, then judge."""
     started_at = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
     meters = [HiccupMeter(core) for core in range(os.cpu_count() or 1)]
     for meter in meters:
         meter.start()
-    drive = Drive(plan, Sessions(target, options.token, options.sessions, market_data), options.drain_s, options.burst_ns, SETTLE_S,
-                  on_progress=on_progress)
+    drive = Drive(
+        plan,
+        Sessions(target, options.token, options.sessions, market_data),
+        options.drain_s,
+        options.burst_ns,
+        SETTLE_S,
+        on_progress=on_progress,
+    )
     try:
         outcome, start_ns = uvloop.run(drive.run())
     finally:
         samples = [(meter, *meter.stop()) for meter in meters]
     windows = -(-options.pace.duration_ns // 100_000_000)
-    hiccups = [hiccups_of(meter.core, woke, late, start_ns, windows) for meter, woke, late in samples if not meter.error]
+    hiccups = [
+        hiccups_of(meter.core, woke, late, start_ns, windows) for meter, woke, late in samples if not meter.error
+    ]
     stages = stages_of(read_metrics(metrics.port, metrics.host)) if metrics else []
-    facts = RunFacts(started_at, str(options.target or "exchanges and gateway started by this run"), flow, options.arrivals,
-                     options.accounts, options.sessions, options.pace)
+    facts = RunFacts(
+        started_at,
+        str(options.target or "exchanges and gateway started by this run"),
+        flow,
+        options.arrivals,
+        options.accounts,
+        options.sessions,
+        options.pace,
+    )
     return build_report(facts, outcome, options.objectives, hiccups, stages)

@@ -1,4 +1,4 @@
-"""The mirror behind the native transport, as a process: `python -m tests.mirror_server [CORE]` prints its port as JSON."""
+"""The mirror behind the native transport: `python -m tests.mirror_server [CORE]` prints its port as JSON."""
 
 import asyncio
 import json

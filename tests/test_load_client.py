@@ -80,8 +80,8 @@ def test_requests_leave_on_time(calm):
 
 
 def test_a_stall_shows_in_full_by_planned_time():
-    # 200 ms of a 1 s run: every request due meanwhile waits, so a tenth of all wait 100 ms or more. A client that waited for
-    # answers would have shown one slow order.
+    # 200 ms of a 1 s run: every request due meanwhile waits, so a tenth of all wait 100 ms or more. A client that
+    # waited for answers would have shown one slow order.
     pace, plan = plan_of(mix="new=100,cancel=0,cross=0")
     outcome = drive(FakeOrderEntry("stall"), plan, sessions=1)
     row = report_of(pace, outcome).find("order to decision")

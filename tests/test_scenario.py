@@ -153,8 +153,9 @@ def test_a_process_that_cannot_start_says_why(tmp_path):
 def test_an_exchange_starts_from_the_files_and_is_ended(tmp_path, flow):
     plan = plan_from(sources.recorded(flow, UNIVERSE, 1_000, 2), 1_000, lanes=2)
     scenario = write_scenario(tmp_path / "in", UNIVERSE, plan, 80, 2)
-    child = Child("exchange XSHE", EXCHANGE, ["XSHE", "--instruments", str(scenario.instruments), "--rate", "0"],
-                  tmp_path / "log")
+    child = Child(
+        "exchange XSHE", EXCHANGE, ["XSHE", "--instruments", str(scenario.instruments), "--rate", "0"], tmp_path / "log"
+    )
     ready = child.ready()
     assert ready["exchange"] == "XSHE"
     child.stop()
@@ -162,9 +163,11 @@ def test_an_exchange_starts_from_the_files_and_is_ended(tmp_path, flow):
 
 
 def test_stages_are_read_from_metrics():
-    text = ('tidegate_stage_seconds_count{stage="decide"} 200.0\ntidegate_stage_seconds_sum{stage="decide"} 0.0004\n'
-            'tidegate_stage_seconds{quantile="0.5",stage="decide"} 1.5e-06\n'
-            'tidegate_stage_seconds{quantile="0.99",stage="decide"} 9e-06\ntidegate_other 3\n')
+    text = (
+        'tidegate_stage_seconds_count{stage="decide"} 200.0\ntidegate_stage_seconds_sum{stage="decide"} 0.0004\n'
+        'tidegate_stage_seconds{quantile="0.5",stage="decide"} 1.5e-06\n'
+        'tidegate_stage_seconds{quantile="0.99",stage="decide"} 9e-06\ntidegate_other 3\n'
+    )
     (stage,) = stages_of(text)
     assert (stage.name, stage.count, stage.p50_us, stage.p99_us) == ("decide", 200, 1.5, 9.0)
     assert stage.mean_us == pytest.approx(2.0)
@@ -192,8 +195,13 @@ def test_flags_are_refused_in_one_line():
         (["--arrivals", "sometimes"], "arrivals: 'sometimes', expected one of"),
         (["--target", "127.0.0.1:1", "--duration", "1s"], "127.0.0.1:1: Connection refused"),
     ):
-        run = subprocess.run([sys.executable, "-m", "loadtest.load_cli", "run", *arguments], capture_output=True, text=True,
-                             timeout=60, check=False)
+        run = subprocess.run(
+            [sys.executable, "-m", "loadtest.load_cli", "run", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
         assert expected in run.stderr, arguments
         assert run.stderr.count("\n") == 1
         assert run.returncode == (1 if "127.0.0.1:1" in arguments else 2)
