@@ -418,6 +418,10 @@ cdef class Engine:
         self.reports_applied += 1
         if report.kind == REPORT_BUSINESS_REJECT:
             self.on_business_reject(kind, number, venue, report, now_ns)
+        elif report.kind == REPORT_CANCEL_REJECTED and kind == ID_ORDER and 0 < number <= self.state.order_count \
+                and self.state.orders[number].cancel_offset:
+            # Also when the order ended meanwhile: whoever asked for the cancel hears that it came too late.
+            self.reject_cancel(<uint32_t>number, venue, report, now_ns)
         elif kind != ID_ORDER or not 0 < number <= self.state.order_count or not is_open(&self.state.orders[number]) \
                 or report.last_qty_shares > self.state.orders[number].leaves_qty_shares:
             self.skip(venue, report, now_ns)
@@ -429,8 +433,6 @@ cdef class Engine:
             self.apply_venue_report(EV_CANCELED, <uint32_t>number, venue, report, now_ns)
         elif report.kind == REPORT_REJECTED:
             self.apply_venue_report(EV_VENUE_REJECTED, <uint32_t>number, venue, report, now_ns)
-        elif report.kind == REPORT_CANCEL_REJECTED:
-            self.reject_cancel(<uint32_t>number, venue, report, now_ns)
         else:
             self.skip(venue, report, now_ns)
         return REPORT_APPLIED
@@ -505,7 +507,7 @@ cdef class Engine:
         event.partition = report.partition
         event.report_index = report.report_index
         event.reason = report.reason
-        event.code = R1602_VENUE_REJECT
+        event.code = R1602_VENUE_REJECT if is_open(order) else R1606_NOT_OPEN
         event.ord_status = order.ord_status
         if order.cancel_offset:
             sent = <const CancelEvent *>self.journal.at(order.cancel_offset)

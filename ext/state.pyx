@@ -4,7 +4,9 @@ import hashlib
 
 from libc.string cimport memcmp, memset
 
-from ext.tables cimport MapSlot, hash_bytes, map_close, map_find, map_full, map_next, map_open, map_pages, map_put, prefetch, unmap_pages
+from ext.tables cimport (
+    MapSlot, fault_in, hash_bytes, map_close, map_find, map_full, map_next, map_open, map_pages, map_put, prefetch, unmap_pages,
+)
 
 
 cdef class State:
@@ -44,6 +46,21 @@ cdef class State:
         map_close(&self.position_map)
         map_close(&self.order_map)
         map_close(&self.restriction_map)
+
+    def fault_in(self) -> None:
+        """Make the tables that are used at random places real memory, before trading begins."""
+        fault_in(self.accounts, self.most_accounts * sizeof(Account))
+        fault_in(self.positions, self.most_positions * sizeof(Position))
+        fault_in(self.account_map.slots, (self.account_map.mask + 1) * sizeof(MapSlot))
+        fault_in(self.position_map.slots, (self.position_map.mask + 1) * sizeof(MapSlot))
+        fault_in(self.order_map.slots, (self.order_map.mask + 1) * sizeof(MapSlot))
+
+    def fault_in_orders(self, uint32_t ahead) -> None:
+        """Make room for the next `ahead` orders real memory (callable from another thread: it changes no order)."""
+        cdef uint32_t first = self.order_count + 1
+        cdef size_t count = min(ahead, self.most_orders - self.order_count)
+        with nogil:
+            fault_in(&self.orders[first], count * sizeof(Order))
 
     cdef uint32_t find_account(self, const uint8_t *id, size_t size) noexcept:
         """Index of the account with this id, or NONE."""

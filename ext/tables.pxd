@@ -14,6 +14,7 @@ cdef struct Map:
     uint32_t most                      # entries it takes before it counts as full
 
 cdef void *map_pages(size_t size) except NULL          # zeroed memory; touched pages only are real
+cdef void fault_in(void *pages, size_t size) noexcept nogil   # make these pages real now, not at their first use
 cdef void unmap_pages(void *pages, size_t size) noexcept
 cdef void map_open(Map *table, uint32_t most) except *
 cdef void map_close(Map *table) noexcept
