@@ -73,7 +73,7 @@ class LogQueue:
 
 def rendered(event: Event) -> str:
     """One event as one line of JSON, its time as UTC with microseconds."""
-    line = {key: "***" if key in SECRETS and value else value for key, value in event.items()}
+    line: dict[str, Any] = {key: "***" if key in SECRETS and value else value for key, value in event.items()}
     time_ns = line.pop("time_ns")
     error = line.pop("exc_info", None)
     if isinstance(error, BaseException):
