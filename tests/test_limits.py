@@ -210,11 +210,14 @@ def test_positions_file_beside_the_limits(tmp_path):
     limits = load_limits(tmp_path / "limits.yaml")
     assert [(position.account_index, position.symbol) for position in limits.positions] == [(0, 600519), (0, 1), (4, 1)]
     assert limits.sha256 == hashlib.sha256((text + rows).encode()).hexdigest()
+    (tmp_path / "p.csv").write_text(rows + "A1,600519,XSHG,1,1\n")
+    with pytest.raises(ConfigError, match=r"p\.csv:4: symbol: got '600519', .* \(limits\.yaml:40 has it\)"):
+        load_limits(tmp_path / "limits.yaml")
     (tmp_path / "p.csv").write_text(rows + "LT100,000001,XSHE,7,7\nA1,1,XSHE,1\nA1,1,XSHX,1,1\n")
     with pytest.raises(ConfigError) as caught:
         load_limits(tmp_path / "limits.yaml")
-    assert [error.split("p.csv:")[1] for error in caught.value.errors] == [
-        "4: symbol: got '000001', expected one position for each account and security (line 3 has it)",
+    assert [error.split("/p.csv:")[1] for error in caught.value.errors] == [
+        "4: symbol: got '000001', expected one position for each account and security (p.csv:3 has it)",
         "5: row: got 4 cells, expected 5",
         "6: symbol: got '1', expected six digits",
         "6: security_exchange: got 'XSHX', expected one of XSHG, XSHE; did you mean \"XSHG\"?",
