@@ -4,7 +4,6 @@ from socket import IPPROTO_TCP, TCP_NODELAY
 
 from libc.string cimport memcpy
 
-from ext.buffers cimport OutBuf
 from ext.clock cimport now_ns
 from ext.grpc_headers cimport add_metadata, constant, encode_text, is_grpc, is_word, pair, timeout_ns
 from ext.http2 cimport read_out
@@ -100,6 +99,10 @@ cdef class ServerStream(Http2Stream):
             self.cut(RESOURCE_EXHAUSTED, f"the message has {size} bytes; at most {self.connection.max_message}",
                      "message_size")
 
+    cdef void refuse_partial(self):
+        self.cut(RESOURCE_EXHAUSTED, f"unfinished messages hold {self.connection.max_partial} bytes of this connection",
+                 "partial_messages")
+
     cdef void break_off(self):
         self.cut(INTERNAL, "the service failed on this call", "sink_error")
 
@@ -123,7 +126,10 @@ cdef class ServerStream(Http2Stream):
             return
         self.sink = None
         sink.carrier = None
-        sink.on_closed()
+        try:
+            sink.on_closed()
+        except Exception:
+            self.connection.counters.sink_errors += 1
 
     cdef void open(self, int64_t recv_ns):
         """The request's headers are complete: answer what is wrong with them, or open the call."""
@@ -176,7 +182,8 @@ cdef class ServerStream(Http2Stream):
         else:
             self.submit_trailers_only(status, text)
         if self.out is not None:
-            self.out = OutBuf(0)
+            self.out.consume(self.out.size())
+        self.drop_partial()
         self.release()
         self.connection.mark()
 
@@ -216,7 +223,8 @@ cdef class ServerConnection(Http2Connection):
     """One client's connection."""
 
     def __init__(self, ServerContext context):
-        Http2Connection.__init__(self, context.turn, context.counters, context.limits.max_message_bytes)
+        Http2Connection.__init__(self, context.turn, context.counters, context.limits.max_message_bytes,
+                                 context.limits.max_partial_bytes)
         self.context = context
 
     def connection_made(self, transport) -> None:
@@ -234,7 +242,7 @@ cdef class ServerConnection(Http2Connection):
         self.open_session(True, settings, 3, limits.connection_window_bytes)
         transport.get_extra_info("socket").setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
         host, port = transport.get_extra_info("peername")[:2]
-        self.peer = f"{host}:{port}"
+        self.peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.context.connections.add(self)
         Http2Connection.connection_made(self, transport)
         self.made_ns = self.idle_ns = self.recv_ns
@@ -435,6 +443,8 @@ cdef class ServerConnection(Http2Connection):
     def overdue(self, int64_t now, limits):
         """Why this connection must end at once, or None."""
         if self.paused and now - self.paused_ns > limits.write_stall_ns:
+            return "write_stall"
+        if self.closing_ns != 0 and now - self.closing_ns > limits.write_stall_ns:
             return "write_stall"
         if not self.greeted and now - self.made_ns > limits.handshake_ns:
             return "handshake"

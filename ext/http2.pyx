@@ -56,6 +56,9 @@ cdef class Http2Stream(Carrier):
     cdef void refuse(self, int compressed, size_t size):
         self.deaf = True
 
+    cdef void refuse_partial(self):
+        self.deaf = True
+
     cdef void break_off(self):
         self.deaf = True
 
@@ -98,23 +101,31 @@ cdef class Http2Stream(Carrier):
                     self.refuse(self.partial[0], wanted - PREFIX_SIZE)
                     return end
             step = min(wanted - self.partial_size, <size_t>(end - at))
-            self.keep(at, step)
+            if not self.keep(at, step):
+                return end
             at += step
             if self.partial_size < wanted:
                 return end
-        wanted -= PREFIX_SIZE
-        self.partial_size = 0
+        self.drop_partial()
         self.connection.counters.messages_in += 1
-        self.take(self.partial + PREFIX_SIZE, wanted, recv_ns)
+        self.take(self.partial + PREFIX_SIZE, wanted - PREFIX_SIZE, recv_ns)
         if self.partial_capacity > KEPT_PARTIAL:
             free(self.partial)
             self.partial = NULL
             self.partial_capacity = 0
         return at
 
-    cdef void keep(self, const uint8_t *at, size_t size) except *:
+    cdef void drop_partial(self) noexcept:
+        self.connection.partial_size -= self.partial_size
+        self.partial_size = 0
+
+    cdef bint keep(self, const uint8_t *at, size_t size) except -1:
+        """Append to the kept beginning; False when the connection holds too much of unfinished messages."""
         cdef size_t capacity = max(self.partial_capacity, <size_t>256)
         cdef uint8_t *grown
+        if self.connection.partial_size + size > self.connection.max_partial:
+            self.refuse_partial()
+            return False
         while capacity < self.partial_size + size:
             capacity *= 2
         if capacity > self.partial_capacity:
@@ -125,6 +136,8 @@ cdef class Http2Stream(Carrier):
             self.partial_capacity = capacity
         memcpy(self.partial + self.partial_size, at, size)
         self.partial_size += size
+        self.connection.partial_size += size
+        return True
 
 
 cdef ssize_t read_out(nghttp2_session *session, int32_t stream_id, uint8_t *room, size_t size, uint32_t *flags,
@@ -215,6 +228,7 @@ cdef int close_stream(nghttp2_session *session, int32_t stream_id, uint32_t erro
         stream.unconsumed = 0
     stream.closed = True
     stream.deaf = True
+    stream.drop_partial()
     try:
         stream.on_close(error_code)
     except Exception:
@@ -249,11 +263,12 @@ prepare_callbacks()
 cdef class Http2Connection(Outlet):
     """An asyncio protocol that drives one nghttp2 session; all it sends leaves at the end of the loop turn.
 
-    max_message: most bytes of one gRPC message received.
+    max_message: most bytes of one gRPC message received. max_partial: most bytes of unfinished messages held at a time.
     """
 
-    def __init__(self, turn, Counters counters, size_t max_message):
+    def __init__(self, turn, Counters counters, size_t max_message, size_t max_partial):
         Outlet.__init__(self, turn)
+        self.max_partial = max_partial
         self.counters = counters
         self.max_message = max_message
         self.streams = {}
@@ -406,4 +421,5 @@ cdef class Http2Connection(Outlet):
     cdef void shut(self) noexcept:
         if not self.closing and self.transport is not None:
             self.closing = True
+            self.closing_ns = now_ns()
             self.transport.close()

@@ -15,6 +15,8 @@ class RpcError(Exception):
     """
 
     def __init__(self, int status, str text):
+        if not CANCELLED <= status <= UNAUTHENTICATED:
+            raise ValueError(f"status: {status}, expected {CANCELLED} to {UNAUTHENTICATED}")
         super().__init__(status, text)
         self.status = status
         self.text = text

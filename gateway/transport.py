@@ -16,6 +16,7 @@ class Limits:
     """What one server grants its clients. Sizes in bytes, times in nanoseconds."""
 
     max_message_bytes: int = 1 << 22
+    max_partial_bytes: int = 1 << 24  # unfinished messages of one connection, over all its streams
     max_header_bytes: int = 1 << 14
     max_concurrent_streams: int = 1024
     max_connections: int = 4096
