@@ -57,7 +57,7 @@ cdef int64_t timeout_ns(const uint8_t *value, size_t size) noexcept nogil:
     if value[size - 1] == c'M':
         return min(amount, <int64_t>50000000) * 60 * 1000000000
     if value[size - 1] == c'H':
-        return min(amount, <int64_t>800000) * 3600 * 1000000000
+        return min(amount, <int64_t>833333) * 3600 * 1000000000
     return -1
 
 

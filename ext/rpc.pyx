@@ -15,7 +15,7 @@ class RpcError(Exception):
     """
 
     def __init__(self, int status, str text):
-        if not CANCELLED <= status <= UNAUTHENTICATED:
+        if status < <int>CANCELLED or status > <int>UNAUTHENTICATED:
             raise ValueError(f"status: {status}, expected {CANCELLED} to {UNAUTHENTICATED}")
         super().__init__(status, text)
         self.status = status

@@ -1,4 +1,4 @@
-"""The reference gRPC server: the same services on grpcio's asyncio server, for conformance and comparison. Not for rates."""
+"""The reference gRPC server: the same services on grpcio's asyncio server, to compare with. Not built for rates."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -7,9 +7,9 @@ from urllib.parse import unquote
 
 import grpc
 import grpc.aio
-
 from ext.clock import utc_now_ns
 from ext.rpc import Call, CallCarrier, RpcError, Status
+
 from gateway.transport import Limits, Tls
 
 IDENTITY_ONLY = 1  # the bit set of compression algorithms: identity
