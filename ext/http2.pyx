@@ -9,9 +9,9 @@ from ext.nghttp2 cimport *
 
 cdef enum:
     PREFIX_SIZE = 5                    # gRPC: one compressed flag, four bytes of length
-    WRITE_CHUNK = 1 << 17              # most bytes handed to the socket at once
-    KEPT_PARTIAL = 1 << 16             # a bigger reassembly buffer is given back after its message
-    HIGH_WATER = 1 << 18               # bytes in the socket's own buffer at which nothing more is handed to it
+    WRITE_CHUNK = 131072               # most bytes handed to the socket at once
+    KEPT_PARTIAL = 65536               # a bigger reassembly buffer is given back after its message
+    HIGH_WATER = 262144                # bytes in the socket's own buffer at which nothing more is handed to it
 
 
 cdef class Counters:

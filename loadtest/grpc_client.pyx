@@ -18,8 +18,8 @@ from ext.rpc import RpcError
 
 cdef enum:
     PREFIX_SIZE = 5                    # gRPC: one compressed flag, four bytes of length
-    STREAM_WINDOW = 1 << 24
-    CONNECTION_WINDOW = 1 << 28
+    STREAM_WINDOW = 16777216
+    CONNECTION_WINDOW = 268435456
     CONNECT_TIMEOUT_S = 10
 
 
