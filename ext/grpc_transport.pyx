@@ -2,17 +2,15 @@
 
 from socket import IPPROTO_TCP, TCP_NODELAY
 
-from libc.string cimport memcpy
-
 from ext.clock cimport now_ns
 from ext.grpc_headers cimport add_metadata, constant, encode_text, is_grpc, is_word, pair, timeout_ns
 from ext.http2 cimport read_out
 from ext.nghttp2 cimport *
 from ext.rpc cimport (
-    DEADLINE_EXCEEDED, INTERNAL, INVALID_ARGUMENT, OK, RESOURCE_EXHAUSTED, UNAVAILABLE, UNIMPLEMENTED, Call,
+    DEADLINE_EXCEEDED, INTERNAL, INVALID_ARGUMENT, OK, RESOURCE_EXHAUSTED, UNIMPLEMENTED, Call,
 )
 
-from ext.rpc import RpcError
+from ext.rpc import SERVICE_FAILED, RpcError
 
 cdef enum:
     SECOND_NS = 1000000000
@@ -104,10 +102,9 @@ cdef class ServerStream(Http2Stream):
                  "partial_messages")
 
     cdef void break_off(self):
-        self.cut(INTERNAL, "the service failed on this call", "sink_error")
+        self.cut(INTERNAL, SERVICE_FAILED, "sink_error")
 
     cdef void on_half_close(self):
-        self.half_closed = True
         if self.sink is None or self.sink.status >= 0 or self.deaf:
             return
         if self.partial_size > 0:
@@ -118,6 +115,7 @@ cdef class ServerStream(Http2Stream):
             self.sink.on_half_close()
 
     cdef void on_close(self, uint32_t error_code):
+        (<ServerConnection>self.connection).headers_ns = 0
         self.release()
 
     cdef void release(self):
@@ -128,8 +126,8 @@ cdef class ServerStream(Http2Stream):
         sink.carrier = None
         try:
             sink.on_closed()
-        except Exception:
-            self.connection.counters.sink_errors += 1
+        except Exception as error:
+            self.connection.report(error)
 
     cdef void open(self, int64_t recv_ns):
         """The request's headers are complete: answer what is wrong with them, or open the call."""
@@ -161,9 +159,9 @@ cdef class ServerStream(Http2Stream):
         except RpcError as error:
             self.cut(error.status, error.text, "refused")
             return
-        except Exception:
-            connection.counters.sink_errors += 1
-            self.cut(INTERNAL, "the service failed to open this call", "sink_error")
+        except Exception as error:
+            connection.report(error)
+            self.cut(INTERNAL, SERVICE_FAILED, "sink_error")
             return
         self.sink = sink
         self.out = sink.out
@@ -308,15 +306,15 @@ cdef class ServerConnection(Http2Connection):
 
     cdef int on_frame(self, const nghttp2_frame *frame) except -1:
         cdef ServerStream stream
+        # A header block is contiguous: a whole frame of any kind means that none is unfinished.
+        self.headers_ns = 0
         if frame.hd.type == NGHTTP2_HEADERS or frame.hd.type == NGHTTP2_DATA:
             stream = <ServerStream>self.stream(frame.hd.stream_id)
             if stream is None:
                 return 0
-            if frame.hd.type == NGHTTP2_HEADERS:
-                self.headers_ns = 0
-                if frame.headers.cat == NGHTTP2_HCAT_REQUEST:
-                    stream.open(self.recv_ns)
-            elif frame.hd.length == 0 and not frame.hd.flags & NGHTTP2_FLAG_END_STREAM:
+            if frame.hd.type == NGHTTP2_HEADERS and frame.headers.cat == NGHTTP2_HCAT_REQUEST:
+                stream.open(self.recv_ns)
+            elif frame.hd.type == NGHTTP2_DATA and frame.hd.length == 0 and not frame.hd.flags & NGHTTP2_FLAG_END_STREAM:
                 self.count_control_frame()
             if frame.hd.flags & NGHTTP2_FLAG_END_STREAM:
                 self.end_stream(stream)
@@ -331,12 +329,11 @@ cdef class ServerConnection(Http2Connection):
             self.count_reset()
         return 0
 
-    def end_stream(self, ServerStream stream) -> None:
-        """The client ended its side of the stream."""
+    cdef void end_stream(self, ServerStream stream):
         try:
             stream.on_half_close()
-        except Exception:
-            self.counters.sink_errors += 1
+        except Exception as error:
+            self.report(error)
             stream.break_off()
 
     cdef int on_frame_sent(self, const nghttp2_frame *frame) except -1:

@@ -39,7 +39,7 @@ cdef class Http2Stream(Carrier):
     cdef void on_close(self, uint32_t error_code)                   # the stream is gone
 
     cdef void feed(self, const uint8_t *chunk, size_t size, int64_t recv_ns) except *
-    cdef const uint8_t *fill(self, const uint8_t *at, const uint8_t *end, int64_t recv_ns) except? NULL
+    cdef size_t fill(self, const uint8_t *chunk, size_t size, int64_t recv_ns) except? 0
     cdef bint keep(self, const uint8_t *at, size_t size) except -1
     cdef void drop_partial(self) noexcept
 
@@ -60,6 +60,7 @@ cdef class Http2Connection(Outlet):
 
     cdef void open_session(self, bint server, nghttp2_settings_entry *settings, size_t count, int32_t window) except *
     cdef Http2Stream stream(self, int32_t stream_id)
+    cdef void report(self, error) noexcept # count what a sink raised and hand it to the loop's exception handler
     cdef void write_out(self) noexcept
     cdef void write_chunk(self) except *
     cdef void shut(self) noexcept          # close once everything has been written

@@ -1,5 +1,7 @@
 """HTTP/2 connections over nghttp2 for the gRPC server and client alike. Knows no method, no status, no service."""
 
+from asyncio import get_running_loop
+
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
@@ -70,27 +72,27 @@ cdef class Http2Stream(Carrier):
 
     cdef void feed(self, const uint8_t *chunk, size_t size, int64_t recv_ns) except *:
         """Take every whole message of the chunk, and keep the beginning of one whose rest is still to come."""
-        cdef const uint8_t *at = chunk
-        cdef const uint8_t *end = chunk + size
+        cdef size_t at = 0
         cdef size_t length
         if self.partial_size > 0:
-            at = self.fill(at, end, recv_ns)
-        while end - at >= PREFIX_SIZE and not self.deaf:
-            length = message_size(at)
-            if at[0] != 0 or length > self.connection.max_message:
-                self.refuse(at[0], length)
+            at = self.fill(chunk, size, recv_ns)
+        while size - at >= PREFIX_SIZE and not self.deaf:
+            length = message_size(chunk + at)
+            if chunk[at] != 0 or length > self.connection.max_message:
+                self.refuse(chunk[at], length)
                 return
-            if <size_t>(end - at) - PREFIX_SIZE < length:
+            if size - at - PREFIX_SIZE < length:
                 break
             self.connection.counters.messages_in += 1
-            self.take(at + PREFIX_SIZE, length, recv_ns)
+            self.take(chunk + at + PREFIX_SIZE, length, recv_ns)
             at += PREFIX_SIZE + length
-        if at < end and not self.deaf:
-            self.keep(at, end - at)
+        if at < size and not self.deaf:
+            self.keep(chunk + at, size - at)
 
-    cdef const uint8_t *fill(self, const uint8_t *at, const uint8_t *end, int64_t recv_ns) except? NULL:
-        """Complete the kept beginning from [at, end); returns the first byte after what was used."""
+    cdef size_t fill(self, const uint8_t *chunk, size_t size, int64_t recv_ns) except? 0:
+        """Complete the kept beginning from the chunk and take it; returns how much of the chunk was used."""
         cdef size_t wanted = PREFIX_SIZE
+        cdef size_t at = 0
         cdef size_t step
         cdef bint prefixed = False
         while not prefixed:
@@ -99,13 +101,13 @@ cdef class Http2Stream(Carrier):
                 wanted = PREFIX_SIZE + message_size(self.partial)
                 if self.partial[0] != 0 or wanted - PREFIX_SIZE > self.connection.max_message:
                     self.refuse(self.partial[0], wanted - PREFIX_SIZE)
-                    return end
-            step = min(wanted - self.partial_size, <size_t>(end - at))
-            if not self.keep(at, step):
-                return end
+                    return size
+            step = min(wanted - self.partial_size, size - at)
+            if not self.keep(chunk + at, step):
+                return size
             at += step
             if self.partial_size < wanted:
-                return end
+                return size
         self.drop_partial()
         self.connection.counters.messages_in += 1
         self.take(self.partial + PREFIX_SIZE, wanted - PREFIX_SIZE, recv_ns)
@@ -162,7 +164,8 @@ cdef ssize_t read_out(nghttp2_session *session, int32_t stream_id, uint8_t *room
 cdef int begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user) noexcept:
     try:
         return (<Http2Connection>user).on_begin_headers(frame)
-    except Exception:
+    except Exception as error:
+        (<Http2Connection>user).report(error)
         return NGHTTP2_ERR_CALLBACK_FAILURE
 
 
@@ -170,28 +173,32 @@ cdef int receive_header(nghttp2_session *session, const nghttp2_frame *frame, co
                         const uint8_t *value, size_t value_size, uint8_t flags, void *user) noexcept:
     try:
         return (<Http2Connection>user).on_header(frame, name, name_size, value, value_size)
-    except Exception:
+    except Exception as error:
+        (<Http2Connection>user).report(error)
         return NGHTTP2_ERR_CALLBACK_FAILURE
 
 
 cdef int receive_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user) noexcept:
     try:
         return (<Http2Connection>user).on_frame(frame)
-    except Exception:
+    except Exception as error:
+        (<Http2Connection>user).report(error)
         return NGHTTP2_ERR_CALLBACK_FAILURE
 
 
 cdef int send_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user) noexcept:
     try:
         return (<Http2Connection>user).on_frame_sent(frame)
-    except Exception:
+    except Exception as error:
+        (<Http2Connection>user).report(error)
         return NGHTTP2_ERR_CALLBACK_FAILURE
 
 
-cdef int receive_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error, void *user) noexcept:
+cdef int receive_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int code, void *user) noexcept:
     try:
-        return (<Http2Connection>user).on_invalid_frame(frame, error)
-    except Exception:
+        return (<Http2Connection>user).on_invalid_frame(frame, code)
+    except Exception as error:
+        (<Http2Connection>user).report(error)
         return NGHTTP2_ERR_CALLBACK_FAILURE
 
 
@@ -207,8 +214,8 @@ cdef int receive_chunk(nghttp2_session *session, uint8_t flags, int32_t stream_i
     if not stream.deaf:
         try:
             stream.feed(chunk, size, connection.recv_ns)
-        except Exception:
-            connection.counters.sink_errors += 1
+        except Exception as error:
+            connection.report(error)
             stream.break_off()
     if connection.paused:
         stream.unconsumed += size
@@ -231,8 +238,8 @@ cdef int close_stream(nghttp2_session *session, int32_t stream_id, uint32_t erro
     stream.drop_partial()
     try:
         stream.on_close(error_code)
-    except Exception:
-        connection.counters.sink_errors += 1
+    except Exception as error:
+        connection.report(error)
     return 0
 
 
@@ -288,6 +295,10 @@ cdef class Http2Connection(Outlet):
             raise MemoryError("no memory for an HTTP/2 session")
         nghttp2_submit_settings(self.session, NGHTTP2_FLAG_NONE, settings, count)
         nghttp2_session_set_local_window_size(self.session, NGHTTP2_FLAG_NONE, 0, window)
+
+    cdef void report(self, error) noexcept:
+        self.counters.sink_errors += 1
+        get_running_loop().call_exception_handler({"message": "a call or its service failed", "exception": error})
 
     cdef Http2Stream stream(self, int32_t stream_id):
         cdef void *found = nghttp2_session_get_stream_user_data(self.session, stream_id)
@@ -365,8 +376,8 @@ cdef class Http2Connection(Outlet):
             stream.deaf = True
             try:
                 stream.on_close(NGHTTP2_CANCEL)
-            except Exception:
-                self.counters.sink_errors += 1
+            except Exception as error:
+                self.report(error)
         self.ready_streams.clear()
         if self.session != NULL:
             nghttp2_session_del(self.session)
@@ -405,7 +416,8 @@ cdef class Http2Connection(Outlet):
             self.write_chunk()
             if size < 0 or not (nghttp2_session_want_read(self.session) or nghttp2_session_want_write(self.session)):
                 self.shut()
-        except Exception:
+        except Exception as error:
+            self.report(error)
             self.shut()
 
     cdef void write_chunk(self) except *:

@@ -239,9 +239,11 @@ def test_bad_preface(site: Site, octets: bytes) -> None:
 
 
 def test_headers_that_are_no_request(site: Site) -> None:
+    site.serve(handshake_ns=200 * MS_NS)
     client = site.connect()
     client.send(frame(raw.HEADERS, raw.END_HEADERS, 1, hpack({"content-type": "application/grpc"})))
     assert client.reply(1).reset == raw.PROTOCOL_ERROR
+    time.sleep(0.5)
     client.call(3, ECHO_ONE, message(b"x"))
     assert client.reply(3).status == 0
 
