@@ -83,12 +83,6 @@ class Kill(Action):
 
 
 @dataclass(frozen=True)
-class SetState(Action):
-    account: str
-    state: str
-
-
-@dataclass(frozen=True)
 class Disconnect(Action):
     """Cancel on disconnect of a session, its grace time over."""
     session: int
@@ -141,8 +135,6 @@ def act(model: Model, action: Action) -> tuple[int, int, int]:
             if on:
                 return PASS, *model.kill(target, now_ns)
             model.unkill(target)
-        case SetState(_, account, state):
-            model.accounts[account].state = state
         case Disconnect(_, session):
             return PASS, *model.disconnect(session, now_ns)
         case EndOfDay():

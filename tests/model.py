@@ -17,6 +17,7 @@ from tests.model_state import (
     P_CONTINUOUS,
     P_LUNCH,
     P_OPEN_CALL,
+    P_UNKNOWN,
     PASS,
     PENDING_NEW,
     REJECTED,
@@ -46,7 +47,7 @@ from tests.model_state import (
     default_boards,
 )
 
-CANCEL_PHASES = frozenset({P_OPEN_CALL, P_CONTINUOUS})
+CANCEL_PHASES = frozenset({P_OPEN_CALL, P_CONTINUOUS, P_UNKNOWN})  # unknown: the exchange decides
 STREAK_EXEMPT = frozenset({1203, 1207})
 
 
@@ -141,10 +142,10 @@ class Model:
         ask = Ask(self, port, request, now_ns)
         for code, check in LADDER:
             verdict = check(ask)
-            if code == 1203:
-                port.arrivals.append(now_ns)
             if verdict is not None:
                 return self.reject(ask, code, verdict, session)
+            if code == 1203:
+                port.arrivals.append(now_ns)
             if code == 1201 and request.cl_ord_id in ask.account.orders:
                 return self.repeat(ask.account.orders[request.cl_ord_id])
         return self.accept(ask, session)
@@ -196,9 +197,9 @@ class Model:
         if not port_owns:
             return Decision(1001)
         in_second = count_last_second(port.cancel_arrivals, now_ns)
-        port.cancel_arrivals.append(now_ns)
         if in_second >= port.cancel_rate_in_per_s:
             return Decision(1203, in_second, port.cancel_rate_in_per_s, "port")
+        port.cancel_arrivals.append(now_ns)
         order = self.find(self.accounts[account_name], orig_cl_ord_id, order_id)
         code = self.cancel_code(order)
         if code != PASS or order is None:

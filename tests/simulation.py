@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from tests import actions as act
 from tests.model import Model
@@ -46,10 +46,18 @@ MS = 10**6
 PORTS = {"desk": ("A", "B", "C", "D"), "algo": ("A", "E", "F")}
 SESSIONS = {1: "desk", 2: "desk", 3: "algo"}
 GROUPS = {"A": "family", "B": "family", "C": "fund", "D": "fund"}
+COLLARS = ((50, 0), (300, 5), (10_000, 0), (10_000, 0))      # (bps, ticks)
 INSTRUMENTS = (
     (XSHG, "600001", MAIN, 10), (XSHG, "600002", MAIN, 10), (XSHG, "688001", STAR, 20),
     (XSHE, "000001", MAIN, 10), (XSHE, "300001", CHINEXT, 20),
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What is the same for every account of a world: fees, and the collar per phase (bps, ticks)."""
+    fees: Fees
+    collar: dict[int, tuple[int, int]]
 
 
 def build_world(rng: random.Random) -> Model:
@@ -66,8 +74,12 @@ def build_world(rng: random.Random) -> Model:
             symbol, exchange, board, prev_close, up, down, risk_warning=number == 1, t0=number == 3,
             status="DELISTED" if rng.random() < 0.02 else "NORMAL",
         )  # fmt: skip
+    shared = Shared(
+        rng.choice((Fees(), Fees(5 * YUAN, 2_500, 100, 341, 200, 5_000))),
+        {p: rng.choice(COLLARS) for p in (P_OPEN_CALL, P_CONTINUOUS, P_CLOSE_CALL)},
+    )
     for name in "ABCDEF":
-        model.accounts[name] = build_account(rng, model, name)
+        model.accounts[name] = build_account(rng, model, name, shared)
     for name, accounts in PORTS.items():
         model.ports[name] = Port(
             name, set(accounts), rate_in_per_s=maybe(rng, rng.choice((5, 20))), cancel_rate_in_per_s=maybe(rng, 5),
@@ -87,10 +99,11 @@ def scope_limits(rng: random.Random, times: int = 1) -> ScopeLimits:
     return ScopeLimits(*(maybe(rng, rng.choice((1, 4)) * times * 1_000_000 * YUAN) for _ in range(3)))
 
 
-def build_account(rng: random.Random, model: Model, name: str) -> Account:
+def build_account(rng: random.Random, model: Model, name: str, shared: Shared) -> Account:
     account = Account(
         name, cash0=rng.choice((50_000, 5_000_000, 500_000_000)) * YUAN, group=model.groups.get(GROUPS.get(name, "")),
-        fees=rng.choice((Fees(), Fees(5 * YUAN, 2_500, 100, 341, 200, 5_000))), limits=build_limits(rng),
+        fees=shared.fees, limits=build_limits(rng, shared),
+        state=rng.choice(("FROZEN", "CANCEL_ONLY", "SELL_ONLY")) if rng.random() < 0.06 else "NORMAL",
     )  # fmt: skip
     if rng.random() < 0.2:
         account.ord_types = frozenset({LIMIT, 2, 6})
@@ -104,7 +117,7 @@ def build_account(rng: random.Random, model: Model, name: str) -> Account:
     return account
 
 
-def build_limits(rng: random.Random) -> Limits:
+def build_limits(rng: random.Random, shared: Shared) -> Limits:
     wide = scope_limits(rng)
     return Limits(
         wide.gross_limit, wide.long_limit, wide.short_limit, max_qty=maybe(rng, 20_000),
@@ -113,8 +126,7 @@ def build_limits(rng: random.Random) -> Limits:
         rate_out_per_s=maybe(rng, 2), rate_out_per_day=maybe(rng, 20, 0.2), rate_symbol_per_s=maybe(rng, 1),
         open_orders=maybe(rng, 4), open_orders_per_symbol=maybe(rng, 1),
         position_limit_shares=maybe(rng, rng.choice((1_000, 1_001_000, 2_001_000))),
-        collar={p: (rng.choice((50, 300)), rng.choice((0, 5))) for p in (P_OPEN_CALL, P_CONTINUOUS, P_CLOSE_CALL)
-                if rng.random() < 0.4},
+        collar=shared.collar,
     )  # fmt: skip
 
 
@@ -128,7 +140,7 @@ class Simulation:
         self.count = 0
         self.kinds: list[tuple[Callable[[], act.Action], float]] = [
             (self.new_order, 40), (self.cancel, 8), (self.mass_cancel, 1), (self.venue_answer, 30), (self.quote, 8),
-            (self.market_phase, 6), (self.link, 0.5), (self.kill, 0.3), (self.set_state, 0.3), (self.disconnect, 0.3),
+            (self.market_phase, 6), (self.link, 0.5), (self.kill, 0.3), (self.disconnect, 0.3),
             (self.repair, 8),
         ]  # fmt: skip
 
@@ -307,10 +319,6 @@ class Simulation:
         model = self.model
         return {"port": [*model.ports], "account": [*model.accounts], "group": [*model.groups], "firm": [""]}
 
-    def set_state(self) -> act.Action:
-        state = self.rng.choice(("FROZEN", "CANCEL_ONLY", "SELL_ONLY"))
-        return act.SetState(self.now_ns, self.rng.choice("ABCDEF"), state)
-
     def repair(self) -> act.Action:
         """Put one thing right that is not as on a normal morning; a quote when all is."""
         model, now_ns = self.model, self.now_ns
@@ -319,6 +327,5 @@ class Simulation:
         odd: list[act.Action] = [act.Kill(now_ns, scope, name, on=False) for scope, name in killed]
         odd += [act.Link(now_ns, e, True) for e, v in model.venues.items() if not v.link_ready]
         odd += [act.MarketPhase(now_ns, e, P_CONTINUOUS) for e, v in model.venues.items() if v.phase != P_CONTINUOUS]
-        odd += [act.SetState(now_ns, a.name, "NORMAL") for a in model.accounts.values() if a.state != "NORMAL"]
         odd += [self.quote_of(*i.key) for i in model.instruments.values() if i.phase or i.status == "SUSPENDED"]
         return self.rng.choice(odd) if odd else self.quote()
