@@ -12,7 +12,7 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).parent
 CHECKED = os.environ.get("TIDEGATE_CHECKED") == "1"
-LIBRARIES = {"ext.grpc_transport": ["nghttp2"], "loadtest.grpc_client": ["nghttp2"]}
+LIBRARIES = {name: ["nghttp2"] for name in ("ext.http2", "ext.grpc_headers", "ext.grpc_transport", "loadtest.grpc_client", "loadtest.grpc_pump")}
 DIRECTIVES = {
     "language_level": 3,
     "boundscheck": CHECKED,
