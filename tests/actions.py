@@ -58,8 +58,6 @@ class MarketQuote(Action):
     exchange: int
     symbol: str
     quote: Quote
-    phase: int = 0
-    suspended: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,13 +82,14 @@ class Kill(Action):
 
 @dataclass(frozen=True)
 class Disconnect(Action):
-    """Cancel on disconnect of a session, its grace time over."""
-    session: int
+    """Cancel on disconnect of a port, its grace time over."""
+    port: str
 
 
 @dataclass(frozen=True)
 class EndOfDay(Action):
-    pass
+    """The exchange's report stream has ended."""
+    exchange: int
 
 
 @dataclass(frozen=True)
@@ -117,15 +116,15 @@ def act(model: Model, action: Action) -> tuple[int, int, int]:
     match action:
         case Submit():
             request = replace(action.request)
-            return model.new_order(model.ports[action.port], request, now_ns, action.session).code, 0, 0
+            return model.new_order(model.ports[action.port], request, now_ns).code, 0, 0
         case Cancel():
             return cancel(model, action), 0, 0
         case MassCancel(_, port, _, account, symbol, exchange, side):
             return model.mass_cancel(model.ports[port], account, now_ns, symbol, exchange, side)
         case VenueAnswer():
             answer(model, action)
-        case MarketQuote(_, exchange, symbol, quote, phase, suspended):
-            model.set_quote(model.instruments[exchange, symbol], quote, now_ns, phase, suspended)
+        case MarketQuote(_, exchange, symbol, quote):
+            model.set_quote(model.instruments[exchange, symbol], quote, now_ns)
         case MarketPhase(_, exchange, phase):
             model.set_phase(exchange, phase, now_ns)
         case Link(_, exchange, ready):
@@ -135,10 +134,10 @@ def act(model: Model, action: Action) -> tuple[int, int, int]:
             if on:
                 return PASS, *model.kill(target, now_ns)
             model.unkill(target)
-        case Disconnect(_, session):
-            return PASS, *model.disconnect(session, now_ns)
-        case EndOfDay():
-            model.end_of_day()
+        case Disconnect(_, port):
+            return PASS, *model.disconnect(model.ports[port], now_ns)
+        case EndOfDay(_, exchange):
+            model.end_of_day(exchange)
     return 0, 0, 0
 
 

@@ -80,6 +80,7 @@ class Model:
         self.orders: list[Order] = []
         self.reports: list[Report] = []
         self.sent: list[Sent] = []
+        self.cancel_queue: list[Order] = []
 
     # What the state is, computed anew
 
@@ -88,7 +89,7 @@ class Model:
         return [o for o in self.orders if o.is_open]
 
     def phase_of(self, instrument: Instrument) -> int:
-        return instrument.phase or self.venues[instrument.exchange].phase
+        return self.venues[instrument.exchange].phase
 
     def orders_of(self, account: Account, instrument: Instrument | None = None, side: int = 0) -> list[Order]:
         return [
@@ -137,21 +138,21 @@ class Model:
 
     # New orders
 
-    def new_order(self, port: Port, request: NewOrder, now_ns: int, session: int = 0) -> Decision:
+    def new_order(self, port: Port, request: NewOrder, now_ns: int) -> Decision:
         """Ask the ladder's questions in order; the first that objects decides."""
         ask = Ask(self, port, request, now_ns)
         for code, check in LADDER:
             verdict = check(ask)
             if verdict is not None:
-                return self.reject(ask, code, verdict, session)
+                return self.reject(ask, code, verdict)
             if code == 1203:
                 port.arrivals.append(now_ns)
             if code == 1201 and request.cl_ord_id in ask.account.orders:
                 return self.repeat(ask.account.orders[request.cl_ord_id])
-        return self.accept(ask, session)
+        return self.accept(ask)
 
-    def accept(self, ask: Ask, session: int) -> Decision:
-        order = self.remember(ask, session)
+    def accept(self, ask: Ask) -> Decision:
+        order = self.remember(ask)
         order.wpx = ask.wpx
         order.accepted_ns = ask.now_ns
         ask.port.streak = 0
@@ -159,11 +160,11 @@ class Model:
         self.report(order, PENDING_NEW)
         return Decision(PASS, order=order)
 
-    def reject(self, ask: Ask, code: int, verdict: Verdict, session: int) -> Decision:
+    def reject(self, ask: Ask, code: int, verdict: Verdict) -> Decision:
         self.count_reject(ask.port, code, ask.now_ns)
         order = None
         if code not in UNSEQUENCED:
-            order = self.remember(ask, session)
+            order = self.remember(ask)
             order.status = S_REJECTED
             order.reject_code = code
             self.report(order, REJECTED)
@@ -181,8 +182,8 @@ class Model:
         """The same order again: it is answered as it stands, and nothing happens."""
         return Decision(order.reject_code or PASS, order=order, duplicate=True)
 
-    def remember(self, ask: Ask, session: int) -> Order:
-        order = Order(ask.request, ask.account, ask.known_instrument, ask.port, session, len(self.orders) + 1)
+    def remember(self, ask: Ask) -> Order:
+        order = Order(ask.request, ask.account, ask.known_instrument, ask.port, len(self.orders) + 1)
         self.orders.append(order)
         ask.account.orders[ask.request.cl_ord_id] = order
         return order
@@ -203,7 +204,7 @@ class Model:
         order = self.find(self.accounts[account_name], orig_cl_ord_id, order_id)
         code = self.cancel_code(order)
         if code != PASS or order is None:
-            return self.reject_cancel(self.accounts[account_name], order, orig_cl_ord_id, code)
+            return Decision(code, order=order)
         self.start_cancel(order, now_ns)
         return Decision(PASS, order=order)
 
@@ -223,15 +224,13 @@ class Model:
             return 1601
         return PASS if self.phase_of(order.instrument) in CANCEL_PHASES | {P_LUNCH} else 1004
 
-    def reject_cancel(self, account: Account, order: Order | None, orig_cl_ord_id: str, code: int) -> Decision:
-        self.report_cancel_reject(account, order, orig_cl_ord_id, code)
-        return Decision(code, order=order)
-
     def start_cancel(self, order: Order, now_ns: int) -> None:
         """Send the cancel if the exchange takes it now, else queue it."""
         order.cancel_pending = True
         order.cancel_queued = not self.may_send_cancel(order)
-        if not order.cancel_queued:
+        if order.cancel_queued:
+            self.cancel_queue.append(order)
+        else:
             self.send("cancel", order, now_ns)
 
     def may_send_cancel(self, order: Order) -> bool:
@@ -263,9 +262,9 @@ class Model:
             self.start_cancel(order, now_ns)
         return len(chosen), sum(1 for o in chosen if o.cancel_queued)
 
-    def disconnect(self, session: int, now_ns: int) -> tuple[int, int]:
+    def disconnect(self, port: Port, now_ns: int) -> tuple[int, int]:
         """Cancel on disconnect, its grace time over."""
-        return self.cancel_all(now_ns, lambda o: o.session == session)
+        return self.cancel_all(now_ns, lambda o: o.port is port)
 
     def kill(self, target: Port | Account | Group | Firm, now_ns: int) -> tuple[int, int]:
         """Latch first, then sweep what is open below it."""
@@ -278,9 +277,10 @@ class Model:
         target.killed = False
 
     def send_queued(self, now_ns: int) -> None:
-        """A phase or a link changed: what may leave now leaves, oldest order first."""
-        for order in self.open_orders:
-            if order.cancel_queued and self.may_send_cancel(order):
+        """A phase or a link changed: what may leave now leaves, in the order it was queued."""
+        self.cancel_queue = [o for o in self.cancel_queue if o.cancel_queued]
+        for order in self.cancel_queue:
+            if self.may_send_cancel(order):
                 order.cancel_queued = False
                 self.send("cancel", order, now_ns)
 
@@ -316,12 +316,13 @@ class Model:
     def cancel_rejected(self, order: Order) -> None:
         if order.is_open and order.cancel_pending and not order.cancel_queued:
             order.cancel_pending = False
-            self.report_cancel_reject(order.account, order, order.request.cl_ord_id, 1602)
+            self.report_cancel_reject(order)
 
-    def end_of_day(self) -> None:
+    def end_of_day(self, exchange: int) -> None:
         for order in self.open_orders:
-            self.finish(order, S_EXPIRED)
-            self.report(order, EXPIRED)
+            if order.request.exchange == exchange:
+                self.finish(order, S_EXPIRED)
+                self.report(order, EXPIRED)
 
     def finish(self, order: Order, status: int) -> None:
         order.status = status
@@ -329,15 +330,9 @@ class Model:
 
     # Market data and the exchange's state
 
-    def set_quote(
-        self, instrument: Instrument, quote: Quote, now_ns: int, phase: int = 0, suspended: bool = False
-    ) -> None:
+    def set_quote(self, instrument: Instrument, quote: Quote, now_ns: int) -> None:
         instrument.quote = quote
-        instrument.phase = phase
-        if instrument.status != "DELISTED":
-            instrument.status = "SUSPENDED" if suspended else "NORMAL"
         self.venues[instrument.exchange].feed_ns = now_ns
-        self.send_queued(now_ns)
 
     def set_phase(self, exchange: int, phase: int, now_ns: int) -> None:
         """MarketStatus arrived: it is also a sign of life of the feed."""
@@ -346,8 +341,16 @@ class Model:
         self.send_queued(now_ns)
 
     def set_link(self, exchange: int, ready: bool, now_ns: int) -> None:
+        """An exchange link went down, or is ready again: what the exchange may not have seen is then sent once more."""
         self.venues[exchange].link_ready = ready
         self.send_queued(now_ns)
+        for order in self.open_orders if ready else []:
+            if order.request.exchange != exchange:
+                continue
+            if order.status == S_PENDING_NEW:
+                self.sent.append(Sent("new", exchange, order.order_id))
+            if order.cancel_pending and not order.cancel_queued:
+                self.sent.append(Sent("cancel", exchange, order.order_id))
 
     # Output
 
@@ -366,12 +369,13 @@ class Model:
             )
         )  # fmt: skip
 
-    def report_cancel_reject(self, account: Account, order: Order | None, cl_ord_id: str, code: int) -> None:
-        account.event_seq += 1
-        order_id, status = (order.order_id, order.status) if order else (0, 0)
+    def report_cancel_reject(self, order: Order) -> None:
+        """The exchange refused a cancel. (What Tidegate itself refuses is answered, but is no event of the account.)"""
+        order.account.event_seq += 1
         self.reports.append(
             Report(
-                "cancel_reject", account.name, account.event_seq, cl_ord_id, order_id, 0, status, 0, 0, 0, 0, 0, code
+                "cancel_reject", order.account.name, order.account.event_seq, order.request.cl_ord_id, order.order_id,
+                0, order.status, 0, 0, 0, 0, 0, 1602,
             )
         )  # fmt: skip
 

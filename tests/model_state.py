@@ -94,7 +94,6 @@ class Instrument:
     t0: bool = False              # what is bought may be sold the same day
     max_limit_qty: int = UNLIMITED
     max_market_qty: int = UNLIMITED
-    phase: int = 0                # 0: the market's
     quote: Quote | None = None
 
     @property
@@ -209,7 +208,6 @@ class Order:
     account: Account
     instrument: Instrument | None
     port: Port
-    session: int
     order_id: int
     status: int = S_PENDING_NEW
     wpx: int = 0

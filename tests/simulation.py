@@ -44,7 +44,7 @@ START_NS = 1_795_397_400_000_000_000          # a Monday, 09:30 in Shanghai
 YUAN = 10_000
 MS = 10**6
 PORTS = {"desk": ("A", "B", "C", "D"), "algo": ("A", "E", "F")}
-SESSIONS = {1: "desk", 2: "desk", 3: "algo"}
+SESSIONS = ((0, "desk"), (1, "desk"), (2, "desk"), (0, "algo"), (3, "algo"))  # 0: unary calls
 GROUPS = {"A": "family", "B": "family", "C": "fund", "D": "fund"}
 COLLARS = ((50, 0), (300, 5), (10_000, 0), (10_000, 0))      # (bps, ticks)
 INSTRUMENTS = (
@@ -72,7 +72,7 @@ def build_world(rng: random.Random) -> Model:
         up, down = price_limits(prev_close, percent) if rng.random() < 0.85 else (0, 0)
         model.instruments[exchange, symbol] = Instrument(
             symbol, exchange, board, prev_close, up, down, risk_warning=number == 1, t0=number == 3,
-            status="DELISTED" if rng.random() < 0.02 else "NORMAL",
+            status=rng.choice(("SUSPENDED", "DELISTED")) if rng.random() < 0.05 else "NORMAL",
         )  # fmt: skip
     shared = Shared(
         rng.choice((Fees(), Fees(5 * YUAN, 2_500, 100, 341, 200, 5_000))),
@@ -145,7 +145,7 @@ class Simulation:
         ]  # fmt: skip
 
     def actions(self, steps: int) -> Iterator[act.Action]:
-        """First a quote of every instrument but perhaps one, then `steps` actions, at the end the end of the day."""
+        """First a quote of every instrument but perhaps one, then `steps` actions, at last the end of the day."""
         for exchange, symbol in self.model.instruments:
             if self.rng.random() < 0.95:
                 yield self.quote_of(exchange, symbol)
@@ -153,7 +153,7 @@ class Simulation:
         for _ in range(steps):
             yield self.rng.choices(makers, weights)[0]()
             self.advance()
-        yield act.EndOfDay(self.now_ns)
+        yield from (act.EndOfDay(self.now_ns, exchange) for exchange in self.model.venues)
 
     def advance(self) -> None:
         """Mostly no time or a little; now and then to the edge of a window's step, or long enough to go stale."""
@@ -182,8 +182,7 @@ class Simulation:
         return act.Submit(self.now_ns, port, session, request)
 
     def pick_session(self) -> tuple[int, str]:
-        session = self.rng.choice(list(SESSIONS))
-        return session, SESSIONS[session]
+        return self.rng.choice(SESSIONS)
 
     def sane_order(self, account: Account) -> NewOrder:
         rng, instrument = self.rng, self.rng.choice(list(self.model.instruments.values()))
@@ -248,7 +247,7 @@ class Simulation:
         return act.MassCancel(self.now_ns, port, session, account, symbol, exchange, side)
 
     def disconnect(self) -> act.Action:
-        return act.Disconnect(self.now_ns, self.rng.choice(list(SESSIONS)))
+        return act.Disconnect(self.now_ns, self.rng.choice(list(PORTS)))
 
     def pick_order(self, open_share: float) -> Order | None:
         """Some order; with this chance one of the open ones."""
@@ -298,8 +297,7 @@ class Simulation:
         quote = Quote(last - 100 * rng.randrange(3), last + 100 * rng.randrange(3), last)
         if rng.random() < 0.1:
             quote = rng.choice((Quote(0, quote.ask1, last), Quote(quote.bid1, 0, last), Quote(0, 0, last), Quote()))
-        phase = P_QUIET if rng.random() < 0.02 else 0
-        return act.MarketQuote(self.now_ns, exchange, symbol, quote, phase, rng.random() < 0.02)
+        return act.MarketQuote(self.now_ns, exchange, symbol, quote)
 
     def market_phase(self) -> act.Action:
         exchange = self.rng.choice((XSHG, XSHE))
@@ -327,5 +325,4 @@ class Simulation:
         odd: list[act.Action] = [act.Kill(now_ns, scope, name, on=False) for scope, name in killed]
         odd += [act.Link(now_ns, e, True) for e, v in model.venues.items() if not v.link_ready]
         odd += [act.MarketPhase(now_ns, e, P_CONTINUOUS) for e, v in model.venues.items() if v.phase != P_CONTINUOUS]
-        odd += [self.quote_of(*i.key) for i in model.instruments.values() if i.phase or i.status == "SUSPENDED"]
         return self.rng.choice(odd) if odd else self.quote()
