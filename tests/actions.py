@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from tests.model import Model
-from tests.model_state import PASS, Account, Firm, Group, NewOrder, Order, Port, Quote, Report, Sent
+from tests.model_state import PASS, S_PENDING_NEW, Account, Firm, Group, NewOrder, Order, Port, Quote, Report, Sent
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,9 @@ def answer(model: Model, action: VenueAnswer) -> None:
             model.trade(order, action.qty, action.px)
         case "canceled":
             model.canceled(order)
-        case "rejected" | "business_reject":
+        case "rejected":
+            model.rejected(order)
+        case "business_reject" if order.status == S_PENDING_NEW:
             model.rejected(order)
         case "cancel_rejected":
             model.cancel_rejected(order)

@@ -7,15 +7,16 @@ from libc.string cimport memcpy, memset
 
 from ext.apply cimport apply
 from ext.codec cimport CancelOrder, NewOrder, decode_cancel_order, decode_new_order
-from ext.engine cimport Caller, Engine
+from ext.audience cimport Caller
+from ext.engine cimport Engine
 from ext.events cimport (
     EV_ACCOUNT, EV_DAY, EV_GROUP, EV_INSTRUMENT, EV_PORT, EV_POSITION, EV_PROFILE, EV_RESTRICTION, EV_RULES, DayEvent, Frame,
     PortEvent, PositionEvent, RestrictionEvent,
 )
 from ext.journal cimport JOURNAL_START, Journal
-from ext.quotes cimport MarketStatus, Quote
+from ext.quotes cimport Quote
 from ext.state cimport (
-    GROUP_OWNER, NONE, Account, AccountEvent, Group, Instrument, Order, Position, Profile, Rules, State, Usage,
+    NONE, Account, AccountEvent, Group, Instrument, Order, Position, Profile, Rules, State, Usage,
 )
 from ext.venue cimport VenueCancel, VenueOrder, VenueOutlet, VenueReport
 
@@ -79,24 +80,11 @@ def venue_report(Engine engine, int venue, int kind, dict fields, int64_t now_ns
     return engine.on_report(venue, &report, now_ns)
 
 
-def market_status(Engine engine, int venue, int phase, int64_t now_ns) -> None:
-    """The exchange's phase, as its feed says."""
-    cdef MarketStatus status
-    memset(&status, 0, sizeof(status))
-    status.venue = venue
-    status.phase = phase
-    status.market_time_ns = now_ns
-    engine.on_status(&status, now_ns)
-
-
-def market_quote(Engine engine, int venue, uint32_t symbol, int64_t bid, int64_t ask, int64_t last, int phase, bint suspended,
-                 int64_t now_ns) -> None:
+def market_quote(Engine engine, int venue, uint32_t symbol, int64_t bid, int64_t ask, int64_t last, int64_t now_ns) -> None:
     """One quote: best prices only."""
     cdef Quote quote
     memset(&quote, 0, sizeof(quote))
     quote.symbol = symbol
-    quote.phase = phase
-    quote.suspended = suspended
     quote.bid_px_e4[0] = bid
     quote.ask_px_e4[0] = ask
     quote.last_px_e4 = last
@@ -285,6 +273,14 @@ def order_row(State state, uint32_t order_no) -> tuple:
             order.leaves_qty_shares)
 
 
+def order_account(State state, uint32_t order_no) -> int:
+    return state.orders[order_no].account
+
+
+def order_venue(State state, uint32_t order_no) -> int:
+    return state.orders[order_no].venue
+
+
 # The journal
 
 
@@ -299,12 +295,18 @@ def frame_offsets(Journal journal) -> list:
     return [*offsets, at]
 
 
-def fold(State state, Journal journal) -> int:
-    """Apply every frame of a journal just opened; returns how many."""
-    cdef const Frame *frame = journal.next_frame(JOURNAL_START)
-    cdef int count = 0
-    while frame != NULL:
-        apply(state, frame, journal.end - frame.size)
-        count += 1
-        frame = journal.next_frame(journal.end)
-    return count
+def fold_one(State state, Journal journal, uint64_t offset) -> int:
+    """Apply the frame at offset; returns the next one's offset, 0 at the end."""
+    cdef const Frame *frame = journal.next_frame(offset)
+    if frame == NULL:
+        return 0
+    apply(state, frame, offset)
+    return journal.end
+
+
+# Sessions
+
+
+def watch(Engine engine, Caller caller, uint32_t account) -> None:
+    """The session sees every event of the account from now on."""
+    engine.audience.watch(caller, account)

@@ -1,0 +1,204 @@
+"""The engine against the reference model, step by step over random lives; its journal replayed, and cut anywhere."""
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from ext.engine import Engine
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from ext import sweeps
+from tests import actions as act
+from tests import probe
+from tests.cut import cut_down
+from tests.driver import Driver, open_journal, open_state
+from tests.model import Model
+from tests.model_ladder import LADDER
+from tests.simulation import START_NS, Simulation, build_world
+
+RUNS = 40
+STEPS = 500
+SNAPSHOT_EVERY = 25
+FIRST_SEED = int(os.environ.get("TIDEGATE_SEED", "1"))
+
+
+class Pair:
+    """The model and the engine in one world; every step must come out the same in both."""
+
+    def __init__(self, model: Model, path: Path) -> None:
+        self.model = model
+        self.driver = Driver(model, path, START_NS)
+        self.trail: list[tuple[int, dict[str, object]]] = []      # journal end -> the model's snapshot there
+
+    def step(self, action: act.Action) -> act.Outcome:
+        expected, found = act.apply(self.model, action), self.driver.apply(action)
+        assert (found.code, found.affected, found.queued) == (expected.code, expected.affected, expected.queued), action
+        assert by_account(found) == by_account(expected), action
+        assert sorted(map(str, found.sent)) == sorted(map(str, expected.sent)), action
+        return expected
+
+    def compare(self) -> None:
+        """The whole state of both."""
+        self.model.invariants()
+        expected = self.model.snapshot()
+        assert self.driver.world.snapshot(self.driver.state) == expected
+        self.trail.append((self.driver.journal.end, expected))
+
+
+def by_account(outcome: act.Outcome) -> list[object]:
+    return sorted(outcome.reports, key=lambda r: (r.account, r.event_seq))
+
+
+def live(seed: int, actions: Sequence[act.Action], path: Path) -> None:
+    """The same actions in a fresh world of that seed; raises AssertionError where the two part."""
+    path.unlink(missing_ok=True)
+    pair = Pair(build_world(random.Random(seed)), path)
+    for action in actions:
+        pair.step(action)
+    pair.compare()
+
+
+def explain(seed: int, actions: Sequence[act.Action], path: Path) -> str:
+    """The shortest part of a failing run that still fails."""
+
+    def fails(shorter: Sequence[act.Action]) -> bool:
+        try:
+            live(seed, shorter, path)
+        except AssertionError:
+            return True
+        return False
+
+    steps = "\n  ".join(map(str, cut_down(actions, fails)))
+    return f"seed {seed} (TIDEGATE_SEED={seed} runs it first), cut down to:\n  {steps}"
+
+
+def run(seed: int, path: Path, codes: Counter[int]) -> Pair:
+    """One random life of both."""
+    simulation = Simulation(seed)
+    pair = Pair(simulation.model, path)
+    done: list[act.Action] = []
+    try:
+        for action in simulation.actions(STEPS):
+            done.append(action)
+            outcome = pair.step(action)
+            codes[outcome.code] += isinstance(action, act.Submit)
+            if len(done) % SNAPSHOT_EVERY == 0:
+                pair.compare()
+        pair.compare()
+    except AssertionError as error:
+        raise AssertionError(f"{explain(seed, done, path.with_suffix('.cut'))}\n{error}") from error
+    return pair
+
+
+def test_engine_and_model_agree_on_random_lives(tmp_path: Path) -> None:
+    codes: Counter[int] = Counter()
+    for seed in range(FIRST_SEED, FIRST_SEED + RUNS):
+        path = tmp_path / str(seed)
+        check_journal(run(seed, path, codes), path, seed)
+        path.unlink()
+    missing = {code for code, _ in LADDER} - set(codes) - {1603}
+    assert not missing, f"codes never reached: {missing}, reached: {dict(codes)}"
+
+
+def check_journal(pair: Pair, path: Path, seed: int) -> None:
+    """Replay gives the same state, every prefix the state the model had there, and a cut file the state before the cut."""
+    world, driver = pair.driver.world, pair.driver
+    state, journal = open_state(), open_journal(path)
+    journal.rewind()
+    expected = dict(pair.trail)
+    offset = probe.frame_offsets(driver.journal)[0]
+    while offset:
+        if offset in expected:
+            assert world.snapshot(state) == expected[offset], f"seed {seed}: replay up to offset {offset}"
+        offset = probe.fold_one(state, journal, offset)
+    assert state.hash() == driver.state.hash(), f"seed {seed}: replay gives another state"
+    crash(pair, path, random.Random(seed))
+
+
+def crash(pair: Pair, path: Path, rng: random.Random) -> None:
+    """Kill the process inside a frame's write: recovery ends at the frame before."""
+    offsets = probe.frame_offsets(pair.driver.journal)
+    at, snapshot = rng.choice(pair.trail)
+    torn = path.with_suffix(".torn")
+    shutil.copyfile(path, torn)
+    keep = at + rng.randrange(20)              # of 24 bytes that always hold something: size, checksum, sequence, time
+    with torn.open("r+b") as file:
+        file.seek(keep)
+        file.write(bytes(offsets[-1] + 64 - keep))
+    state = open_state()
+    engine = Engine(state, open_journal(torn))
+    sweeps.recover(engine)
+    assert pair.driver.world.snapshot(state) == snapshot, f"cut at {keep}, frame at {at}"
+    assert engine.journal.end == at
+    torn.unlink()
+
+
+def test_a_full_order_store_rejects(tmp_path: Path) -> None:
+    simulation = Simulation(3)
+    simulation.model.order_capacity = 20
+    pair = Pair(simulation.model, tmp_path / "journal")
+    codes = [pair.step(action).code for action in simulation.actions(300)]
+    pair.compare()
+    assert 1603 in codes
+
+
+class Shard(RuleBasedStateMachine):
+    """Hypothesis chooses what happens, and shrinks what fails."""
+
+    directory: Path
+
+    @initialize(seed=st.integers(0, 2**16))
+    def start(self, seed: int) -> None:
+        self.simulation = Simulation(seed)
+        path = self.directory / "journal"
+        path.unlink(missing_ok=True)
+        self.pair = Pair(self.simulation.model, path)
+        for action in self.simulation.actions(0):
+            if isinstance(action, act.MarketQuote):
+                self.pair.step(action)
+
+    def happen(self, rng: random.Random, maker: Callable[[], act.Action]) -> None:
+        self.simulation.rng = rng
+        self.pair.step(maker())
+        self.simulation.advance()
+
+    @rule(rng=st.randoms(use_true_random=False))
+    def order(self, rng: random.Random) -> None:
+        self.happen(rng, self.simulation.new_order)
+
+    @rule(rng=st.randoms(use_true_random=False))
+    def cancel(self, rng: random.Random) -> None:
+        self.happen(rng, self.simulation.cancel)
+
+    @rule(rng=st.randoms(use_true_random=False))
+    def answer(self, rng: random.Random) -> None:
+        self.happen(rng, self.simulation.venue_answer)
+
+    @rule(rng=st.randoms(use_true_random=False))
+    def market(self, rng: random.Random) -> None:
+        self.happen(rng, rng.choice((self.simulation.quote, self.simulation.market_phase, self.simulation.repair)))
+
+    @rule(rng=st.randoms(use_true_random=False))
+    def switch(self, rng: random.Random) -> None:
+        makers = (self.simulation.link, self.simulation.kill, self.simulation.disconnect, self.simulation.mass_cancel)
+        self.happen(rng, rng.choice(makers))
+
+    @invariant()
+    def agree(self) -> None:
+        if hasattr(self, "pair"):
+            self.pair.compare()
+
+
+def test_hypothesis_finds_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Shard, "directory", tmp_path, raising=False)
+    from hypothesis.stateful import run_state_machine_as_test
+
+    checks = settings(max_examples=30, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+    run_state_machine_as_test(Shard, settings=checks)
