@@ -1,6 +1,8 @@
 """Build of the compiled core and of the generated protobuf modules.
 
-TIDEGATE_CHECKED=1 builds with bounds, overflow and None checks on and assertions kept; the default build folds them away.
+TIDEGATE_CHECKED=1 builds with bounds, overflow and None checks on and assertions kept; the default build folds them
+away.
+TIDEGATE_LINK_ONLY=1 leaves the extensions out: for installing the package over a tree that was built in place.
 """
 
 import os
@@ -12,7 +14,9 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).parent
 CHECKED = os.environ.get("TIDEGATE_CHECKED") == "1"
-LIBRARIES = {name: ["nghttp2"] for name in ("ext.http2", "ext.grpc_headers", "ext.grpc_transport", "loadtest.grpc_client", "loadtest.grpc_pump")}
+LINK_ONLY = os.environ.get("TIDEGATE_LINK_ONLY") == "1"
+LIBRARIES = {name: ["nghttp2"] for name in ("ext.http2", "ext.grpc_headers", "ext.grpc_transport", "loadtest.grpc_client",
+                                            "loadtest.grpc_pump")}
 DIRECTIVES = {
     "language_level": 3,
     "boundscheck": CHECKED,
@@ -32,8 +36,8 @@ def extensions() -> list[Extension]:
     sources = sorted(ROOT.glob("ext/*.pyx")) + sorted(ROOT.glob("loadtest/*.pyx")) + sorted(ROOT.glob("tests/*.pyx"))
     names = {source: ".".join(source.relative_to(ROOT).with_suffix("").parts) for source in sources}
     return [
-        Extension(name, [str(source.relative_to(ROOT))], libraries=LIBRARIES.get(name, []), extra_compile_args=COMPILE_ARGS,
-                  define_macros=MACROS)
+        Extension(name, [str(source.relative_to(ROOT))], libraries=LIBRARIES.get(name, []),
+                  extra_compile_args=COMPILE_ARGS, define_macros=MACROS)
         for source, name in names.items()
     ]
 
@@ -54,7 +58,8 @@ def generate_protobuf() -> None:
         if protoc.main(arguments) != 0:
             raise SystemExit(f"protoc failed on {source}")
         stub = target / f"{source.stem}_pb2_grpc.py"
-        stub.write_text(stub.read_text().replace(f"import {source.stem}_pb2", f"from gateway.pb import {source.stem}_pb2"))
+        module = f"{source.stem}_pb2"
+        stub.write_text(stub.read_text().replace(f"import {module}", f"from gateway.pb import {module}"))
 
 
 class Build(build_ext):
@@ -63,8 +68,8 @@ class Build(build_ext):
         super().run()
 
 
-setup(
-    ext_modules=cythonize(extensions(), compiler_directives=DIRECTIVES, nthreads=os.cpu_count() or 1,
-                          compile_time_env=None, force=False),
-    cmdclass={"build_ext": Build},
-)
+def compiled() -> list[Extension]:
+    return cythonize(extensions(), compiler_directives=DIRECTIVES, nthreads=os.cpu_count() or 1)
+
+
+setup(ext_modules=[] if LINK_ONLY else compiled(), cmdclass={"build_ext": Build})

@@ -71,6 +71,13 @@ cdef enum ClientMessageKind:           # field numbers of ClientMessage's oneof
     KIND_CANCEL_ORDER = 3
     KIND_COLD = 100                    # anything else, or a form that needs protobuf itself
 
+cdef enum MemberField:                 # wrap_field of the outer messages
+    BARE = 0
+    SERVER_EXECUTION_REPORT = 2        # ServerMessage.execution_report
+    SERVER_CANCEL_REJECT = 3           # ServerMessage.cancel_reject
+    RESPONSE_EXECUTION_REPORT = 1      # CancelResponse.execution_report
+    RESPONSE_CANCEL_REJECT = 2         # CancelResponse.cancel_reject
+
 cdef enum:
     NO_SYMBOL = 0xFFFFFFFF
     MOST_REPORT_SIZE = 768             # an encoded ExecutionReport or CancelReject never needs more
@@ -79,9 +86,9 @@ cdef enum:
 cdef int decode_client_message(const uint8_t *message, size_t size, Text *body) noexcept nogil
 cdef bint decode_new_order(const uint8_t *message, size_t size, NewOrder *order) noexcept nogil
 cdef bint decode_cancel_order(const uint8_t *message, size_t size, CancelOrder *cancel) noexcept nogil
-# Each writes at most MOST_REPORT_SIZE bytes and returns how many. wrapped: as the matching member of ServerMessage.
-cdef size_t encode_execution_report(uint8_t *dst, const ExecutionReport *report, bint wrapped) noexcept nogil
-cdef size_t encode_cancel_reject(uint8_t *dst, const CancelReject *reject, bint wrapped) noexcept nogil
+# Each writes at most MOST_REPORT_SIZE bytes and returns how many. wrap_field: as this member of an outer message, 0: bare.
+cdef size_t encode_execution_report(uint8_t *dst, const ExecutionReport *report, uint32_t wrap_field) noexcept nogil
+cdef size_t encode_cancel_reject(uint8_t *dst, const CancelReject *reject, uint32_t wrap_field) noexcept nogil
 
 # Six digits as a number, NO_SYMBOL for anything else.
 cdef inline uint32_t symbol_number(const Text *symbol) noexcept nogil:

@@ -246,8 +246,8 @@ cdef inline size_t wrap(uint8_t *dst, uint32_t field, size_t size) noexcept nogi
     return size + 3
 
 
-cdef size_t encode_execution_report(uint8_t *dst, const ExecutionReport *report, bint wrapped) noexcept nogil:
-    cdef uint8_t *body = dst + (3 if wrapped else 0)
+cdef size_t encode_execution_report(uint8_t *dst, const ExecutionReport *report, uint32_t wrap_field) noexcept nogil:
+    cdef uint8_t *body = dst + (3 if wrap_field else 0)
     cdef uint8_t *at = put_number(body, 1, report.event_seq)
     at = put_text(at, 2, &report.account)
     at = put_text(at, 3, &report.cl_ord_id)
@@ -273,11 +273,11 @@ cdef size_t encode_execution_report(uint8_t *dst, const ExecutionReport *report,
     at = put_number(at, 23, <uint64_t>report.time_ns)
     at = put_number(at, 24, <uint64_t>report.planned_ns)
     at = put_number(at, 25, report.possible_duplicate)
-    return wrap(dst, 2, at - body) if wrapped else <size_t>(at - body)
+    return wrap(dst, wrap_field, at - body) if wrap_field else <size_t>(at - body)
 
 
-cdef size_t encode_cancel_reject(uint8_t *dst, const CancelReject *reject, bint wrapped) noexcept nogil:
-    cdef uint8_t *body = dst + (3 if wrapped else 0)
+cdef size_t encode_cancel_reject(uint8_t *dst, const CancelReject *reject, uint32_t wrap_field) noexcept nogil:
+    cdef uint8_t *body = dst + (3 if wrap_field else 0)
     cdef uint8_t *at = put_number(body, 1, reject.event_seq)
     at = put_text(at, 2, &reject.account)
     at = put_text(at, 3, &reject.cl_ord_id)
@@ -289,4 +289,4 @@ cdef size_t encode_cancel_reject(uint8_t *dst, const CancelReject *reject, bint 
     at = put_text(at, 9, &reject.text)
     at = put_number(at, 10, <uint64_t>reject.time_ns)
     at = put_number(at, 11, <uint64_t>reject.planned_ns)
-    return wrap(dst, 3, at - body) if wrapped else <size_t>(at - body)
+    return wrap(dst, wrap_field, at - body) if wrap_field else <size_t>(at - body)

@@ -1,14 +1,14 @@
 # The one door to state: commands and reports in, events applied, bytes out. Reads no clock, opens nothing.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from ext.audience cimport Audience, Caller
 from ext.codec cimport CancelOrder, NewOrder
-from ext.codes cimport VENUE_COUNT
+from ext.codes cimport STATUS_NEW, STATUS_PARTIALLY_FILLED, STATUS_PENDING_NEW, VENUE_COUNT
 from ext.events cimport CancelEvent, Frame, OrderEvent, ReportEvent
 from ext.journal cimport Journal
 from ext.market cimport Market
 from ext.quotes cimport MarketStatus
 from ext.reports cimport Refusal
 from ext.risk cimport Candidate
-from ext.rpc cimport StreamSink
 from ext.state cimport Order, State
 from ext.venue cimport VenueOutlet, VenueReport
 
@@ -20,16 +20,6 @@ cdef enum ReportOutcome:
     REPORT_DUPLICATE = 2
     REPORT_GAP = 3
 
-# Whoever asks: a session's stream (slot set, sees every event of its accounts) or one unary call (slot NONE).
-cdef class Caller(StreamSink):
-    cdef public uint32_t port
-    cdef readonly uint32_t slot
-    cdef readonly bint catching_up     # it still receives old events from the journal; live ones wait there for it
-
-cdef struct Watch:                     # one session watching one account
-    uint32_t slot
-    uint32_t next
-
 cdef class Engine:
     cdef readonly State state
     cdef readonly Market market
@@ -37,12 +27,7 @@ cdef class Engine:
     cdef VenueOutlet xshg
     cdef VenueOutlet xshe
     cdef unsigned long owner_thread
-    cdef list callers                  # by slot; None where free
-    cdef uint32_t *watch_head          # by account: index + 1 into watches, 0: nobody
-    cdef Watch *watches
-    cdef uint32_t free_watch
-    cdef uint32_t watch_count
-    cdef list allowed                  # by port: bytearray with one bit per account
+    cdef readonly Audience audience
     cdef list queued                   # order numbers whose cancel waits for its phase
     cdef int64_t decisions[MOST_CODE]  # by code; PASS counts the accepted
     cdef readonly int64_t reports_applied, reports_duplicate, reports_gap, reports_skipped, repeats_answered
@@ -56,11 +41,10 @@ cdef class Engine:
     # events
     cdef uint64_t record(self, Frame *frame) noexcept
     cdef Frame *reserve(self, int type, size_t size, uint32_t account, bint sequenced, int64_t now_ns) noexcept
-    cdef void publish(self, Caller asking, const Frame *frame) noexcept
 
     # a new order
     cdef int admit(self, Caller caller, const NewOrder *message, Candidate *order, Refusal *refusal, int64_t now_ns) noexcept
-    cdef bint may_trade(self, Caller caller, uint32_t account) noexcept
+    cdef bint is_same(self, uint32_t order_no, const NewOrder *message) noexcept
     cdef void look_up(self, const NewOrder *message, Candidate *order, int64_t now_ns) noexcept
     cdef const Frame *decide(self, Caller caller, const NewOrder *message, const Candidate *order, int code) noexcept
     cdef void forward(self, uint32_t order_no, int64_t now_ns) noexcept
@@ -77,5 +61,11 @@ cdef class Engine:
     # the exchange's word
     cdef void apply_venue_report(self, int type, uint32_t order_no, int venue, const VenueReport *report, int64_t now_ns) noexcept
     cdef void reject_cancel(self, uint32_t order_no, int venue, const VenueReport *report, int64_t now_ns) noexcept
+    cdef void on_business_reject(self, int kind, uint64_t number, int venue, const VenueReport *report, int64_t now_ns) noexcept
+    cdef uint32_t find_by_cancel(self, uint32_t cancel_no) noexcept
     cdef void skip(self, int venue, const VenueReport *report, int64_t now_ns) noexcept
     cdef VenueOutlet link(self, int venue)
+    cdef int send_queued(self, int venue, int64_t now_ns) noexcept
+
+cdef inline bint is_open(const Order *order) noexcept:
+    return order.ord_status in (STATUS_PENDING_NEW, STATUS_NEW, STATUS_PARTIALLY_FILLED)

@@ -5,50 +5,40 @@ Must not read a clock, open anything or log: time is an argument, files and sock
 
 import threading
 
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcpy, memset
 
 from ext.apply cimport apply
-from ext.codec cimport LIMITS_MOST, MOST_REPORT_SIZE, NO_SYMBOL, Text, symbol_number
+from ext.audience cimport Audience, Caller
+from ext.codec cimport (
+    BARE, MOST_REPORT_SIZE, RESPONSE_CANCEL_REJECT, RESPONSE_EXECUTION_REPORT, SERVER_CANCEL_REJECT, SERVER_EXECUTION_REPORT,
+    symbol_number,
+)
 from ext.codes cimport (
-    BUY, LIMIT, ORD_TYPE_COUNT, PASS, PHASE_CONTINUOUS, PHASE_LUNCH, PHASE_OPEN_CALL, PHASE_UNKNOWN, R1001_AUTH, R1003_SYMBOL,
-    R1004_SESSION, R1201_DUP_ID, R1203_RATE_IN, R1207_REJ_BREAK, R1601_VENUE_DOWN, R1602_VENUE_REJECT, R1603_CAPACITY,
-    R1604_NOT_FOUND, R1605_MALFORMED, R1606_NOT_OPEN, R1607_CANCEL_PENDING, SELL, STATUS_CANCELED, STATUS_EXPIRED,
-    STATUS_FILLED, STATUS_NEW, STATUS_PARTIALLY_FILLED, STATUS_PENDING_NEW, STATUS_REJECTED, XSHE, XSHG,
+    PASS, PHASE_CONTINUOUS, PHASE_LUNCH, PHASE_OPEN_CALL, PHASE_UNKNOWN, R1001_AUTH, R1004_SESSION, R1201_DUP_ID,
+    R1203_RATE_IN, R1207_REJ_BREAK, R1601_VENUE_DOWN, R1602_VENUE_REJECT, R1603_CAPACITY, R1604_NOT_FOUND, R1606_NOT_OPEN,
+    R1607_CANCEL_PENDING, STATUS_CANCELED, STATUS_EXPIRED, STATUS_FILLED, STATUS_NEW, STATUS_PARTIALLY_FILLED,
+    STATUS_PENDING_NEW, STATUS_REJECTED, XSHG,
 )
 from ext.events cimport (
     EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_CANCELED, EV_EXPIRED, EV_NEW, EV_ORDER, EV_REPORT_SKIPPED,
-    EV_TRADE, EV_VENUE_REJECTED, SCOPE_MARKET, SCOPE_PORT,
+    EV_TRADE, EV_VENUE_REJECTED, SCOPE_PORT,
 )
-from ext.journal cimport JOURNAL_START
+from ext.fields cimport check_cancel_fields, check_fields, copy_cancel_name
 from ext.orders cimport find_order
-from ext.reports cimport encode_cancel_refusal, encode_event, encode_order_state, encode_refusal
+from ext.reports cimport encode_cancel_refusal, encode_order_state, encode_refusal
 from ext.risk cimport check_new_order
 from ext.state cimport (
-    FLAG_ACKED, FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, GROUP_OWNER, NONE, Account, PortState, window_add, window_count,
+    FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, GROUP_OWNER, NONE, Account, PortState, window_add, window_count,
 )
-from ext.tables cimport map_full, map_pages, unmap_pages
 from ext.venue cimport (
-    REPORT_ACCEPTED, REPORT_BUSINESS_REJECT, REPORT_CANCEL_REJECTED, REPORT_CANCELED, REPORT_REJECTED, REPORT_TRADE,
-    VenueCancel, VenueOrder,
+    REASON_DUPLICATE_CL_ORD_ID, REPORT_ACCEPTED, REPORT_BUSINESS_REJECT, REPORT_CANCEL_REJECTED, REPORT_CANCELED,
+    REPORT_REJECTED, REPORT_TRADE, VenueCancel, VenueOrder,
 )
 from ext.venue_ids cimport ID_CANCEL, ID_ORDER, decode_venue_id, encode_venue_id
 
 cdef enum:
-    MOST_WATCHES = 1 << 22
-    MOST_NUMBER = 1000000000           # of an order's shares and of its price in 1e-4 yuan: products stay in int64
-
-
-cdef class Caller(StreamSink):
-    """Whoever asks; see engine.pxd."""
-
-    def __init__(self, turn, size_t limit=1 << 22):
-        StreamSink.__init__(self, turn, limit)
-        self.port = NONE
-        self.slot = NONE
-
-
-cdef inline bint is_open(const Order *order) noexcept:
-    return order.ord_status in (STATUS_PENDING_NEW, STATUS_NEW, STATUS_PARTIALLY_FILLED)
+    SPARE_FOR_REPORTS = 1 << 24        # journal bytes kept for what the exchange still has to say when orders are refused
+    ONE_REPORT = 1 << 12
 
 
 cdef class Engine:
@@ -62,16 +52,8 @@ cdef class Engine:
         self.journal = journal
         self.market = Market(state)
         self.owner_thread = threading.get_ident()
-        self.callers = []
-        self.allowed = []
+        self.audience = Audience(state, journal)
         self.queued = []
-        self.watch_head = <uint32_t *>map_pages(state.most_accounts * sizeof(uint32_t))
-        self.watches = <Watch *>map_pages(MOST_WATCHES * sizeof(Watch))
-
-    def __dealloc__(self):
-        if self.state is not None:
-            unmap_pages(self.watch_head, self.state.most_accounts * sizeof(uint32_t))
-        unmap_pages(self.watches, MOST_WATCHES * sizeof(Watch))
 
     def attach(self, VenueOutlet xshg, VenueOutlet xshe) -> None:
         """The two exchanges' links."""
@@ -100,24 +82,6 @@ cdef class Engine:
         apply(self.state, frame, offset)
         return offset
 
-    cdef void publish(self, Caller asking, const Frame *frame) noexcept:
-        """One sequenced event to every session that watches the account, and to the unary call that caused it."""
-        cdef uint32_t at = self.watch_head[frame.account]
-        cdef Caller caller
-        cdef uint8_t *room
-        while at:
-            caller = <Caller>self.callers[self.watches[at - 1].slot]
-            at = self.watches[at - 1].next
-            if caller.catching_up:
-                continue
-            room = caller.begin_message(MOST_REPORT_SIZE)
-            if room != NULL:
-                caller.end_message(encode_event(room, self.state, self.journal, frame, True))
-        if asking is not None and asking.slot == NONE:
-            room = asking.begin_message(MOST_REPORT_SIZE)
-            if room != NULL:
-                asking.end_message(encode_event(room, self.state, self.journal, frame, False))
-
     # A new order
 
     cdef void on_new_order(self, Caller caller, const NewOrder *message, int64_t now_ns) noexcept:
@@ -138,7 +102,7 @@ cdef class Engine:
         self.count_decision(caller.port, code, now_ns)
         if code == PASS:
             self.forward(frame.order_no, now_ns)
-        self.publish(caller, frame)
+        self.audience.publish(caller, frame)
 
     cdef int admit(self, Caller caller, const NewOrder *message, Candidate *order, Refusal *refusal, int64_t now_ns) noexcept:
         """Rows 1 to 6 of the ladder: what is refused here leaves no order behind."""
@@ -151,7 +115,7 @@ cdef class Engine:
         if refusal.code != PASS:
             return refusal.code
         order.account_index = self.state.find_account(message.account.at, message.account.size)
-        if not self.may_trade(caller, order.account_index):
+        if not self.audience.may_trade(caller, order.account_index):
             refusal.code = R1001_AUTH
             return R1001_AUTH
         refusal.value = window_count(&port.orders_in, now_ns)
@@ -173,7 +137,7 @@ cdef class Engine:
             refusal.limit = order_no
             return R1201_DUP_ID
         if self.state.order_count >= self.state.most_orders or self.state.position_count + 2 > self.state.most_positions \
-                or not self.journal.has_room():
+                or not self.journal.has_room(SPARE_FOR_REPORTS):
             refusal.code = R1603_CAPACITY
             refusal.value = self.state.order_count
             refusal.limit = self.state.most_orders
@@ -186,20 +150,6 @@ cdef class Engine:
         return (event.symbol == symbol_number(&message.symbol) and event.venue == message.security_exchange
                 and event.side == message.side and event.ord_type == message.ord_type
                 and event.order_qty_shares == message.order_qty_shares and event.price_e4 == message.price_e4)
-
-    cdef bint may_trade(self, Caller caller, uint32_t account) noexcept:
-        """A session trades the accounts it logged on with; a unary call those of its token."""
-        cdef uint32_t at
-        if account == NONE:
-            return False
-        if caller.slot == NONE:
-            return self.is_allowed(caller.port, account)
-        at = self.watch_head[account]
-        while at:
-            if self.watches[at - 1].slot == caller.slot:
-                return True
-            at = self.watches[at - 1].next
-        return False
 
     cdef void look_up(self, const NewOrder *message, Candidate *order, int64_t now_ns) noexcept:
         """The rows of state the ladder reads, found once."""
@@ -284,20 +234,26 @@ cdef class Engine:
 
     cdef void refuse(self, Caller caller, const NewOrder *message, const Refusal *refusal, int64_t now_ns) noexcept:
         """An answer to whoever asked, and to nobody else: no event."""
-        cdef uint8_t *room = caller.begin_message(MOST_REPORT_SIZE)
+        cdef uint8_t *room
+        caller.throttled = refusal.code == R1203_RATE_IN
         if refusal.code in (R1203_RATE_IN, R1207_REJ_BREAK):
             self.decisions[refusal.code] += 1
         else:
             self.count_decision(caller.port, refusal.code, now_ns)
+        if caller.throttled and caller.slot == NONE:
+            return
+        room = caller.begin_message(MOST_REPORT_SIZE)
         if room != NULL:
-            caller.end_message(encode_refusal(room, self.state, message, refusal, now_ns, caller.slot != NONE))
+            caller.end_message(encode_refusal(room, self.state, message, refusal, now_ns,
+                                              BARE if caller.slot == NONE else SERVER_EXECUTION_REPORT))
 
     cdef void repeat(self, Caller caller, uint32_t order_no) noexcept:
         """The same order again: its state, not a second order."""
         cdef uint8_t *room = caller.begin_message(MOST_REPORT_SIZE)
         self.repeats_answered += 1
         if room != NULL:
-            caller.end_message(encode_order_state(room, self.state, self.journal, order_no, True, caller.slot != NONE))
+            caller.end_message(encode_order_state(room, self.state, self.journal, order_no, True,
+                                                  BARE if caller.slot == NONE else SERVER_EXECUTION_REPORT))
 
     # A cancel
 
@@ -311,14 +267,16 @@ cdef class Engine:
             code = self.request_cancel(order_no, message, caller.port, now_ns)
             if code == PASS and caller.slot == NONE:
                 room = caller.begin_message(MOST_REPORT_SIZE)
-                caller.end_message(encode_order_state(room, self.state, self.journal, order_no, False, False))
+                caller.end_message(encode_order_state(room, self.state, self.journal, order_no, False,
+                                                      RESPONSE_EXECUTION_REPORT))
             if code == PASS:
                 return
             refusal.code = code
         self.decisions[code] += 1
         room = caller.begin_message(MOST_REPORT_SIZE)
         if room != NULL:
-            caller.end_message(encode_cancel_refusal(room, self.state, message, &refusal, now_ns, caller.slot != NONE))
+            caller.end_message(encode_cancel_refusal(room, self.state, message, &refusal, now_ns,
+                                                     RESPONSE_CANCEL_REJECT if caller.slot == NONE else SERVER_CANCEL_REJECT))
 
     cdef int admit_cancel(self, Caller caller, const CancelOrder *message, uint32_t *order_no, Refusal *refusal,
                           int64_t now_ns) noexcept:
@@ -331,7 +289,7 @@ cdef class Engine:
         if refusal.code != PASS:
             return refusal.code
         account = self.state.find_account(message.account.at, message.account.size)
-        if not self.may_trade(caller, account):
+        if not self.audience.may_trade(caller, account):
             refusal.code = R1001_AUTH
             return R1001_AUTH
         refusal.value = window_count(&port.cancels_in, now_ns) + 1
@@ -425,7 +383,7 @@ cdef class Engine:
         if report.report_index and report.report_index <= last:
             self.reports_duplicate += 1
             return REPORT_DUPLICATE
-        if report.report_index > last + 1:
+        if report.report_index > last + 1 or not self.journal.has_room(ONE_REPORT):
             self.reports_gap += 1
             return REPORT_GAP
         kind = decode_venue_id(report.orig_cl_ord_id if by_request else report.cl_ord_id, self.state.shard, &number)
@@ -482,12 +440,12 @@ cdef class Engine:
         else:
             event.ord_status = STATUS_CANCELED if type == EV_CANCELED else STATUS_EXPIRED if type == EV_EXPIRED else STATUS_REJECTED
         self.record(&event.head)
-        self.publish(None, &event.head)
+        self.audience.publish(None, &event.head)
 
     cdef void on_business_reject(self, int kind, uint64_t number, int venue, const VenueReport *report, int64_t now_ns) noexcept:
         """Refused at the exchange's door, unnumbered. A refusal as duplicate says that the first copy is in: nothing to apply."""
         cdef uint32_t order_no
-        if report.reason == DUPLICATE_REASON:
+        if report.reason == REASON_DUPLICATE_CL_ORD_ID:
             self.reports_duplicate += 1
         elif kind == ID_ORDER and 0 < number <= self.state.order_count and self.state.orders[number].ord_status == STATUS_PENDING_NEW:
             self.apply_venue_report(EV_VENUE_REJECTED, <uint32_t>number, venue, report, now_ns)
@@ -526,7 +484,7 @@ cdef class Engine:
             event.planned_ns = sent.planned_ns
             copy_cancel_name(event, sent)
         self.record(&event.head)
-        self.publish(None, &event.head)
+        self.audience.publish(None, &event.head)
 
     cdef void skip(self, int venue, const VenueReport *report, int64_t now_ns) noexcept:
         """A numbered report that changes nothing here still counts, or the next would look like a gap."""
@@ -539,3 +497,36 @@ cdef class Engine:
         event.partition = report.partition
         event.report_index = report.report_index
         self.record(&event.head)
+
+    # The market
+
+    cdef void on_status(self, const MarketStatus *status, int64_t now_ns) noexcept:
+        """The exchange's phase; a change lets waiting cancels go."""
+        cdef int before = self.market.phase[status.venue]
+        self.market.on_status(status, now_ns)
+        if status.phase != before and self.queued:
+            self.send_queued(status.venue, now_ns)
+
+    cdef int send_queued(self, int venue, int64_t now_ns) noexcept:
+        """Send the cancels that waited for this exchange's no-cancel window to end; how many left."""
+        cdef uint32_t order_no
+        cdef const Order *order
+        cdef int sent = 0
+        waiting, self.queued = self.queued, []
+        for order_no in waiting:
+            order = &self.state.orders[order_no]
+            if not is_open(order) or not order.flags & FLAG_CANCEL_QUEUED:
+                continue
+            if order.venue != venue or self.request_cancel(order_no, NULL, order.port, now_ns) != PASS:
+                self.queued.append(order_no)
+            else:
+                sent += 1
+        return sent
+
+    def next_report_index(self, int venue, int partition) -> int:
+        """The report to ask this exchange's partition for next."""
+        return self.state.report_index[venue][partition & 255] + 1
+
+    def decision_counts(self) -> dict:
+        """Decisions since start by code; PASS (1) counts accepted orders."""
+        return {code: self.decisions[code] for code in range(MOST_CODE) if self.decisions[code]}

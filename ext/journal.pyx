@@ -114,6 +114,9 @@ cdef class Journal:
         with nogil:
             msync(base, size, MS_SYNC)
 
+    cdef bint has_room(self, uint64_t size) noexcept:
+        return self.end + size <= self.allocated or self.grow(size)
+
     cdef Frame *reserve(self, uint16_t type, size_t size, int64_t time_ns) noexcept:
         cdef size_t padded = (size + 7) & ~<size_t>7
         cdef Frame *frame

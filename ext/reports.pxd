@@ -14,7 +14,8 @@ cdef struct Refusal:                   # what is wrong with a message that becom
     int scope
 
 cdef size_t encode_event(uint8_t *dst, State state, Journal journal, const Frame *frame, bint wrapped) noexcept
-cdef size_t encode_order_state(uint8_t *dst, State state, Journal journal, uint32_t order_no, bint repeated, bint wrapped) noexcept
-cdef size_t encode_refusal(uint8_t *dst, State state, const NewOrder *order, const Refusal *refusal, int64_t now_ns, bint wrapped) noexcept
+cdef size_t encode_order_state(uint8_t *dst, State state, Journal journal, uint32_t order_no, bint repeated, uint32_t wrap_field) noexcept
+cdef size_t encode_refusal(uint8_t *dst, State state, const NewOrder *order, const Refusal *refusal, int64_t now_ns,
+                           uint32_t wrap_field) noexcept
 cdef size_t encode_cancel_refusal(uint8_t *dst, State state, const CancelOrder *cancel, const Refusal *refusal, int64_t now_ns,
-                                  bint wrapped) noexcept
+                                  uint32_t wrap_field) noexcept

@@ -3,7 +3,8 @@
 from libc.string cimport memcpy, memset, strlen
 
 from ext.codec cimport (
-    CancelReject, ExecutionReport, Text, encode_cancel_reject, encode_execution_report, symbol_number,
+    BARE, SERVER_CANCEL_REJECT, SERVER_EXECUTION_REPORT, CancelReject, ExecutionReport, Text, encode_cancel_reject,
+    encode_execution_report, symbol_number,
 )
 from ext.codes cimport (
     EXEC_CANCELED, EXEC_EXPIRED, EXEC_NEW, EXEC_PENDING_NEW, EXEC_REJECTED, EXEC_TRADE, PASS, R1602_VENUE_REJECT,
@@ -27,7 +28,9 @@ cdef uint32_t cxl_rej_reason[CODES]
 
 
 def load_names() -> None:
-    """Fill the C tables from REJECT_CODES, once."""
+    """Fill the C tables from REJECT_CODES, once; a number that is no code reads INTERNAL."""
+    for code in range(CODES):
+        code_name[code] = b"INTERNAL"
     for code, (name, fix103, fix102) in zip(REJECT_CODES, kept_names, strict=True):
         code_name[code] = <const char *>name
         ord_rej_reason[code] = fix103
@@ -94,7 +97,7 @@ cdef size_t write_text(char *text, State state, int code, int64_t value, int64_t
     at[0] = c'R'
     at = put_int(at + 1, code)
     at[0] = c' '
-    at = put(at + 1, code_name[code] if code_name[code] != NULL else b"INTERNAL")
+    at = put(at + 1, code_name[code])
     if field != NULL:
         at = put(put(at, b" field="), field)
         at = put_int(put(at, b" v="), value)
@@ -169,7 +172,7 @@ cdef void set_report(ExecutionReport *report, State state, const ReportEvent *ev
     report.venue_order_id = borrowed(event.venue_order_id, padded_size(event.venue_order_id, 16))
     if report.exec_type == EXEC_REJECTED:
         report.reject_code = R1602_VENUE_REJECT
-        report.ord_rej_reason = ord_rej_reason[R1602_VENUE_REJECT]
+        report.ord_rej_reason = ord_rej_reason[<int>R1602_VENUE_REJECT]
         report.text = borrowed(text, write_text(text, state, R1602_VENUE_REJECT, event.reason, 0, 0, event.head.account,
                                                 b"exchange_reason", b"acceptance"))
 
@@ -178,7 +181,7 @@ cdef size_t encode_event(uint8_t *dst, State state, Journal journal, const Frame
     cdef ExecutionReport report
     cdef char text[MOST_TEXT]
     if frame.type == EV_CANCEL_REJECTED:
-        return encode_cancel_event(dst, state, journal, <const CancelEvent *>frame, wrapped)
+        return encode_cancel_event(dst, state, journal, <const CancelEvent *>frame, SERVER_CANCEL_REJECT if wrapped else BARE)
     memset(&report, 0, sizeof(ExecutionReport))
     set_order(&report, state, journal, frame.order_no)
     report.event_seq = frame.event_seq
@@ -189,10 +192,10 @@ cdef size_t encode_event(uint8_t *dst, State state, Journal journal, const Frame
         set_decision(&report, state, <const OrderEvent *>frame, text)
     else:
         set_report(&report, state, <const ReportEvent *>frame, text)
-    return encode_execution_report(dst, &report, wrapped)
+    return encode_execution_report(dst, &report, SERVER_EXECUTION_REPORT if wrapped else BARE)
 
 
-cdef size_t encode_cancel_event(uint8_t *dst, State state, Journal journal, const CancelEvent *event, bint wrapped) noexcept:
+cdef size_t encode_cancel_event(uint8_t *dst, State state, Journal journal, const CancelEvent *event, uint32_t wrap_field) noexcept:
     cdef CancelReject reject
     cdef char text[MOST_TEXT]
     cdef const Order *order = &state.orders[event.head.order_no]
@@ -210,7 +213,7 @@ cdef size_t encode_cancel_event(uint8_t *dst, State state, Journal journal, cons
     reject.text = borrowed(text, write_text(text, state, event.code, event.reason, 0, SCOPE_ACCOUNT, event.head.account, NULL, NULL))
     reject.time_ns = event.head.time_ns
     reject.planned_ns = event.planned_ns
-    return encode_cancel_reject(dst, &reject, wrapped)
+    return encode_cancel_reject(dst, &reject, wrap_field)
 
 
 cdef uint32_t exec_type_of(int ord_status) noexcept:
@@ -226,7 +229,7 @@ cdef uint32_t exec_type_of(int ord_status) noexcept:
     return EXEC_REJECTED if ord_status == STATUS_REJECTED else EXEC_TRADE
 
 
-cdef size_t encode_order_state(uint8_t *dst, State state, Journal journal, uint32_t order_no, bint repeated, bint wrapped) noexcept:
+cdef size_t encode_order_state(uint8_t *dst, State state, Journal journal, uint32_t order_no, bint repeated, uint32_t wrap_field) noexcept:
     """The order as it stands now; not an event, so event_seq is 0."""
     cdef const Order *order = &state.orders[order_no]
     cdef const OrderEvent *event = <const OrderEvent *>journal.at(order.frame_offset)
@@ -238,7 +241,7 @@ cdef size_t encode_order_state(uint8_t *dst, State state, Journal journal, uint3
         set_decision(&report, state, event, text)
     elif order.ord_status == STATUS_REJECTED:
         report.reject_code = R1602_VENUE_REJECT
-        report.ord_rej_reason = ord_rej_reason[R1602_VENUE_REJECT]
+        report.ord_rej_reason = ord_rej_reason[<int>R1602_VENUE_REJECT]
     report.exec_id = event.head.seq
     report.exec_type = exec_type_of(order.ord_status)
     report.ord_status = order.ord_status
@@ -247,7 +250,7 @@ cdef size_t encode_order_state(uint8_t *dst, State state, Journal journal, uint3
     report.cum_notional_e4 = order.cum_notional_e4
     report.time_ns = event.head.time_ns
     report.possible_duplicate = repeated
-    return encode_execution_report(dst, &report, wrapped)
+    return encode_execution_report(dst, &report, wrap_field)
 
 
 cdef inline Text clipped(Text text, uint32_t most) noexcept:
@@ -260,7 +263,7 @@ cdef inline Text clipped(Text text, uint32_t most) noexcept:
 
 
 cdef size_t encode_refusal(uint8_t *dst, State state, const NewOrder *order, const Refusal *refusal, int64_t now_ns,
-                           bint wrapped) noexcept:
+                           uint32_t wrap_field) noexcept:
     """A new order that becomes no event: REJECTED, event_seq 0, order_id 0."""
     cdef ExecutionReport report
     cdef char text[MOST_TEXT]
@@ -281,11 +284,11 @@ cdef size_t encode_refusal(uint8_t *dst, State state, const NewOrder *order, con
                                             refusal.field, refusal.expected))
     report.time_ns = now_ns
     report.planned_ns = order.planned_ns
-    return encode_execution_report(dst, &report, wrapped)
+    return encode_execution_report(dst, &report, wrap_field)
 
 
 cdef size_t encode_cancel_refusal(uint8_t *dst, State state, const CancelOrder *cancel, const Refusal *refusal, int64_t now_ns,
-                                  bint wrapped) noexcept:
+                                  uint32_t wrap_field) noexcept:
     """A cancel that names no order of ours, or may not be asked: event_seq 0."""
     cdef CancelReject reject
     cdef char text[MOST_TEXT]
@@ -300,4 +303,4 @@ cdef size_t encode_cancel_refusal(uint8_t *dst, State state, const CancelOrder *
                                             refusal.field, refusal.expected))
     reject.time_ns = now_ns
     reject.planned_ns = cancel.planned_ns
-    return encode_cancel_reject(dst, &reject, wrapped)
+    return encode_cancel_reject(dst, &reject, wrap_field)

@@ -24,7 +24,8 @@ cdef enum AccountState:
 cdef enum InstrumentStatus:
     INSTRUMENT_NORMAL = 1
     INSTRUMENT_SUSPENDED = 2
-    INSTRUMENT_DELISTED = 3
+    INSTRUMENT_NOT_LISTED = 3
+    INSTRUMENT_DELISTED = 4
 
 cdef struct Window:                    # events in the last second, in steps of 1/16 s
     int64_t step                       # the newest step counted

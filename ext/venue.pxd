@@ -12,6 +12,9 @@ cdef enum VenueReportKind:
     REPORT_CANCEL_REJECTED = 5         # XSHG 59; XSHE 290008
     REPORT_BUSINESS_REJECT = 6         # XSHG 204; XSHE 4: no report_index, refused at the exchange's door
 
+cdef enum VenueReason:                # the reasons the engine acts on; all others are passed on as they come
+    REASON_DUPLICATE_CL_ORD_ID = 2010  # this ClOrdID is already in: it never means that the order itself failed
+
 cdef struct VenueOrder:                # XSHG 58; XSHE 100101
     char cl_ord_id[10]
     char account[12]                   # shareholder account

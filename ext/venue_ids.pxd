@@ -4,8 +4,8 @@ from libc.stdint cimport uint32_t, uint64_t
 
 cdef enum VenueIdKind:
     ID_FOREIGN = 0                     # not ours
-    ID_ORDER = c'N'
-    ID_CANCEL = c'C'
+    ID_ORDER = 78                      # 'N'
+    ID_CANCEL = 67                     # 'C'
 
 cdef inline void encode_venue_id(char *dst, int kind, uint32_t shard, uint64_t number) noexcept nogil:
     cdef int k

@@ -1,0 +1,324 @@
+"""One exchange behind its sockets: turns client messages into market calls and market events into reports. Opens nothing."""
+
+from libc.stdlib cimport calloc, free, realloc
+from libc.string cimport memcpy, memset
+from ext.codes cimport (BUY, LIMIT, PHASE_CLOSED, PHASE_ENDED, SELL, STATUS_CANCELED, STATUS_FILLED, STATUS_NEW,
+                        STATUS_PARTIALLY_FILLED, STATUS_REJECTED)
+from ext.clock cimport now_ns
+from ext.matching cimport (REASON_CAPACITY, REASON_CXL_NOT_OPEN, REASON_CXL_UNKNOWN, REASON_DUPLICATE, REASON_PASS,
+                           REASON_PHASE)
+from ext.venue cimport (REPORT_ACCEPTED, REPORT_BUSINESS_REJECT, REPORT_CANCEL_REJECTED, REPORT_CANCELED, REPORT_REJECTED,
+                        REPORT_TRADE)
+
+cdef enum:
+    FIRST_ORDERS = 1 << 16
+    CLIENT_PLACES = 1 << 20
+    ROWS_PER_CLOCK_READ = 16
+    SPACE = 32
+
+# A cookie is the index of a client order, or this bit, a symbol (20 bits) and a background order's number (43 bits).
+cdef uint64_t BACKGROUND = <uint64_t>1 << 63
+cdef uint64_t CANCEL_ID = <uint64_t>1 << 62  # in `clients`: the ClOrdID of a cancel, which names no order
+
+
+# A row of background flow, as loadtest.flow_csv.FLOW_DTYPE lays it out.
+cdef struct FlowRow:
+    int64_t ts_us
+    int64_t oid
+    int64_t price_e4
+    int64_t qty_shares
+    uint32_t symbol
+    uint8_t act
+    uint8_t side
+
+
+cdef class ReportPort:
+    """Where one session's reports go; this base drops them."""
+
+    cdef void report(self, VenueReport *report) noexcept:
+        pass
+
+
+cdef inline uint64_t background_cookie(uint32_t symbol, uint64_t oid) noexcept:
+    return BACKGROUND | (<uint64_t>symbol << 43) | (oid & ((<uint64_t>1 << 43) - 1))
+
+
+cdef inline void split_id(const char *cl_ord_id, uint32_t session, uint64_t *key) noexcept:
+    """The 16-byte key of a ClOrdID within its session."""
+    key[0] = 0
+    key[1] = <uint64_t>session << 16
+    memcpy(&key[0], cl_ord_id, 8)
+    memcpy(&key[1], cl_ord_id + 8, 2)
+
+
+cdef void write_number(char *dst, uint64_t number) noexcept:
+    """Sixteen decimal digits."""
+    cdef int i
+    for i in range(15, -1, -1):
+        dst[i] = 48 + number % 10
+        number //= 10
+
+
+cdef class ExchangeCore(MatchSink):
+    """The market of one exchange with its clients. Set feed.market_time_ns before each batch of calls."""
+
+    def __init__(self, int venue, int partitions=1):
+        self.market = Market(venue, self)
+        self.feed = MarketFeed(self.market)
+        self.ports = []
+        self.clients = KeyTable(CLIENT_PLACES)
+        self.resting = KeyTable()
+        self.partitions = partitions
+        self.order_count = 1
+        self.order_capacity = FIRST_ORDERS
+        self.orders = <ClientOrder *>calloc(self.order_capacity, sizeof(ClientOrder))
+        if self.orders == NULL:
+            raise MemoryError(f"no memory for {FIRST_ORDERS} client orders")
+
+    def __dealloc__(self):
+        free(self.orders)
+
+    def attach(self, ReportPort port not None) -> int:
+        """Register where a session's reports go; returns the session's number, to be named with its orders."""
+        self.ports.append(port)
+        return len(self.ports) - 1
+
+    # -- what clients ask
+
+    cdef void on_new_order(self, uint32_t session, const VenueOrder *order) noexcept:
+        cdef uint64_t key[2]
+        cdef uint64_t index
+        cdef ClientOrder *client
+        cdef int reason
+        split_id(order.cl_ord_id, session, key)
+        reason = self.check_door(key)
+        if reason == REASON_PASS:
+            index = self.take_order()
+            if index == 0 or not self.clients.put(key[0], key[1], index):
+                reason = REASON_CAPACITY
+        if reason != REASON_PASS:
+            self.refuse(session, order.cl_ord_id, order.symbol, reason)
+            return
+        client = &self.orders[index]
+        client.order = order[0]
+        client.session = session
+        client.leaves_qty_shares = order.order_qty_shares
+        reason = self.market.submit(self.market.find(order.symbol), order.side, order.ord_type, order.order_qty_shares,
+                                    order.price_e4, index)
+        if reason != REASON_PASS:
+            self.reject(index, reason)
+
+    cdef void on_cancel(self, uint32_t session, const VenueCancel *cancel) noexcept:
+        cdef uint64_t key[2]
+        cdef uint64_t orig[2]
+        cdef uint64_t index
+        cdef int reason
+        split_id(cancel.cl_ord_id, session, key)
+        reason = self.check_door(key)
+        if reason == REASON_PASS and not self.clients.put(key[0], key[1], CANCEL_ID):
+            reason = REASON_CAPACITY
+        if reason != REASON_PASS:
+            self.refuse(session, cancel.cl_ord_id, cancel.symbol, reason)
+            return
+        split_id(cancel.orig_cl_ord_id, session, orig)
+        index = self.clients.find(orig[0], orig[1])
+        if index == 0 or index == CANCEL_ID or self.orders[index].order.symbol != cancel.symbol:
+            self.reject_cancel(session, cancel, 0, REASON_CXL_UNKNOWN)
+            return
+        self.canceling = cancel
+        reason = REASON_CXL_NOT_OPEN
+        if self.orders[index].leaves_qty_shares:
+            reason = self.market.cancel(self.orders[index].slot, self.orders[index].order_no)
+        self.canceling = NULL
+        if reason != REASON_PASS:
+            self.reject_cancel(session, cancel, index, reason)
+
+    cdef int check_door(self, const uint64_t *key) noexcept:
+        """What is refused before it reaches the market, and therefore without a report index."""
+        if self.market.phase == PHASE_CLOSED or self.market.phase == PHASE_ENDED:
+            return REASON_PHASE
+        if self.clients.find(key[0], key[1]):
+            return REASON_DUPLICATE
+        return REASON_PASS
+
+    cdef uint64_t take_order(self) noexcept:
+        cdef ClientOrder *grown
+        cdef uint64_t index = self.order_count
+        if index == self.order_capacity:
+            grown = <ClientOrder *>realloc(self.orders, 2 * self.order_capacity * sizeof(ClientOrder))
+            if grown == NULL:
+                return 0
+            self.orders = grown
+            self.order_capacity *= 2
+        memset(&self.orders[index], 0, sizeof(ClientOrder))
+        self.order_count += 1
+        return index
+
+    # -- what the market did
+
+    cdef void on_accepted(self, uint32_t slot, const Order *order) noexcept:
+        cdef ClientOrder *client
+        cdef VenueReport report
+        if order.cookie & BACKGROUND:
+            self.resting.put(order.cookie, 0, slot)
+            return
+        client = &self.orders[order.cookie]
+        client.slot = slot
+        client.order_no = order.order_no
+        self.accepted_count += 1
+        self.describe(&report, client)
+        report.kind = REPORT_ACCEPTED
+        report.ord_status = STATUS_NEW
+        self.send(client.session, &report)
+
+    cdef void on_trade(self, const Trade *trade, const Order *buy, const Order *sell) noexcept:
+        self.feed.on_trade(self.market.books[trade.book].symbol, trade)
+        self.fill(trade, buy)
+        self.fill(trade, sell)
+
+    cdef void fill(self, const Trade *trade, const Order *order) noexcept:
+        cdef ClientOrder *client
+        cdef VenueReport report
+        if order.cookie & BACKGROUND:
+            if order.leaves_qty_shares == 0:
+                self.resting.remove(order.cookie, 0)
+            return
+        client = &self.orders[order.cookie]
+        client.leaves_qty_shares = order.leaves_qty_shares
+        client.cum_qty_shares += trade.last_qty_shares
+        self.describe(&report, client)
+        report.kind = REPORT_TRADE
+        report.ord_status = STATUS_PARTIALLY_FILLED if order.leaves_qty_shares else STATUS_FILLED
+        report.last_qty_shares = trade.last_qty_shares
+        report.last_px_e4 = trade.last_px_e4
+        write_number(report.exec_id, trade.trade_no)
+        self.send(client.session, &report)
+
+    cdef void on_canceled(self, const Order *order, int64_t canceled_qty_shares) noexcept:
+        cdef ClientOrder *client
+        cdef VenueReport report
+        if order.cookie & BACKGROUND:
+            self.resting.remove(order.cookie, 0)
+            return
+        client = &self.orders[order.cookie]
+        client.leaves_qty_shares = 0
+        self.describe(&report, client)
+        report.kind = REPORT_CANCELED
+        report.ord_status = STATUS_CANCELED
+        report.canceled_qty_shares = canceled_qty_shares
+        if self.canceling != NULL:
+            memcpy(report.orig_cl_ord_id, client.order.cl_ord_id, 10)
+            memcpy(report.cl_ord_id, self.canceling.cl_ord_id, 10)
+        self.send(client.session, &report)
+
+    # -- reports
+
+    cdef void describe(self, VenueReport *report, const ClientOrder *client) noexcept:
+        """What every report says about its order; texts it does not have are spaces."""
+        blank(report)
+        report.side = client.order.side
+        report.ord_type = client.order.ord_type
+        report.symbol = client.order.symbol
+        report.partition = 1 + client.order.symbol % self.partitions
+        memcpy(report.cl_ord_id, client.order.cl_ord_id, 10)
+        memcpy(report.account, client.order.account, 12)
+        report.order_qty_shares = client.order.order_qty_shares
+        report.price_e4 = client.order.price_e4
+        report.leaves_qty_shares = client.leaves_qty_shares
+        report.time_ns = self.feed.market_time_ns
+        if client.order_no:
+            write_number(report.venue_order_id, client.order_no)
+
+    cdef void reject(self, uint64_t index, int reason) noexcept:
+        cdef ClientOrder *client = &self.orders[index]
+        cdef VenueReport report
+        client.leaves_qty_shares = 0
+        self.rejected_count += 1
+        self.describe(&report, client)
+        report.kind = REPORT_REJECTED
+        report.ord_status = STATUS_REJECTED
+        report.reason = reason
+        self.send(client.session, &report)
+
+    cdef void reject_cancel(self, uint32_t session, const VenueCancel *cancel, uint64_t index, int reason) noexcept:
+        cdef VenueReport report
+        blank(&report)
+        if index:
+            self.describe(&report, &self.orders[index])
+        report.kind = REPORT_CANCEL_REJECTED
+        report.ord_status = STATUS_REJECTED
+        report.reason = reason
+        report.side = cancel.side
+        report.symbol = cancel.symbol
+        report.partition = 1 + cancel.symbol % self.partitions
+        report.time_ns = self.feed.market_time_ns
+        memcpy(report.cl_ord_id, cancel.cl_ord_id, 10)
+        memcpy(report.orig_cl_ord_id, cancel.orig_cl_ord_id, 10)
+        self.rejected_count += 1
+        self.send(session, &report)
+
+    cdef void refuse(self, uint32_t session, const char *cl_ord_id, uint32_t symbol, int reason) noexcept:
+        """A refusal at the door: it has no report index and changes no order."""
+        cdef VenueReport report
+        blank(&report)
+        report.kind = REPORT_BUSINESS_REJECT
+        report.symbol = symbol
+        report.reason = reason
+        report.time_ns = self.feed.market_time_ns
+        memcpy(report.cl_ord_id, cl_ord_id, 10)
+        self.rejected_count += 1
+        self.send(session, &report)
+
+    cdef void send(self, uint32_t session, VenueReport *report) noexcept:
+        (<ReportPort>self.ports[session]).report(report)
+
+    # -- background orders
+
+    cdef bint background_order(self, uint32_t symbol, uint8_t side, int64_t price_e4, int64_t qty_shares, uint64_t oid) noexcept:
+        """Enter one limit order that belongs to no client; False when the market refused it."""
+        cdef int reason = self.market.submit(self.market.find(symbol), side, LIMIT, qty_shares, price_e4,
+                                             background_cookie(symbol, oid))
+        self.background_count += 1
+        self.background_refused_count += reason != REASON_PASS
+        return reason == REASON_PASS
+
+    cdef bint background_cancel(self, uint32_t symbol, uint64_t oid) noexcept:
+        """Cancel a background order; False when it is no longer there."""
+        cdef uint64_t cookie = background_cookie(symbol, oid)
+        cdef uint32_t slot = <uint32_t>self.resting.find(cookie, 0)
+        self.background_count += 1
+        if slot == 0:
+            return False
+        return self.market.cancel(slot, self.market.slab.orders[slot].order_no) == REASON_PASS
+
+    def feed_rows(self, const uint8_t[::1] octets, const uint32_t[::1] symbols, size_t first, int64_t until_us,
+                  int64_t budget_ns) -> int:
+        """Enter background rows from `first` on, up to those of until_us; returns the first row not entered.
+
+        octets: an array of FLOW_DTYPE, as bytes; symbols: six-digit numbers its symbol column indexes. Stops when budget_ns
+        have passed, so that a surge of background flow cannot hold up order entry.
+        """
+        cdef const FlowRow *rows = <const FlowRow *>&octets[0] if octets.shape[0] else NULL
+        cdef const FlowRow *row
+        cdef size_t count = octets.shape[0] // sizeof(FlowRow)
+        cdef size_t index = first
+        cdef int64_t stop_ns = now_ns() + budget_ns
+        while index < count and rows[index].ts_us <= until_us:
+            row = &rows[index]
+            if row.act == c"C":
+                self.background_cancel(symbols[row.symbol], row.oid)
+            else:
+                self.background_order(symbols[row.symbol], BUY if row.side == c"B" else SELL, row.price_e4, row.qty_shares, row.oid)
+            index += 1
+            if (index - first) % ROWS_PER_CLOCK_READ == 0 and now_ns() >= stop_ns:
+                break
+        return index
+
+
+cdef void blank(VenueReport *report) noexcept:
+    memset(report, 0, sizeof(VenueReport))
+    memset(report.cl_ord_id, SPACE, sizeof(report.cl_ord_id))
+    memset(report.orig_cl_ord_id, SPACE, sizeof(report.orig_cl_ord_id))
+    memset(report.venue_order_id, SPACE, sizeof(report.venue_order_id))
+    memset(report.exec_id, SPACE, sizeof(report.exec_id))
+    memset(report.account, SPACE, sizeof(report.account))
