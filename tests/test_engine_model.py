@@ -108,7 +108,7 @@ def test_engine_and_model_agree_on_random_lives(tmp_path: Path) -> None:
 
 
 def check_journal(pair: Pair, path: Path, seed: int) -> None:
-    """Replay gives the same state, every prefix the state the model had there, and a cut file the state before the cut."""
+    """Replay gives the same state, every prefix what the model had there, and a cut file the state before the cut."""
     world, driver = pair.driver.world, pair.driver
     state, journal = open_state(), open_journal(path)
     journal.rewind()
