@@ -110,6 +110,7 @@ cdef class Engine:
         cdef uint32_t order_no
         memset(refusal, 0, sizeof(Refusal))
         memset(order, 0, sizeof(Candidate))
+        order.port = port
         refusal.scope = SCOPE_PORT
         refusal.code = check_fields(message, refusal)
         if refusal.code != PASS:
@@ -379,6 +380,7 @@ cdef class Engine:
         cdef uint64_t last = self.state.report_index[venue][report.partition & 255]
         cdef uint64_t number = 0
         cdef int kind
+        cdef const char *name = report.cl_ord_id
         cdef bint by_request = report.kind == REPORT_CANCEL_REJECTED or (report.kind == REPORT_CANCELED and report.orig_cl_ord_id[0] > 32)
         if report.report_index and report.report_index <= last:
             self.reports_duplicate += 1
@@ -386,7 +388,9 @@ cdef class Engine:
         if report.report_index > last + 1 or not self.journal.has_room(ONE_REPORT):
             self.reports_gap += 1
             return REPORT_GAP
-        kind = decode_venue_id(report.orig_cl_ord_id if by_request else report.cl_ord_id, self.state.shard, &number)
+        if by_request:
+            name = report.orig_cl_ord_id
+        kind = decode_venue_id(name, self.state.shard, &number)
         self.reports_applied += 1
         if report.kind == REPORT_BUSINESS_REJECT:
             self.on_business_reject(kind, number, venue, report, now_ns)
