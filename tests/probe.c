@@ -1507,14 +1507,8 @@ static const char * const __pyx_cfilenm = __FILE__;
 
 static const char* const __pyx_f[] = {
   "tests/probe.pyx",
-  "(tree fragment)",
   "ext/state.pxd",
   "ext/journal.pxd",
-  "ext/buffers.pxd",
-  "ext/rpc.pxd",
-  "ext/audience.pxd",
-  "ext/market.pxd",
-  "ext/engine.pxd",
 };
 /* #### Code section: utility_code_proto_before_types ### */
 /* Atomics.proto (used by UnpackUnboundCMethod) */
@@ -1693,19 +1687,6 @@ static const char* const __pyx_f[] = {
 /*--- Type declarations ---*/
 struct __pyx_obj_3ext_5state_State;
 struct __pyx_obj_3ext_7journal_Journal;
-struct __pyx_obj_3ext_7buffers_OutBuf;
-struct __pyx_obj_3ext_7buffers_Outlet;
-struct __pyx_obj_3ext_7buffers_Turn;
-struct __pyx_obj_3ext_3rpc_Call;
-struct __pyx_obj_3ext_3rpc_Carrier;
-struct __pyx_obj_3ext_3rpc_StreamSink;
-struct __pyx_obj_3ext_3rpc_Method;
-struct __pyx_obj_3ext_8audience_Caller;
-struct __pyx_obj_3ext_8audience_Audience;
-struct __pyx_obj_3ext_6market_Market;
-struct __pyx_obj_3ext_5venue_VenueOutlet;
-struct __pyx_obj_3ext_6engine_Engine;
-struct __pyx_obj_5tests_5probe_SpyOutlet;
 struct __pyx_t_3ext_6events_Frame;
 struct __pyx_t_3ext_6events_DayEvent;
 struct __pyx_t_3ext_6events_PositionEvent;
@@ -2566,155 +2547,6 @@ struct __pyx_t_3ext_5state_PortState {
   uint32_t reject_streak;
   int64_t latched_until_ns;
 };
-struct __pyx_t_3ext_5codec_Text;
-struct __pyx_t_3ext_5codec_NewOrder;
-struct __pyx_t_3ext_5codec_CancelOrder;
-struct __pyx_t_3ext_5codec_ExecutionReport;
-struct __pyx_t_3ext_5codec_CancelReject;
-
-/* "ext/codec.pxd":68
- *     int64_t planned_ns
- * 
- * cdef enum ClientMessageKind:           # field numbers of ClientMessage's oneof             # <<<<<<<<<<<<<<
- *     KIND_MALFORMED = 0
- *     KIND_NEW_ORDER = 2
-*/
-enum __pyx_t_3ext_5codec_ClientMessageKind {
-  __pyx_e_3ext_5codec_KIND_MALFORMED = 0,
-  __pyx_e_3ext_5codec_KIND_NEW_ORDER = 2,
-  __pyx_e_3ext_5codec_KIND_CANCEL_ORDER = 3,
-  __pyx_e_3ext_5codec_KIND_COLD = 0x64
-};
-
-/* "ext/codec.pxd":74
- *     KIND_COLD = 100                    # anything else, or a form that needs protobuf itself
- * 
- * cdef enum MemberField:                 # wrap_field of the outer messages             # <<<<<<<<<<<<<<
- *     BARE = 0
- *     SERVER_EXECUTION_REPORT = 2        # ServerMessage.execution_report
-*/
-enum __pyx_t_3ext_5codec_MemberField {
-  __pyx_e_3ext_5codec_BARE = 0,
-  __pyx_e_3ext_5codec_SERVER_EXECUTION_REPORT = 2,
-  __pyx_e_3ext_5codec_SERVER_CANCEL_REJECT = 3,
-  __pyx_e_3ext_5codec_RESPONSE_EXECUTION_REPORT = 1,
-  __pyx_e_3ext_5codec_RESPONSE_CANCEL_REJECT = 2
-};
-
-/* "ext/codec.pxd":81
- *     RESPONSE_CANCEL_REJECT = 2         # CancelResponse.cancel_reject
- * 
- * cdef enum:             # <<<<<<<<<<<<<<
- *     NO_SYMBOL = 0xFFFFFFFF
- *     MOST_REPORT_SIZE = 768             # an encoded ExecutionReport or CancelReject never needs more
-*/
-enum  {
-  __pyx_e_3ext_5codec_NO_SYMBOL = 0xFFFFFFFF,
-  __pyx_e_3ext_5codec_MOST_REPORT_SIZE = 0x300
-};
-
-/* "ext/codec.pxd":5
- * from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
- * 
- * cdef struct Text:                      # borrowed from the message             # <<<<<<<<<<<<<<
- *     const uint8_t *at
- *     uint32_t size
-*/
-struct __pyx_t_3ext_5codec_Text {
-  uint8_t const *at;
-  uint32_t size;
-};
-
-/* "ext/codec.pxd":9
- *     uint32_t size
- * 
- * cdef struct NewOrder:             # <<<<<<<<<<<<<<
- *     Text cl_ord_id
- *     Text account
-*/
-struct __pyx_t_3ext_5codec_NewOrder {
-  struct __pyx_t_3ext_5codec_Text cl_ord_id;
-  struct __pyx_t_3ext_5codec_Text account;
-  struct __pyx_t_3ext_5codec_Text symbol;
-  int64_t security_exchange;
-  int64_t side;
-  int64_t ord_type;
-  int64_t order_qty_shares;
-  int64_t price_e4;
-  int64_t time_in_force;
-  int64_t planned_ns;
-};
-
-/* "ext/codec.pxd":21
- *     int64_t planned_ns
- * 
- * cdef struct CancelOrder:             # <<<<<<<<<<<<<<
- *     Text cl_ord_id
- *     Text account
-*/
-struct __pyx_t_3ext_5codec_CancelOrder {
-  struct __pyx_t_3ext_5codec_Text cl_ord_id;
-  struct __pyx_t_3ext_5codec_Text account;
-  struct __pyx_t_3ext_5codec_Text orig_cl_ord_id;
-  uint64_t order_id;
-  int64_t planned_ns;
-};
-
-/* "ext/codec.pxd":28
- *     int64_t planned_ns
- * 
- * cdef struct ExecutionReport:             # <<<<<<<<<<<<<<
- *     uint64_t event_seq
- *     Text account
-*/
-struct __pyx_t_3ext_5codec_ExecutionReport {
-  uint64_t event_seq;
-  struct __pyx_t_3ext_5codec_Text account;
-  struct __pyx_t_3ext_5codec_Text cl_ord_id;
-  uint64_t order_id;
-  uint64_t exec_id;
-  uint32_t exec_type;
-  uint32_t ord_status;
-  uint32_t symbol;
-  uint32_t security_exchange;
-  uint32_t side;
-  uint32_t ord_type;
-  int64_t order_qty_shares;
-  int64_t price_e4;
-  int64_t last_qty_shares;
-  int64_t last_px_e4;
-  int64_t leaves_qty_shares;
-  int64_t cum_qty_shares;
-  int64_t cum_notional_e4;
-  struct __pyx_t_3ext_5codec_Text venue_order_id;
-  uint32_t reject_code;
-  uint32_t ord_rej_reason;
-  struct __pyx_t_3ext_5codec_Text text;
-  int64_t time_ns;
-  int64_t planned_ns;
-  int possible_duplicate;
-};
-
-/* "ext/codec.pxd":55
- *     bint possible_duplicate
- * 
- * cdef struct CancelReject:             # <<<<<<<<<<<<<<
- *     uint64_t event_seq
- *     Text account
-*/
-struct __pyx_t_3ext_5codec_CancelReject {
-  uint64_t event_seq;
-  struct __pyx_t_3ext_5codec_Text account;
-  struct __pyx_t_3ext_5codec_Text cl_ord_id;
-  struct __pyx_t_3ext_5codec_Text orig_cl_ord_id;
-  uint64_t order_id;
-  uint32_t ord_status;
-  uint32_t reject_code;
-  uint32_t cxl_rej_reason;
-  struct __pyx_t_3ext_5codec_Text text;
-  int64_t time_ns;
-  int64_t planned_ns;
-};
 
 /* "ext/journal.pxd":5
  * from ext.events cimport Frame
@@ -2725,312 +2557,6 @@ struct __pyx_t_3ext_5codec_CancelReject {
 */
 enum  {
   __pyx_e_3ext_7journal_JOURNAL_START = 64
-};
-
-/* "ext/rpc.pxd":7
- * from ext.buffers cimport Outlet, Turn
- * 
- * cpdef enum Status:                         # gRPC status codes; a transport never invents another             # <<<<<<<<<<<<<<
- *     OK = 0
- *     CANCELLED = 1
-*/
-enum __pyx_t_3ext_3rpc_Status {
-  __pyx_e_3ext_3rpc_OK = 0,
-  __pyx_e_3ext_3rpc_CANCELLED = 1,
-  __pyx_e_3ext_3rpc_UNKNOWN = 2,
-  __pyx_e_3ext_3rpc_INVALID_ARGUMENT = 3,
-  __pyx_e_3ext_3rpc_DEADLINE_EXCEEDED = 4,
-  __pyx_e_3ext_3rpc_NOT_FOUND = 5,
-  __pyx_e_3ext_3rpc_ALREADY_EXISTS = 6,
-  __pyx_e_3ext_3rpc_PERMISSION_DENIED = 7,
-  __pyx_e_3ext_3rpc_RESOURCE_EXHAUSTED = 8,
-  __pyx_e_3ext_3rpc_FAILED_PRECONDITION = 9,
-  __pyx_e_3ext_3rpc_ABORTED = 10,
-  __pyx_e_3ext_3rpc_OUT_OF_RANGE = 11,
-  __pyx_e_3ext_3rpc_UNIMPLEMENTED = 12,
-  __pyx_e_3ext_3rpc_INTERNAL = 13,
-  __pyx_e_3ext_3rpc_UNAVAILABLE = 14,
-  __pyx_e_3ext_3rpc_DATA_LOSS = 15,
-  __pyx_e_3ext_3rpc_UNAUTHENTICATED = 16
-};
-struct __pyx_t_3ext_8audience_Watch;
-
-/* "ext/audience.pxd":16
- *     cdef public bint catching_up       # it still receives old events from the journal; live ones wait there for it
- * 
- * cdef struct Watch:                     # one session watching one account             # <<<<<<<<<<<<<<
- *     uint32_t slot
- *     uint32_t next
-*/
-struct __pyx_t_3ext_8audience_Watch {
-  uint32_t slot;
-  uint32_t next;
-};
-struct __pyx_t_3ext_6quotes_MarketStatus;
-struct __pyx_t_3ext_6quotes_Quote;
-struct __pyx_t_3ext_6quotes_MarketTrade;
-
-/* "ext/quotes.pxd":11
- * from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
- * 
- * cdef enum QuoteMsgType:             # <<<<<<<<<<<<<<
- *     MSG_MARKET_STATUS = 390001
- *     MSG_QUOTE = 300111
-*/
-enum __pyx_t_3ext_6quotes_QuoteMsgType {
-  __pyx_e_3ext_6quotes_MSG_MARKET_STATUS = 0x5F371,
-  __pyx_e_3ext_6quotes_MSG_QUOTE = 0x4944F,
-  __pyx_e_3ext_6quotes_MSG_TRADE = 0x4949F
-};
-
-/* "ext/quotes.pxd":46
- * # returns its size, 0 when more bytes are needed, -1 when the frame is malformed (type, length or checksum); msg_type says
- * # which of the three structs was filled.
- * cdef enum:             # <<<<<<<<<<<<<<
- *     MAX_QUOTE_FRAME = 256
- * cdef size_t encode_market_status(uint8_t *dst, const MarketStatus *status) noexcept nogil
-*/
-enum  {
-  __pyx_e_3ext_6quotes_MAX_QUOTE_FRAME = 0x100
-};
-
-/* "ext/quotes.pxd":16
- *     MSG_TRADE = 300191
- * 
- * cdef struct MarketStatus:             # <<<<<<<<<<<<<<
- *     uint8_t venue
- *     uint8_t phase
-*/
-struct __pyx_t_3ext_6quotes_MarketStatus {
-  uint8_t venue;
-  uint8_t phase;
-  int64_t market_time_ns;
-};
-
-/* "ext/quotes.pxd":21
- *     int64_t market_time_ns
- * 
- * cdef struct Quote:             # <<<<<<<<<<<<<<
- *     uint32_t symbol
- *     uint8_t phase
-*/
-struct __pyx_t_3ext_6quotes_Quote {
-  uint32_t symbol;
-  uint8_t phase;
-  uint8_t suspended;
-  int64_t market_time_ns;
-  int64_t prev_close_e4;
-  int64_t last_px_e4;
-  int64_t total_volume_shares;
-  int64_t total_turnover_e4;
-  int64_t bid_px_e4[5];
-  int64_t bid_qty_shares[5];
-  int64_t ask_px_e4[5];
-  int64_t ask_qty_shares[5];
-};
-
-/* "ext/quotes.pxd":35
- *     int64_t ask_qty_shares[5]
- * 
- * cdef struct MarketTrade:             # <<<<<<<<<<<<<<
- *     uint32_t symbol
- *     uint8_t side
-*/
-struct __pyx_t_3ext_6quotes_MarketTrade {
-  uint32_t symbol;
-  uint8_t side;
-  int64_t market_time_ns;
-  int64_t last_px_e4;
-  int64_t last_qty_shares;
-  uint64_t trade_no;
-};
-struct __pyx_t_3ext_6market_TopOfBook;
-
-/* "ext/market.pxd":8
- * from ext.state cimport State
- * 
- * cdef struct TopOfBook:             # <<<<<<<<<<<<<<
- *     int64_t bid_px_e4
- *     int64_t ask_px_e4
-*/
-struct __pyx_t_3ext_6market_TopOfBook {
-  int64_t bid_px_e4;
-  int64_t ask_px_e4;
-  int64_t last_px_e4;
-  int64_t quote_ns;
-};
-struct __pyx_t_3ext_7reports_Refusal;
-
-/* "ext/reports.pxd":8
- * from ext.state cimport State
- * 
- * cdef struct Refusal:                   # what is wrong with a message that becomes no event             # <<<<<<<<<<<<<<
- *     int code
- *     const char *field                  # static text, NULL: none
-*/
-struct __pyx_t_3ext_7reports_Refusal {
-  int code;
-  char const *field;
-  char const *expected;
-  int64_t value;
-  int64_t limit;
-  int scope;
-};
-struct __pyx_t_3ext_4risk_Candidate;
-
-/* "ext/risk.pxd":7
- * 
- * # One order on its way down, with what the checks look up once and what they find.
- * cdef struct Candidate:             # <<<<<<<<<<<<<<
- *     const Account *account
- *     const Profile *profile
-*/
-struct __pyx_t_3ext_4risk_Candidate {
-  struct __pyx_t_3ext_5state_Account const *account;
-  struct __pyx_t_3ext_5state_Profile const *profile;
-  struct __pyx_t_3ext_5state_PortState const *port;
-  struct __pyx_t_3ext_5state_Instrument const *instrument;
-  struct __pyx_t_3ext_6market_TopOfBook const *top;
-  struct __pyx_t_3ext_5state_Position const *position;
-  struct __pyx_t_3ext_5state_Position const *match_owner;
-  uint32_t account_index;
-  uint32_t instrument_index;
-  int venue;
-  int side;
-  int ord_type;
-  int phase;
-  int64_t order_qty_shares;
-  int64_t price_e4;
-  int64_t now_ns;
-  int64_t wpx_e4;
-  int64_t notional_e4;
-  int64_t hold_e4;
-  int64_t value;
-  int64_t limit;
-  int scope;
-};
-struct __pyx_t_3ext_5venue_VenueOrder;
-struct __pyx_t_3ext_5venue_VenueCancel;
-struct __pyx_t_3ext_5venue_VenueReport;
-
-/* "ext/venue.pxd":6
- * from ext.buffers cimport Outlet
- * 
- * cdef enum VenueReportKind:             # <<<<<<<<<<<<<<
- *     REPORT_NONE = 0
- *     REPORT_ACCEPTED = 1                # XSHG 32 ExecType 0; XSHE 200102 ExecType 0
-*/
-enum __pyx_t_3ext_5venue_VenueReportKind {
-  __pyx_e_3ext_5venue_REPORT_NONE = 0,
-  __pyx_e_3ext_5venue_REPORT_ACCEPTED = 1,
-  __pyx_e_3ext_5venue_REPORT_CANCELED = 2,
-  __pyx_e_3ext_5venue_REPORT_REJECTED = 3,
-  __pyx_e_3ext_5venue_REPORT_TRADE = 4,
-  __pyx_e_3ext_5venue_REPORT_CANCEL_REJECTED = 5,
-  __pyx_e_3ext_5venue_REPORT_BUSINESS_REJECT = 6
-};
-
-/* "ext/venue.pxd":15
- *     REPORT_BUSINESS_REJECT = 6         # XSHG 204; XSHE 4: no report_index, refused at the exchange's door
- * 
- * cdef enum VenueReason:                # the reasons the engine acts on; all others are passed on as they come             # <<<<<<<<<<<<<<
- *     REASON_DUPLICATE_CL_ORD_ID = 2010  # this ClOrdID is already in: it never means that the order itself failed
- * 
-*/
-enum __pyx_t_3ext_5venue_VenueReason {
-  __pyx_e_3ext_5venue_REASON_DUPLICATE_CL_ORD_ID = 0x7DA
-};
-
-/* "ext/venue.pxd":18
- *     REASON_DUPLICATE_CL_ORD_ID = 2010  # this ClOrdID is already in: it never means that the order itself failed
- * 
- * cdef struct VenueOrder:                # XSHG 58; XSHE 100101             # <<<<<<<<<<<<<<
- *     char cl_ord_id[10]
- *     char account[12]                   # shareholder account
-*/
-struct __pyx_t_3ext_5venue_VenueOrder {
-  char cl_ord_id[10];
-  char account[12];
-  uint32_t symbol;
-  uint8_t side;
-  uint8_t ord_type;
-  uint16_t owner_type;
-  int64_t order_qty_shares;
-  int64_t price_e4;
-  int64_t time_ns;
-};
-
-/* "ext/venue.pxd":29
- *     int64_t time_ns                    # TransactTime, UTC
- * 
- * cdef struct VenueCancel:               # XSHG 61; XSHE 190007             # <<<<<<<<<<<<<<
- *     char cl_ord_id[10]
- *     char orig_cl_ord_id[10]
-*/
-struct __pyx_t_3ext_5venue_VenueCancel {
-  char cl_ord_id[10];
-  char orig_cl_ord_id[10];
-  char account[12];
-  uint32_t symbol;
-  uint8_t side;
-  uint16_t owner_type;
-  int64_t order_qty_shares;
-  char venue_order_id[16];
-  int64_t time_ns;
-};
-
-/* "ext/venue.pxd":40
- *     int64_t time_ns
- * 
- * cdef struct VenueReport:             # <<<<<<<<<<<<<<
- *     uint8_t kind                       # VenueReportKind
- *     uint8_t side
-*/
-struct __pyx_t_3ext_5venue_VenueReport {
-  uint8_t kind;
-  uint8_t side;
-  uint8_t ord_type;
-  uint8_t ord_status;
-  uint32_t symbol;
-  int32_t partition;
-  uint64_t report_index;
-  char cl_ord_id[10];
-  char orig_cl_ord_id[10];
-  char venue_order_id[16];
-  char exec_id[16];
-  char account[12];
-  int64_t order_qty_shares;
-  int64_t price_e4;
-  int64_t last_qty_shares;
-  int64_t last_px_e4;
-  int64_t leaves_qty_shares;
-  int64_t canceled_qty_shares;
-  uint32_t reason;
-  int64_t time_ns;
-};
-
-/* "ext/engine.pxd":15
- * from ext.venue cimport VenueOutlet, VenueReport
- * 
- * cdef enum:             # <<<<<<<<<<<<<<
- *     MOST_CODE = 1700
- * 
-*/
-enum  {
-  __pyx_e_3ext_6engine_MOST_CODE = 0x6A4
-};
-
-/* "ext/engine.pxd":18
- *     MOST_CODE = 1700
- * 
- * cdef enum ReportOutcome:             # <<<<<<<<<<<<<<
- *     REPORT_APPLIED = 1
- *     REPORT_DUPLICATE = 2
-*/
-enum __pyx_t_3ext_6engine_ReportOutcome {
-  __pyx_e_3ext_6engine_REPORT_APPLIED = 1,
-  __pyx_e_3ext_6engine_REPORT_DUPLICATE = 2,
-  __pyx_e_3ext_6engine_REPORT_GAP = 3
 };
 
 /* "ext/state.pxd":228
@@ -3097,222 +2623,6 @@ struct __pyx_obj_3ext_7journal_Journal {
 };
 
 
-/* "ext/buffers.pxd":5
- * from libc.stdint cimport uint8_t
- * 
- * cdef class OutBuf:             # <<<<<<<<<<<<<<
- *     cdef uint8_t *data
- *     cdef size_t start                  # first byte not yet consumed
-*/
-struct __pyx_obj_3ext_7buffers_OutBuf {
-  PyObject_HEAD
-  struct __pyx_vtabstruct_3ext_7buffers_OutBuf *__pyx_vtab;
-  uint8_t *data;
-  size_t start;
-  size_t end;
-  size_t capacity;
-  size_t limit;
-  int overflowed;
-};
-
-
-/* "ext/buffers.pxd":19
- *     cdef void consume(self, size_t size) noexcept
- * 
- * cdef class Outlet:             # <<<<<<<<<<<<<<
- *     cdef readonly OutBuf out
- *     cdef Turn turn
-*/
-struct __pyx_obj_3ext_7buffers_Outlet {
-  PyObject_HEAD
-  struct __pyx_vtabstruct_3ext_7buffers_Outlet *__pyx_vtab;
-  struct __pyx_obj_3ext_7buffers_OutBuf *out;
-  struct __pyx_obj_3ext_7buffers_Turn *turn;
-  int marked;
-};
-
-
-/* "ext/buffers.pxd":27
- *     cdef void flush(self) noexcept     # overridden: hand out's bytes to the socket
- * 
- * cdef class Turn:             # <<<<<<<<<<<<<<
- *     cdef list outlets
- *     cdef object call_soon
-*/
-struct __pyx_obj_3ext_7buffers_Turn {
-  PyObject_HEAD
-  struct __pyx_vtabstruct_3ext_7buffers_Turn *__pyx_vtab;
-  PyObject *outlets;
-  PyObject *call_soon;
-};
-
-
-/* "ext/rpc.pxd":26
- *     UNAUTHENTICATED = 16
- * 
- * cdef class Call:                           # what a method may know of the call it serves             # <<<<<<<<<<<<<<
- *     cdef readonly str path                 # "/package.Service/Method"
- *     cdef readonly str peer                 # "host:port" of the client
-*/
-struct __pyx_obj_3ext_3rpc_Call {
-  PyObject_HEAD
-  PyObject *path;
-  PyObject *peer;
-  PyObject *metadata;
-  int64_t deadline_ns;
-};
-
-
-/* "ext/rpc.pxd":32
- *     cdef readonly int64_t deadline_ns      # UTC; 0: the client set none
- * 
- * cdef class Carrier:                        # a transport's end of one call             # <<<<<<<<<<<<<<
- *     cdef void ready(self) noexcept         # the sink has bytes, or its status: send them at the end of this turn
- * 
-*/
-struct __pyx_obj_3ext_3rpc_Carrier {
-  PyObject_HEAD
-  struct __pyx_vtabstruct_3ext_3rpc_Carrier *__pyx_vtab;
-};
-
-
-/* "ext/rpc.pxd":35
- *     cdef void ready(self) noexcept         # the sink has bytes, or its status: send them at the end of this turn
- * 
- * cdef class StreamSink(Outlet):             # <<<<<<<<<<<<<<
- *     cdef size_t queued                     # messages put into `out` since the transport last looked
- *     cdef Carrier carrier                   # set by the transport once the method has opened the call
-*/
-struct __pyx_obj_3ext_3rpc_StreamSink {
-  struct __pyx_obj_3ext_7buffers_Outlet __pyx_base;
-  size_t queued;
-  struct __pyx_obj_3ext_3rpc_Carrier *carrier;
-  int status;
-  PyObject *status_text;
-};
-
-
-/* "ext/rpc.pxd":51
- *     cdef void finish(self, int status, str text)                 # end the call with this status once `out` has drained
- * 
- * cdef class Method:             # <<<<<<<<<<<<<<
- *     cdef readonly bint streaming               # False: exactly one message each way
- *     cdef StreamSink open(self, Call call, Turn turn)
-*/
-struct __pyx_obj_3ext_3rpc_Method {
-  PyObject_HEAD
-  struct __pyx_vtabstruct_3ext_3rpc_Method *__pyx_vtab;
-  int streaming;
-};
-
-
-/* "ext/audience.pxd":10
- * 
- * # Whoever asks: a session's stream (slot set, sees every event of its accounts) or one unary call (slot NONE).
- * cdef class Caller(StreamSink):             # <<<<<<<<<<<<<<
- *     cdef public uint32_t port
- *     cdef public uint32_t slot
-*/
-struct __pyx_obj_3ext_8audience_Caller {
-  struct __pyx_obj_3ext_3rpc_StreamSink __pyx_base;
-  uint32_t port;
-  uint32_t slot;
-  int throttled;
-  int catching_up;
-};
-
-
-/* "ext/audience.pxd":20
- *     uint32_t next
- * 
- * cdef class Audience:             # <<<<<<<<<<<<<<
- *     cdef State state
- *     cdef Journal journal
-*/
-struct __pyx_obj_3ext_8audience_Audience {
-  PyObject_HEAD
-  struct __pyx_vtabstruct_3ext_8audience_Audience *__pyx_vtab;
-  struct __pyx_obj_3ext_5state_State *state;
-  struct __pyx_obj_3ext_7journal_Journal *journal;
-  PyObject *callers;
-  uint32_t *watch_head;
-  struct __pyx_t_3ext_8audience_Watch *watches;
-  uint32_t free_watch;
-  uint32_t watch_count;
-  PyObject *allowed;
-};
-
-
-/* "ext/market.pxd":14
- *     int64_t quote_ns                   # when the newest quote came, 0: never
- * 
- * cdef class Market:             # <<<<<<<<<<<<<<
- *     cdef State state
- *     cdef TopOfBook *tops               # by instrument index
-*/
-struct __pyx_obj_3ext_6market_Market {
-  PyObject_HEAD
-  struct __pyx_vtabstruct_3ext_6market_Market *__pyx_vtab;
-  struct __pyx_obj_3ext_5state_State *state;
-  struct __pyx_t_3ext_6market_TopOfBook *tops;
-  int phase[__pyx_e_3ext_5codes_VENUE_COUNT];
-  int64_t feed_ns[__pyx_e_3ext_5codes_VENUE_COUNT];
-  int link_ready[__pyx_e_3ext_5codes_VENUE_COUNT];
-};
-
-
-/* "ext/venue.pxd":63
- * 
- * # The engine's way to one exchange: encodes into its own outlet, sends at the end of the turn.
- * cdef class VenueOutlet(Outlet):             # <<<<<<<<<<<<<<
- *     cdef void send_new_order(self, const VenueOrder *order) noexcept
- *     cdef void send_cancel(self, const VenueCancel *cancel) noexcept
-*/
-struct __pyx_obj_3ext_5venue_VenueOutlet {
-  struct __pyx_obj_3ext_7buffers_Outlet __pyx_base;
-};
-
-
-/* "ext/engine.pxd":23
- *     REPORT_GAP = 3
- * 
- * cdef class Engine:             # <<<<<<<<<<<<<<
- *     cdef readonly State state
- *     cdef readonly Market market
-*/
-struct __pyx_obj_3ext_6engine_Engine {
-  PyObject_HEAD
-  struct __pyx_vtabstruct_3ext_6engine_Engine *__pyx_vtab;
-  struct __pyx_obj_3ext_5state_State *state;
-  struct __pyx_obj_3ext_6market_Market *market;
-  struct __pyx_obj_3ext_7journal_Journal *journal;
-  struct __pyx_obj_3ext_5venue_VenueOutlet *xshg;
-  struct __pyx_obj_3ext_5venue_VenueOutlet *xshe;
-  unsigned long owner_thread;
-  struct __pyx_obj_3ext_8audience_Audience *audience;
-  PyObject *queued;
-  int64_t decisions[__pyx_e_3ext_6engine_MOST_CODE];
-  int64_t reports_applied;
-  int64_t reports_duplicate;
-  int64_t reports_gap;
-  int64_t reports_skipped;
-  int64_t repeats_answered;
-};
-
-
-/* "tests/probe.pyx":24
- * 
- * 
- * cdef class SpyOutlet(VenueOutlet):             # <<<<<<<<<<<<<<
- *     """A venue link that remembers what it was asked to send."""
- * 
-*/
-struct __pyx_obj_5tests_5probe_SpyOutlet {
-  struct __pyx_obj_3ext_5venue_VenueOutlet __pyx_base;
-  PyObject *sent;
-};
-
-
 
 /* "ext/state.pxd":228
  *     int64_t latched_until_ns
@@ -3351,217 +2661,6 @@ struct __pyx_vtabstruct_3ext_7journal_Journal {
 };
 static struct __pyx_vtabstruct_3ext_7journal_Journal *__pyx_vtabptr_3ext_7journal_Journal;
 static CYTHON_INLINE struct __pyx_t_3ext_6events_Frame const *__pyx_f_3ext_7journal_7Journal_at(struct __pyx_obj_3ext_7journal_Journal *, uint64_t);
-
-
-/* "ext/buffers.pxd":5
- * from libc.stdint cimport uint8_t
- * 
- * cdef class OutBuf:             # <<<<<<<<<<<<<<
- *     cdef uint8_t *data
- *     cdef size_t start                  # first byte not yet consumed
-*/
-
-struct __pyx_vtabstruct_3ext_7buffers_OutBuf {
-  uint8_t *(*reserve)(struct __pyx_obj_3ext_7buffers_OutBuf *, size_t);
-  void (*commit)(struct __pyx_obj_3ext_7buffers_OutBuf *, size_t);
-  uint8_t const *(*head)(struct __pyx_obj_3ext_7buffers_OutBuf *);
-  size_t (*size)(struct __pyx_obj_3ext_7buffers_OutBuf *);
-  void (*consume)(struct __pyx_obj_3ext_7buffers_OutBuf *, size_t);
-};
-static struct __pyx_vtabstruct_3ext_7buffers_OutBuf *__pyx_vtabptr_3ext_7buffers_OutBuf;
-
-
-/* "ext/buffers.pxd":19
- *     cdef void consume(self, size_t size) noexcept
- * 
- * cdef class Outlet:             # <<<<<<<<<<<<<<
- *     cdef readonly OutBuf out
- *     cdef Turn turn
-*/
-
-struct __pyx_vtabstruct_3ext_7buffers_Outlet {
-  void (*mark)(struct __pyx_obj_3ext_7buffers_Outlet *);
-  void (*flush)(struct __pyx_obj_3ext_7buffers_Outlet *);
-};
-static struct __pyx_vtabstruct_3ext_7buffers_Outlet *__pyx_vtabptr_3ext_7buffers_Outlet;
-
-
-/* "ext/buffers.pxd":27
- *     cdef void flush(self) noexcept     # overridden: hand out's bytes to the socket
- * 
- * cdef class Turn:             # <<<<<<<<<<<<<<
- *     cdef list outlets
- *     cdef object call_soon
-*/
-
-struct __pyx_vtabstruct_3ext_7buffers_Turn {
-  void (*add)(struct __pyx_obj_3ext_7buffers_Turn *, struct __pyx_obj_3ext_7buffers_Outlet *);
-};
-static struct __pyx_vtabstruct_3ext_7buffers_Turn *__pyx_vtabptr_3ext_7buffers_Turn;
-
-
-/* "ext/rpc.pxd":32
- *     cdef readonly int64_t deadline_ns      # UTC; 0: the client set none
- * 
- * cdef class Carrier:                        # a transport's end of one call             # <<<<<<<<<<<<<<
- *     cdef void ready(self) noexcept         # the sink has bytes, or its status: send them at the end of this turn
- * 
-*/
-
-struct __pyx_vtabstruct_3ext_3rpc_Carrier {
-  void (*ready)(struct __pyx_obj_3ext_3rpc_Carrier *);
-};
-static struct __pyx_vtabstruct_3ext_3rpc_Carrier *__pyx_vtabptr_3ext_3rpc_Carrier;
-
-
-/* "ext/rpc.pxd":35
- *     cdef void ready(self) noexcept         # the sink has bytes, or its status: send them at the end of this turn
- * 
- * cdef class StreamSink(Outlet):             # <<<<<<<<<<<<<<
- *     cdef size_t queued                     # messages put into `out` since the transport last looked
- *     cdef Carrier carrier                   # set by the transport once the method has opened the call
-*/
-
-struct __pyx_vtabstruct_3ext_3rpc_StreamSink {
-  struct __pyx_vtabstruct_3ext_7buffers_Outlet __pyx_base;
-  void (*on_message)(struct __pyx_obj_3ext_3rpc_StreamSink *, uint8_t const *, size_t, int64_t);
-  void (*on_half_close)(struct __pyx_obj_3ext_3rpc_StreamSink *);
-  void (*on_closed)(struct __pyx_obj_3ext_3rpc_StreamSink *);
-  uint8_t *(*begin_message)(struct __pyx_obj_3ext_3rpc_StreamSink *, size_t);
-  void (*end_message)(struct __pyx_obj_3ext_3rpc_StreamSink *, size_t);
-  void (*finish)(struct __pyx_obj_3ext_3rpc_StreamSink *, int, PyObject *);
-};
-static struct __pyx_vtabstruct_3ext_3rpc_StreamSink *__pyx_vtabptr_3ext_3rpc_StreamSink;
-
-
-/* "ext/rpc.pxd":51
- *     cdef void finish(self, int status, str text)                 # end the call with this status once `out` has drained
- * 
- * cdef class Method:             # <<<<<<<<<<<<<<
- *     cdef readonly bint streaming               # False: exactly one message each way
- *     cdef StreamSink open(self, Call call, Turn turn)
-*/
-
-struct __pyx_vtabstruct_3ext_3rpc_Method {
-  struct __pyx_obj_3ext_3rpc_StreamSink *(*open)(struct __pyx_obj_3ext_3rpc_Method *, struct __pyx_obj_3ext_3rpc_Call *, struct __pyx_obj_3ext_7buffers_Turn *);
-};
-static struct __pyx_vtabstruct_3ext_3rpc_Method *__pyx_vtabptr_3ext_3rpc_Method;
-
-
-/* "ext/audience.pxd":10
- * 
- * # Whoever asks: a session's stream (slot set, sees every event of its accounts) or one unary call (slot NONE).
- * cdef class Caller(StreamSink):             # <<<<<<<<<<<<<<
- *     cdef public uint32_t port
- *     cdef public uint32_t slot
-*/
-
-struct __pyx_vtabstruct_3ext_8audience_Caller {
-  struct __pyx_vtabstruct_3ext_3rpc_StreamSink __pyx_base;
-};
-static struct __pyx_vtabstruct_3ext_8audience_Caller *__pyx_vtabptr_3ext_8audience_Caller;
-
-
-/* "ext/audience.pxd":20
- *     uint32_t next
- * 
- * cdef class Audience:             # <<<<<<<<<<<<<<
- *     cdef State state
- *     cdef Journal journal
-*/
-
-struct __pyx_vtabstruct_3ext_8audience_Audience {
-  int (*is_allowed)(struct __pyx_obj_3ext_8audience_Audience *, uint32_t, uint32_t);
-  int (*may_trade)(struct __pyx_obj_3ext_8audience_Audience *, struct __pyx_obj_3ext_8audience_Caller *, uint32_t);
-  void (*watch)(struct __pyx_obj_3ext_8audience_Audience *, struct __pyx_obj_3ext_8audience_Caller *, uint32_t);
-  void (*unwatch)(struct __pyx_obj_3ext_8audience_Audience *, struct __pyx_obj_3ext_8audience_Caller *, uint32_t);
-  void (*publish)(struct __pyx_obj_3ext_8audience_Audience *, struct __pyx_obj_3ext_8audience_Caller *, struct __pyx_t_3ext_6events_Frame const *);
-};
-static struct __pyx_vtabstruct_3ext_8audience_Audience *__pyx_vtabptr_3ext_8audience_Audience;
-
-
-/* "ext/market.pxd":14
- *     int64_t quote_ns                   # when the newest quote came, 0: never
- * 
- * cdef class Market:             # <<<<<<<<<<<<<<
- *     cdef State state
- *     cdef TopOfBook *tops               # by instrument index
-*/
-
-struct __pyx_vtabstruct_3ext_6market_Market {
-  void (*on_status)(struct __pyx_obj_3ext_6market_Market *, struct __pyx_t_3ext_6quotes_MarketStatus const *, int64_t);
-  void (*on_quote)(struct __pyx_obj_3ext_6market_Market *, int, struct __pyx_t_3ext_6quotes_Quote const *, int64_t);
-  void (*on_trade)(struct __pyx_obj_3ext_6market_Market *, int, struct __pyx_t_3ext_6quotes_MarketTrade const *, int64_t);
-};
-static struct __pyx_vtabstruct_3ext_6market_Market *__pyx_vtabptr_3ext_6market_Market;
-
-
-/* "ext/venue.pxd":63
- * 
- * # The engine's way to one exchange: encodes into its own outlet, sends at the end of the turn.
- * cdef class VenueOutlet(Outlet):             # <<<<<<<<<<<<<<
- *     cdef void send_new_order(self, const VenueOrder *order) noexcept
- *     cdef void send_cancel(self, const VenueCancel *cancel) noexcept
-*/
-
-struct __pyx_vtabstruct_3ext_5venue_VenueOutlet {
-  struct __pyx_vtabstruct_3ext_7buffers_Outlet __pyx_base;
-  void (*send_new_order)(struct __pyx_obj_3ext_5venue_VenueOutlet *, struct __pyx_t_3ext_5venue_VenueOrder const *);
-  void (*send_cancel)(struct __pyx_obj_3ext_5venue_VenueOutlet *, struct __pyx_t_3ext_5venue_VenueCancel const *);
-};
-static struct __pyx_vtabstruct_3ext_5venue_VenueOutlet *__pyx_vtabptr_3ext_5venue_VenueOutlet;
-
-
-/* "ext/engine.pxd":23
- *     REPORT_GAP = 3
- * 
- * cdef class Engine:             # <<<<<<<<<<<<<<
- *     cdef readonly State state
- *     cdef readonly Market market
-*/
-
-struct __pyx_vtabstruct_3ext_6engine_Engine {
-  void (*on_new_order)(struct __pyx_obj_3ext_6engine_Engine *, struct __pyx_obj_3ext_8audience_Caller *, struct __pyx_t_3ext_5codec_NewOrder const *, int64_t);
-  void (*on_cancel)(struct __pyx_obj_3ext_6engine_Engine *, struct __pyx_obj_3ext_8audience_Caller *, struct __pyx_t_3ext_5codec_CancelOrder const *, int64_t);
-  int (*on_report)(struct __pyx_obj_3ext_6engine_Engine *, int, struct __pyx_t_3ext_5venue_VenueReport const *, int64_t);
-  void (*on_status)(struct __pyx_obj_3ext_6engine_Engine *, struct __pyx_t_3ext_6quotes_MarketStatus const *, int64_t);
-  uint64_t (*record)(struct __pyx_obj_3ext_6engine_Engine *, struct __pyx_t_3ext_6events_Frame *);
-  struct __pyx_t_3ext_6events_Frame *(*reserve)(struct __pyx_obj_3ext_6engine_Engine *, int, size_t, uint32_t, int, int64_t);
-  int (*admit)(struct __pyx_obj_3ext_6engine_Engine *, struct __pyx_obj_3ext_8audience_Caller *, struct __pyx_t_3ext_5codec_NewOrder const *, struct __pyx_t_3ext_4risk_Candidate *, struct __pyx_t_3ext_7reports_Refusal *, int64_t);
-  int (*is_same)(struct __pyx_obj_3ext_6engine_Engine *, uint32_t, struct __pyx_t_3ext_5codec_NewOrder const *);
-  void (*look_up)(struct __pyx_obj_3ext_6engine_Engine *, struct __pyx_t_3ext_5codec_NewOrder const *, struct __pyx_t_3ext_4risk_Candidate *, int64_t);
-  struct __pyx_t_3ext_6events_Frame const *(*decide)(struct __pyx_obj_3ext_6engine_Engine *, struct __pyx_obj_3ext_8audience_Caller *, struct __pyx_t_3ext_5codec_NewOrder const *, struct __pyx_t_3ext_4risk_Candidate const *, int);
-  void (*forward)(struct __pyx_obj_3ext_6engine_Engine *, uint32_t, int64_t);
-  void (*count_decision)(struct __pyx_obj_3ext_6engine_Engine *, uint32_t, int, int64_t);
-  void (*refuse)(struct __pyx_obj_3ext_6engine_Engine *, struct __pyx_obj_3ext_8audience_Caller *, struct __pyx_t_3ext_5codec_NewOrder const *, struct __pyx_t_3ext_7reports_Refusal const *, int64_t);
-  void (*repeat)(struct __pyx_obj_3ext_6engine_Engine *, struct __pyx_obj_3ext_8audience_Caller *, uint32_t);
-  int (*admit_cancel)(struct __pyx_obj_3ext_6engine_Engine *, struct __pyx_obj_3ext_8audience_Caller *, struct __pyx_t_3ext_5codec_CancelOrder const *, uint32_t *, struct __pyx_t_3ext_7reports_Refusal *, int64_t);
-  int (*cancel_phase)(struct __pyx_obj_3ext_6engine_Engine *, int);
-  int (*request_cancel)(struct __pyx_obj_3ext_6engine_Engine *, uint32_t, struct __pyx_t_3ext_5codec_CancelOrder const *, uint32_t, int64_t);
-  void (*forward_cancel)(struct __pyx_obj_3ext_6engine_Engine *, uint32_t, uint32_t, int64_t);
-  void (*apply_venue_report)(struct __pyx_obj_3ext_6engine_Engine *, int, uint32_t, int, struct __pyx_t_3ext_5venue_VenueReport const *, int64_t);
-  void (*reject_cancel)(struct __pyx_obj_3ext_6engine_Engine *, uint32_t, int, struct __pyx_t_3ext_5venue_VenueReport const *, int64_t);
-  void (*on_business_reject)(struct __pyx_obj_3ext_6engine_Engine *, int, uint64_t, int, struct __pyx_t_3ext_5venue_VenueReport const *, int64_t);
-  uint32_t (*find_by_cancel)(struct __pyx_obj_3ext_6engine_Engine *, uint32_t);
-  void (*skip)(struct __pyx_obj_3ext_6engine_Engine *, int, struct __pyx_t_3ext_5venue_VenueReport const *, int64_t);
-  struct __pyx_obj_3ext_5venue_VenueOutlet *(*link)(struct __pyx_obj_3ext_6engine_Engine *, int);
-  int (*send_queued)(struct __pyx_obj_3ext_6engine_Engine *, int, int64_t);
-};
-static struct __pyx_vtabstruct_3ext_6engine_Engine *__pyx_vtabptr_3ext_6engine_Engine;
-
-
-/* "tests/probe.pyx":24
- * 
- * 
- * cdef class SpyOutlet(VenueOutlet):             # <<<<<<<<<<<<<<
- *     """A venue link that remembers what it was asked to send."""
- * 
-*/
-
-struct __pyx_vtabstruct_5tests_5probe_SpyOutlet {
-  struct __pyx_vtabstruct_3ext_5venue_VenueOutlet __pyx_base;
-};
-static struct __pyx_vtabstruct_5tests_5probe_SpyOutlet *__pyx_vtabptr_5tests_5probe_SpyOutlet;
 /* #### Code section: utility_code_proto ### */
 
 /* --- Runtime support code (head) --- */
@@ -3890,12 +2989,11 @@ static CYTHON_INLINE int __Pyx_ParseKeywords(
 static void __Pyx_RaiseArgtupleInvalid(const char* func_name, int exact,
     Py_ssize_t num_min, Py_ssize_t num_max, Py_ssize_t num_found);
 
-/* PyObjectFastCallMethod.proto */
-#if CYTHON_VECTORCALL
-#define __Pyx_PyObject_FastCallMethod(name, args, nargsf) PyObject_VectorcallMethod(name, args, nargsf, NULL)
-#else
-static PyObject *__Pyx_PyObject_FastCallMethod(PyObject *name, PyObject *const *args, size_t nargsf);
-#endif
+/* ArgTypeTestError.export */
+static void __Pyx_ArgTypeError(PyObject *obj, PyTypeObject *type, const char *name, int exact);
+
+/* ArgTypeTest.proto */
+static CYTHON_INLINE int __Pyx_ArgTypeTest(PyObject *obj, PyTypeObject *type, int none_allowed, const char *name, int exact);
 
 /* ListAppend.proto */
 #if CYTHON_USE_PYLIST_INTERNALS && CYTHON_ASSUME_SAFE_MACROS && CYTHON_ASSUME_SAFE_SIZE
@@ -3904,55 +3002,7 @@ static CYTHON_INLINE int __Pyx_PyList_Append(PyObject* list, PyObject* x);
 #define __Pyx_PyList_Append(L,x) PyList_Append(L,x)
 #endif
 
-/* PyThreadStateGet.proto (used by PyErrFetchRestore) */
-#if CYTHON_FAST_THREAD_STATE
-#define __Pyx_PyThreadState_declare  PyThreadState *__pyx_tstate;
-#define __Pyx_PyThreadState_assign  __pyx_tstate = __Pyx_PyThreadState_Current;
-#if PY_VERSION_HEX >= 0x030C00A6
-#define __Pyx_PyErr_Occurred()  (__pyx_tstate->current_exception != NULL)
-#define __Pyx_PyErr_CurrentExceptionType()  (__pyx_tstate->current_exception ? (PyObject*) Py_TYPE(__pyx_tstate->current_exception) : (PyObject*) NULL)
-#else
-#define __Pyx_PyErr_Occurred()  (__pyx_tstate->curexc_type != NULL)
-#define __Pyx_PyErr_CurrentExceptionType()  (__pyx_tstate->curexc_type)
-#endif
-#else
-#define __Pyx_PyThreadState_declare
-#define __Pyx_PyThreadState_assign
-#define __Pyx_PyErr_Occurred()  (PyErr_Occurred() != NULL)
-#define __Pyx_PyErr_CurrentExceptionType()  PyErr_Occurred()
-#endif
-
-/* PyErrFetchRestore.proto (used by WriteUnraisableException) */
-#if CYTHON_FAST_THREAD_STATE
-#define __Pyx_PyErr_Clear() __Pyx_ErrRestore(NULL, NULL, NULL)
-#define __Pyx_ErrRestoreWithState(type, value, tb)  __Pyx_ErrRestoreInState(PyThreadState_GET(), type, value, tb)
-#define __Pyx_ErrFetchWithState(type, value, tb)    __Pyx_ErrFetchInState(PyThreadState_GET(), type, value, tb)
-#define __Pyx_ErrRestore(type, value, tb)  __Pyx_ErrRestoreInState(__pyx_tstate, type, value, tb)
-#define __Pyx_ErrFetch(type, value, tb)    __Pyx_ErrFetchInState(__pyx_tstate, type, value, tb)
-static CYTHON_INLINE void __Pyx_ErrRestoreInState(PyThreadState *tstate, PyObject *type, PyObject *value, PyObject *tb);
-static CYTHON_INLINE void __Pyx_ErrFetchInState(PyThreadState *tstate, PyObject **type, PyObject **value, PyObject **tb);
-#if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX < 0x030C00A6
-#define __Pyx_PyErr_SetNone(exc) (Py_INCREF(exc), __Pyx_ErrRestore((exc), NULL, NULL))
-#else
-#define __Pyx_PyErr_SetNone(exc) PyErr_SetNone(exc)
-#endif
-#else
-#define __Pyx_PyErr_Clear() PyErr_Clear()
-#define __Pyx_PyErr_SetNone(exc) PyErr_SetNone(exc)
-#define __Pyx_ErrRestoreWithState(type, value, tb)  PyErr_Restore(type, value, tb)
-#define __Pyx_ErrFetchWithState(type, value, tb)  PyErr_Fetch(type, value, tb)
-#define __Pyx_ErrRestoreInState(tstate, type, value, tb)  PyErr_Restore(type, value, tb)
-#define __Pyx_ErrFetchInState(tstate, type, value, tb)  PyErr_Fetch(type, value, tb)
-#define __Pyx_ErrRestore(type, value, tb)  PyErr_Restore(type, value, tb)
-#define __Pyx_ErrFetch(type, value, tb)  PyErr_Fetch(type, value, tb)
-#endif
-
-/* WriteUnraisableException.proto */
-static void __Pyx_WriteUnraisable(const char *name, int clineno,
-                                  int lineno, const char *filename,
-                                  int full_traceback, int nogil);
-
-/* FormatTypeName.proto (used by RaiseErrorWithObjectType1) */
+/* FormatTypeName.proto (used by pybuiltin_invalid) */
 #if CYTHON_COMPILING_IN_LIMITED_API && __PYX_LIMITED_VERSION_HEX >= 0x030d0000
 typedef PyObject *__Pyx_TypeName;
 #define __Pyx_FMT_TYPENAME "%N"
@@ -3970,277 +3020,11 @@ typedef const char *__Pyx_TypeName;
 #define __Pyx_DECREF_TypeName(obj)
 #endif
 
-/* RaiseErrorWithObjectType1.proto (used by RaiseUnexpectedTypeError) */
-#define __Pyx_RaiseTypeErrorWithObjectType1(message, arg, obj) __Pyx_RaiseErrorWithObjectType1(PyExc_TypeError, message, arg, obj)
-#define __Pyx_RaiseErrorWithObjectType1(exc_type, message, arg, obj) __Pyx_RaiseErrorWithType1(exc_type, message, arg, Py_TYPE(obj))
-CYTHON_UNUSED
-static void __Pyx_RaiseErrorWithType1(PyObject* exc_type, const char* message, const char *arg, PyTypeObject *type_obj);
-
-/* RaiseUnexpectedTypeError.proto */
-CYTHON_UNUSED
-static int __Pyx_RaiseUnexpectedTypeError(const char *expected, PyObject *obj);
-
-/* RejectKeywords.export */
-static void __Pyx_RejectKeywords(const char* function_name, PyObject *kwds);
-
-/* GivenExceptionMatches.proto (used by PyErrExceptionMatches) */
-#if CYTHON_COMPILING_IN_CPYTHON
-static CYTHON_INLINE int __Pyx_PyErr_GivenExceptionMatches(PyObject *err, PyObject *type);
-static CYTHON_INLINE int __Pyx_PyErr_GivenExceptionMatches2(PyObject *err, PyObject *type1, PyObject *type2);
-#else
-#define __Pyx_PyErr_GivenExceptionMatches(err, type) PyErr_GivenExceptionMatches(err, type)
-static CYTHON_INLINE int __Pyx_PyErr_GivenExceptionMatches2(PyObject *err, PyObject *type1, PyObject *type2) {
-    return PyErr_GivenExceptionMatches(err, type1) || PyErr_GivenExceptionMatches(err, type2);
-}
-#endif
-#define __Pyx_PyErr_ExceptionMatches2(err1, err2)  __Pyx_PyErr_GivenExceptionMatches2(__Pyx_PyErr_CurrentExceptionType(), err1, err2)
-
-/* PyErrExceptionMatches.proto (used by GetAttr3) */
-#if CYTHON_FAST_THREAD_STATE
-#define __Pyx_PyErr_ExceptionMatches(err) __Pyx_PyErr_ExceptionMatchesInState(__pyx_tstate, err)
-static CYTHON_INLINE int __Pyx_PyErr_ExceptionMatchesInState(PyThreadState* tstate, PyObject* err);
-#else
-#define __Pyx_PyErr_ExceptionMatches(err)  PyErr_ExceptionMatches(err)
-#endif
-
-/* GetAttr3.proto */
-static CYTHON_INLINE PyObject *__Pyx_GetAttr3(PyObject *, PyObject *, PyObject *);
-
-/* PyObjectGetAttrStrNoError.proto (used by GetBuiltinName) */
-static CYTHON_INLINE PyObject* __Pyx_PyObject_GetAttrStrNoError(PyObject* obj, PyObject* attr_name);
-
-/* GetBuiltinName.proto (used by GetModuleGlobalName) */
-static PyObject *__Pyx_GetBuiltinName(PyObject *name);
-
-/* PyDictVersioning.proto (used by GetModuleGlobalName) */
-#if CYTHON_USE_DICT_VERSIONS && CYTHON_USE_TYPE_SLOTS
-#define __PYX_DICT_VERSION_INIT  ((PY_UINT64_T) -1)
-#define __PYX_GET_DICT_VERSION(dict)  (((PyDictObject*)(dict))->ma_version_tag)
-#define __PYX_UPDATE_DICT_CACHE(dict, value, cache_var, version_var)\
-    (version_var) = __PYX_GET_DICT_VERSION(dict);\
-    (cache_var) = (value);
-#define __PYX_PY_DICT_LOOKUP_IF_MODIFIED(VAR, DICT, LOOKUP) {\
-    static PY_UINT64_T __pyx_dict_version = 0;\
-    static PyObject *__pyx_dict_cached_value = NULL;\
-    if (likely(__PYX_GET_DICT_VERSION(DICT) == __pyx_dict_version)) {\
-        (VAR) = __Pyx_XNewRef(__pyx_dict_cached_value);\
-    } else {\
-        (VAR) = __pyx_dict_cached_value = (LOOKUP);\
-        __pyx_dict_version = __PYX_GET_DICT_VERSION(DICT);\
-    }\
-}
-static CYTHON_INLINE PY_UINT64_T __Pyx_get_tp_dict_version(PyObject *obj);
-static CYTHON_INLINE PY_UINT64_T __Pyx_get_object_dict_version(PyObject *obj);
-static CYTHON_INLINE int __Pyx_object_dict_version_matches(PyObject* obj, PY_UINT64_T tp_dict_version, PY_UINT64_T obj_dict_version);
-#else
-#define __PYX_GET_DICT_VERSION(dict)  (0)
-#define __PYX_UPDATE_DICT_CACHE(dict, value, cache_var, version_var)
-#define __PYX_PY_DICT_LOOKUP_IF_MODIFIED(VAR, DICT, LOOKUP)  (VAR) = (LOOKUP);
-#endif
-
-/* GetModuleGlobalName.proto */
-#if CYTHON_USE_DICT_VERSIONS
-#define __Pyx_GetModuleGlobalName(var, name)  do {\
-    static PY_UINT64_T __pyx_dict_version = 0;\
-    static PyObject *__pyx_dict_cached_value = NULL;\
-    (var) = (likely(__pyx_dict_version == __PYX_GET_DICT_VERSION(__pyx_mstate_global->__pyx_d))) ?\
-        (likely(__pyx_dict_cached_value) ? __Pyx_NewRef(__pyx_dict_cached_value) : __Pyx_GetBuiltinName(name)) :\
-        __Pyx__GetModuleGlobalName(name, &__pyx_dict_version, &__pyx_dict_cached_value);\
-} while(0)
-#define __Pyx_GetModuleGlobalNameUncached(var, name)  do {\
-    PY_UINT64_T __pyx_dict_version;\
-    PyObject *__pyx_dict_cached_value;\
-    (var) = __Pyx__GetModuleGlobalName(name, &__pyx_dict_version, &__pyx_dict_cached_value);\
-} while(0)
-static PyObject *__Pyx__GetModuleGlobalName(PyObject *name, PY_UINT64_T *dict_version, PyObject **dict_cached_value);
-#else
-#define __Pyx_GetModuleGlobalName(var, name)  (var) = __Pyx__GetModuleGlobalName(name)
-#define __Pyx_GetModuleGlobalNameUncached(var, name)  (var) = __Pyx__GetModuleGlobalName(name)
-static CYTHON_INLINE PyObject *__Pyx__GetModuleGlobalName(PyObject *name);
-#endif
-
-/* ArgTypeTestError.export */
-static void __Pyx_ArgTypeError(PyObject *obj, PyTypeObject *type, const char *name, int exact);
-
-/* ArgTypeTest.proto */
-static CYTHON_INLINE int __Pyx_ArgTypeTest(PyObject *obj, PyTypeObject *type, int none_allowed, const char *name, int exact);
-
-/* dict_getitem_default.proto */
-static PyObject* __Pyx_PyDict_GetItemDefault(PyObject* d, PyObject* key, PyObject* default_value);
-
-/* PyObjectCall2Args.proto (used by CallUnboundCMethod1) */
-static CYTHON_INLINE PyObject* __Pyx_PyObject_Call2Args(PyObject* function, PyObject* arg1, PyObject* arg2);
-
-/* CallUnboundCMethod1.proto */
-CYTHON_UNUSED
-static PyObject* __Pyx__CallUnboundCMethod1(__Pyx_CachedCFunction* cfunc, PyObject* self, PyObject* arg);
-#if CYTHON_COMPILING_IN_CPYTHON
-static CYTHON_INLINE PyObject* __Pyx_CallUnboundCMethod1(__Pyx_CachedCFunction* cfunc, PyObject* self, PyObject* arg);
-#else
-#define __Pyx_CallUnboundCMethod1(cfunc, self, arg)  __Pyx__CallUnboundCMethod1(cfunc, self, arg)
-#endif
-
 /* pybuiltin_invalid.export */
 static void __Pyx_PyBuiltin_Invalid(PyObject *obj, const char *builtin_type_name, const char *argname);
 
 /* pyint_simplify.proto */
 static CYTHON_INLINE int __Pyx_PyInt_FromNumber(PyObject **number_var, const char *argname, int accept_none);
-
-/* PyMemoryError_Check.proto */
-#define __Pyx_PyExc_MemoryError_Check(obj)  __Pyx_TypeCheck(obj, PyExc_MemoryError)
-
-/* RaiseException.export */
-static void __Pyx_Raise(PyObject *type, PyObject *value, PyObject *tb, PyObject *cause);
-
-/* PyFrozenDict.proto (used by DictGetItem) */
-#if CYTHON_COMPILING_IN_LIMITED_API
-#define __Pyx_PyFrozenDict_TypePtr  ((PyTypeObject*) __pyx_mstate_global->__Pyx_PyFrozenDictType)
-#define __Pyx_PyFrozenDict_New(it)  __Pyx__PyFrozenDict_New(__pyx_mstate_global->__Pyx_PyFrozenDictType, it)
-static CYTHON_INLINE PyObject* __Pyx__PyFrozenDict_New(PyObject* frozendict_type, PyObject* it);
-#define __Pyx_PyFrozenDict_NewEmpty()  __Pyx_PyFrozenDict_New(NULL)
-#define __Pyx_PyFrozenDict_Check(obj)  PyObject_TypeCheck((obj), __Pyx_PyFrozenDict_TypePtr)
-#define __Pyx_PyFrozenDict_CheckExact(obj)  Py_IS_TYPE((obj), __Pyx_PyFrozenDict_TypePtr)
-#define __Pyx_PyAnyDict_Check(obj)   __Pyx__PyAnyDict_Check(obj, __Pyx_PyFrozenDict_TypePtr)
-static CYTHON_INLINE int __Pyx__PyAnyDict_Check(PyObject *obj, PyTypeObject* frozendict_type) {
-    return PyObject_TypeCheck(obj, &PyDict_Type) || PyObject_TypeCheck(obj, frozendict_type);
-}
-#define __Pyx_PyAnyDict_CheckExact(obj)  __Pyx__PyAnyDict_CheckExact(obj, __Pyx_PyFrozenDict_TypePtr)
-static CYTHON_INLINE int __Pyx__PyAnyDict_CheckExact(PyObject *obj, PyTypeObject* frozendict_type) {
-    return Py_IS_TYPE(obj, &PyDict_Type) || Py_IS_TYPE(obj, frozendict_type);
-}
-#elif PY_VERSION_HEX >= 0x030f00a6 ||\
-    (defined(PyFrozenDict_Check) && defined(PyAnyDict_Check) && defined(PyFrozenDict_New))
-#define __Pyx_PyFrozenDict_TypePtr  (&PyFrozenDict_Type)
-#define __Pyx_PyFrozenDict_New(it)  PyFrozenDict_New(it)
-#define __Pyx_PyFrozenDict_NewEmpty()  PyFrozenDict_New(NULL)
-#define __Pyx_PyFrozenDict_Check(obj)  PyFrozenDict_Check(obj)
-#define __Pyx_PyFrozenDict_CheckExact(obj)  PyFrozenDict_CheckExact(obj)
-#define __Pyx_PyAnyDict_Check(obj)  PyAnyDict_Check(obj)
-#define __Pyx_PyAnyDict_CheckExact(obj)  PyAnyDict_CheckExact(obj)
-#else
-#define __Pyx_PyFrozenDict_TypePtr  (&PyDict_Type)
-static CYTHON_INLINE PyObject* __Pyx_PyFrozenDict_New(PyObject* it) {
-    if (!it) {
-        return PyDict_New();
-    } else if (PyDict_Check(it)) {
-        return PyDict_Copy(it);
-    } else {
-        PyObject *dict = PyDict_New();
-        if (!dict) return NULL;
-        PyObject *result = PyNumber_InPlaceOr(dict, it);
-        Py_DECREF(dict);
-        return result;
-    }
-}
-#define __Pyx_PyFrozenDict_NewEmpty()  PyDict_New()
-#define __Pyx_PyFrozenDict_Check(obj)  PyDict_Check(obj)
-#define __Pyx_PyFrozenDict_CheckExact(obj)  PyDict_CheckExact(obj)
-#define __Pyx_PyAnyDict_Check(obj)  PyDict_Check(obj)
-#define __Pyx_PyAnyDict_CheckExact(obj)  PyDict_CheckExact(obj)
-#endif
-
-/* DictGetItem.proto */
-#if !CYTHON_COMPILING_IN_PYPY
-static PyObject *__Pyx_PyDict_GetItem(PyObject *d, PyObject* key);
-#define __Pyx_PyObject_Dict_GetItem(obj, name)\
-    (likely(__Pyx_PyAnyDict_CheckExact(obj)) ?\
-     __Pyx_PyDict_GetItem(obj, name) : PyObject_GetItem(obj, name))
-#else
-#define __Pyx_PyDict_GetItem(d, key) PyObject_GetItem(d, key)
-#define __Pyx_PyObject_Dict_GetItem(obj, name)  PyObject_GetItem(obj, name)
-#endif
-
-/* RaiseErrorWithObjectTypes.proto (used by PyNumberBinop) */
-#define __Pyx_RaiseErrorWithObjectTypes1(exc_type, message, arg, obj1, obj2) __Pyx_RaiseErrorWithTypes1(exc_type, message, arg, Py_TYPE(obj1), Py_TYPE(obj2))
-#define __Pyx_RaiseTypeErrorWithObjectTypes(message, obj1, obj2) __Pyx_RaiseTypeErrorWithTypes(message, Py_TYPE(obj1), Py_TYPE(obj2))
-#define __Pyx_RaiseTypeErrorWithTypes(message, type_obj1, type_obj2) __Pyx_RaiseErrorWithTypes1(PyExc_TypeError, "%.1s" message, "", type_obj1, type_obj2)
-CYTHON_UNUSED
-static void __Pyx_RaiseErrorWithTypes1(PyObject* exc_type, const char *message, const char *arg, PyTypeObject *type_obj1, PyTypeObject *type_obj2);
-
-/* PyNumberBinop.proto */
-#if CYTHON_COMPILING_IN_PYPY || CYTHON_COMPILING_IN_GRAAL || CYTHON_COMPILING_IN_LIMITED_API
-#define __Pyx_PyNumber_Add_object_object(op1, op2)  PyNumber_Add(op1, op2)
-#define __Pyx_PyNumber_InPlaceAdd_object_object(op1, op2)  PyNumber_InPlaceAdd(op1, op2)
-#else
-#define __Pyx_PyNumber_Add_object_object(op1, op2)  __Pyx__PyNumber_Add_object_object(op1, op2, 0)
-#define __Pyx_PyNumber_InPlaceAdd_object_object(op1, op2)  __Pyx__PyNumber_Add_object_object(op1, op2, 1)
-static CYTHON_INLINE PyObject* __Pyx__PyNumber_Add_object_object(PyObject *op1, PyObject *op2, int inplace);
-#endif
-
-/* IterFinish.proto (used by dict_iter_common) */
-static CYTHON_INLINE int __Pyx_IterFinish(void);
-
-/* PyObjectCallMethod0.proto (used by dict_iter_common) */
-static CYTHON_INLINE PyObject* __Pyx_PyObject_CallMethod0(PyObject* obj, PyObject* method_name);
-
-/* RaiseNeedMoreValuesToUnpack.proto (used by UnpackTuple2) */
-static CYTHON_INLINE void __Pyx_RaiseNeedMoreValuesError(Py_ssize_t index);
-
-/* RaiseTooManyValuesToUnpack.proto (used by UnpackItemEndCheck) */
-static CYTHON_INLINE void __Pyx_RaiseTooManyValuesError(Py_ssize_t expected);
-
-/* UnpackItemEndCheck.proto (used by UnpackTuple2) */
-static int __Pyx_IternextUnpackEndCheck(PyObject *retval, Py_ssize_t expected);
-
-/* RaiseNoneIterError.proto (used by UnpackTupleError) */
-static CYTHON_INLINE void __Pyx_RaiseNoneNotIterableError(void);
-
-/* UnpackTupleError.proto (used by UnpackTuple2) */
-static void __Pyx_UnpackTupleError(PyObject *, Py_ssize_t index);
-
-/* UnpackTuple2.proto (used by dict_iter_common) */
-static CYTHON_INLINE int __Pyx_unpack_tuple2(
-    PyObject* tuple, PyObject** value1, PyObject** value2, int is_tuple, int has_known_size, int decref_tuple);
-static CYTHON_INLINE int __Pyx_unpack_tuple2_exact(
-    PyObject* tuple, PyObject** value1, PyObject** value2, int decref_tuple);
-static int __Pyx_unpack_tuple2_generic(
-    PyObject* tuple, PyObject** value1, PyObject** value2, int has_known_size, int decref_tuple);
-
-/* dict_iter_common.proto (used by dict_iter) */
-static PyObject *__Pyx_dict_call_to_get_iterable(PyObject* iterable, PyObject* method_name);
-static CYTHON_INLINE int __Pyx_dict_iter_next(PyObject* dict_or_iter, Py_ssize_t orig_length, Py_ssize_t* ppos,
-                                              PyObject** pkey, PyObject** pvalue, PyObject** pitem, int is_dict);
-
-/* dict_iter.proto */
-static CYTHON_INLINE PyObject* __Pyx_dict_iterator(PyObject* dict, int is_dict, PyObject* method_name,
-                                                   Py_ssize_t* p_orig_length, int* p_is_dict);
-
-/* PyLongBinop.proto */
-#if !CYTHON_COMPILING_IN_PYPY
-static CYTHON_INLINE PyObject* __Pyx_PyLong_MultiplyObjC(PyObject *op1, PyObject *op2, long intval, int inplace, int zerodivision_check);
-#else
-#define __Pyx_PyLong_MultiplyObjC(op1, op2, intval, inplace, zerodivision_check)\
-    (inplace ? PyNumber_InPlaceMultiply(op1, op2) : PyNumber_Multiply(op1, op2))
-#endif
-
-/* ListCompAppend.proto */
-#if CYTHON_USE_PYLIST_INTERNALS && CYTHON_ASSUME_SAFE_MACROS && CYTHON_ASSUME_SAFE_SIZE
-static CYTHON_INLINE int __Pyx_ListComp_Append(PyObject* list, PyObject* x);
-#else
-#define __Pyx_ListComp_Append(L,x) PyList_Append(L,x)
-#endif
-
-/* ListCompAppendAndDecref.proto */
-static CYTHON_INLINE int __Pyx_ListComp_AppendAndDecref(PyObject* list, PyObject* x);
-
-/* ExtTypeTest.proto */
-static CYTHON_INLINE int __Pyx_TypeTest(PyObject *obj, PyTypeObject *type);
-
-/* CallNextTpDealloc.proto */
-static void __Pyx_call_next_tp_dealloc(PyObject* obj, destructor current_tp_dealloc);
-
-/* CallNextTpTraverse.proto */
-static int __Pyx_call_next_tp_traverse(PyObject* obj, visitproc v, void *a, traverseproc current_tp_traverse);
-
-/* CallTypeTraverse.proto */
-#if !CYTHON_USE_TYPE_SPECS
-#define __Pyx_call_type_traverse(o, always_call, visit, arg) 0
-#else
-static int __Pyx_call_type_traverse(PyObject *o, int always_call, visitproc visit, void *arg);
-#endif
-
-/* CallNextTpClear.proto */
-static void __Pyx_call_next_tp_clear(PyObject* obj, inquiry current_tp_clear);
 
 /* TypeImport.proto */
 #ifndef __PYX_HAVE_RT_ImportType_proto_3_3_1
@@ -4263,51 +3047,6 @@ static PyTypeObject *__Pyx_ImportType_3_3_1(PyObject* module, const char *module
 
 /* GetVTable.proto */
 static int __Pyx_GetVtable(PyTypeObject *type, void** table);
-
-/* GetTypeDictOffset.proto (used by ValidateBasesTuple) */
-#if !CYTHON_USE_TYPE_SLOTS
-CYTHON_UNUSED static Py_ssize_t __Pyx_GetTypeDictOffset(PyObject *tp, int require_cython_valid_result);
-#endif
-
-/* RaiseErrorWithObjectType.proto (used by ValidateBasesTuple) */
-#define __Pyx_RaiseTypeErrorWithObjectType(message, obj)  __Pyx_RaiseErrorWithObjectType(PyExc_TypeError, message, obj)
-#define __Pyx_RaiseErrorWithObjectType(exc_type, message, obj)  __Pyx_RaiseErrorWithType(exc_type, message, Py_TYPE(obj))
-CYTHON_UNUSED
-static void __Pyx_RaiseErrorWithType(PyObject* exc_type, const char* message, PyTypeObject *type_obj);
-
-/* ValidateBasesTuple.proto (used by PyType_Ready) */
-#if CYTHON_COMPILING_IN_CPYTHON || CYTHON_COMPILING_IN_LIMITED_API || CYTHON_USE_TYPE_SPECS
-static int __Pyx_validate_bases_tuple(const char *type_name, int has_dictoffset, PyObject *bases);
-#endif
-
-/* PyType_Ready.export */
-CYTHON_UNUSED static int __Pyx_PyType_Ready(PyTypeObject *t);
-
-/* MergeVTables.proto (used by SetVTable) */
-static int __Pyx_MergeVtables(PyTypeObject *type);
-
-/* SetVTable.export */
-static int __Pyx_SetVtable(PyTypeObject* typeptr , void* vtable);
-
-/* LimitedApiGetTypeTypeDict.proto (used by DelItemOnTypeDict) */
-#if CYTHON_COMPILING_IN_LIMITED_API
-static PyObject *__Pyx_GetTypeTypeDict(PyTypeObject *tp);
-#endif
-
-/* DelItemOnTypeDict.proto (used by SetupReduce) */
-#define __Pyx_DelItemOnTypeDict(tp, k) __Pyx__DelItemOnTypeDict((PyTypeObject*)tp, k)
-
-/* DelItemOnTypeDict.export */
-static int __Pyx__DelItemOnTypeDict(PyTypeObject *tp, PyObject *k);
-
-/* SetItemOnTypeDict.proto (used by SetupReduce) */
-#define __Pyx_SetItemOnTypeDict(tp, k, v) __Pyx__SetItemOnTypeDict((PyTypeObject*)tp, k, v)
-
-/* SetItemOnTypeDict.export */
-static int __Pyx__SetItemOnTypeDict(PyTypeObject *tp, PyObject *k, PyObject *v);
-
-/* SetupReduce.export */
-static int __Pyx_setup_reduce(PyObject* type_obj);
 
 /* FunctionImport.proto */
 static int __Pyx_ImportFunction_3_3_1(PyObject *module, const char *funcname, void (**f)(void), const char *sig);
@@ -4433,6 +3172,13 @@ static int __pyx_CyFunction_init(PyObject *module);
 #endif
 #endif
 
+/* CallTypeTraverse.proto (used by CythonFunctionShared) */
+#if !CYTHON_USE_TYPE_SPECS
+#define __Pyx_call_type_traverse(o, always_call, visit, arg) 0
+#else
+static int __Pyx_call_type_traverse(PyObject *o, int always_call, visitproc visit, void *arg);
+#endif
+
 /* PyMethodNew.proto (used by CythonFunctionShared) */
 static PyObject *__Pyx_PyMethod_New(PyObject *func, PyObject *self, PyObject *typ);
 
@@ -4461,6 +3207,98 @@ static PyObject *__Pyx_CyFunction_New(PyMethodDef *ml,
                                       PyObject *module, PyObject *globals,
                                       PyObject* code);
 static PyTypeObject *__Pyx_Get_CyFunction_Type(void);
+
+/* PyDictVersioning.proto (used by CLineInTraceback) */
+#if CYTHON_USE_DICT_VERSIONS && CYTHON_USE_TYPE_SLOTS
+#define __PYX_DICT_VERSION_INIT  ((PY_UINT64_T) -1)
+#define __PYX_GET_DICT_VERSION(dict)  (((PyDictObject*)(dict))->ma_version_tag)
+#define __PYX_UPDATE_DICT_CACHE(dict, value, cache_var, version_var)\
+    (version_var) = __PYX_GET_DICT_VERSION(dict);\
+    (cache_var) = (value);
+#define __PYX_PY_DICT_LOOKUP_IF_MODIFIED(VAR, DICT, LOOKUP) {\
+    static PY_UINT64_T __pyx_dict_version = 0;\
+    static PyObject *__pyx_dict_cached_value = NULL;\
+    if (likely(__PYX_GET_DICT_VERSION(DICT) == __pyx_dict_version)) {\
+        (VAR) = __Pyx_XNewRef(__pyx_dict_cached_value);\
+    } else {\
+        (VAR) = __pyx_dict_cached_value = (LOOKUP);\
+        __pyx_dict_version = __PYX_GET_DICT_VERSION(DICT);\
+    }\
+}
+static CYTHON_INLINE PY_UINT64_T __Pyx_get_tp_dict_version(PyObject *obj);
+static CYTHON_INLINE PY_UINT64_T __Pyx_get_object_dict_version(PyObject *obj);
+static CYTHON_INLINE int __Pyx_object_dict_version_matches(PyObject* obj, PY_UINT64_T tp_dict_version, PY_UINT64_T obj_dict_version);
+#else
+#define __PYX_GET_DICT_VERSION(dict)  (0)
+#define __PYX_UPDATE_DICT_CACHE(dict, value, cache_var, version_var)
+#define __PYX_PY_DICT_LOOKUP_IF_MODIFIED(VAR, DICT, LOOKUP)  (VAR) = (LOOKUP);
+#endif
+
+/* PyThreadStateGet.proto (used by PyErrFetchRestore) */
+#if CYTHON_FAST_THREAD_STATE
+#define __Pyx_PyThreadState_declare  PyThreadState *__pyx_tstate;
+#define __Pyx_PyThreadState_assign  __pyx_tstate = __Pyx_PyThreadState_Current;
+#if PY_VERSION_HEX >= 0x030C00A6
+#define __Pyx_PyErr_Occurred()  (__pyx_tstate->current_exception != NULL)
+#define __Pyx_PyErr_CurrentExceptionType()  (__pyx_tstate->current_exception ? (PyObject*) Py_TYPE(__pyx_tstate->current_exception) : (PyObject*) NULL)
+#else
+#define __Pyx_PyErr_Occurred()  (__pyx_tstate->curexc_type != NULL)
+#define __Pyx_PyErr_CurrentExceptionType()  (__pyx_tstate->curexc_type)
+#endif
+#else
+#define __Pyx_PyThreadState_declare
+#define __Pyx_PyThreadState_assign
+#define __Pyx_PyErr_Occurred()  (PyErr_Occurred() != NULL)
+#define __Pyx_PyErr_CurrentExceptionType()  PyErr_Occurred()
+#endif
+
+/* PyErrFetchRestore.proto (used by GivenExceptionMatches) */
+#if CYTHON_FAST_THREAD_STATE
+#define __Pyx_PyErr_Clear() __Pyx_ErrRestore(NULL, NULL, NULL)
+#define __Pyx_ErrRestoreWithState(type, value, tb)  __Pyx_ErrRestoreInState(PyThreadState_GET(), type, value, tb)
+#define __Pyx_ErrFetchWithState(type, value, tb)    __Pyx_ErrFetchInState(PyThreadState_GET(), type, value, tb)
+#define __Pyx_ErrRestore(type, value, tb)  __Pyx_ErrRestoreInState(__pyx_tstate, type, value, tb)
+#define __Pyx_ErrFetch(type, value, tb)    __Pyx_ErrFetchInState(__pyx_tstate, type, value, tb)
+static CYTHON_INLINE void __Pyx_ErrRestoreInState(PyThreadState *tstate, PyObject *type, PyObject *value, PyObject *tb);
+static CYTHON_INLINE void __Pyx_ErrFetchInState(PyThreadState *tstate, PyObject **type, PyObject **value, PyObject **tb);
+#if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX < 0x030C00A6
+#define __Pyx_PyErr_SetNone(exc) (Py_INCREF(exc), __Pyx_ErrRestore((exc), NULL, NULL))
+#else
+#define __Pyx_PyErr_SetNone(exc) PyErr_SetNone(exc)
+#endif
+#else
+#define __Pyx_PyErr_Clear() PyErr_Clear()
+#define __Pyx_PyErr_SetNone(exc) PyErr_SetNone(exc)
+#define __Pyx_ErrRestoreWithState(type, value, tb)  PyErr_Restore(type, value, tb)
+#define __Pyx_ErrFetchWithState(type, value, tb)  PyErr_Fetch(type, value, tb)
+#define __Pyx_ErrRestoreInState(tstate, type, value, tb)  PyErr_Restore(type, value, tb)
+#define __Pyx_ErrFetchInState(tstate, type, value, tb)  PyErr_Fetch(type, value, tb)
+#define __Pyx_ErrRestore(type, value, tb)  PyErr_Restore(type, value, tb)
+#define __Pyx_ErrFetch(type, value, tb)  PyErr_Fetch(type, value, tb)
+#endif
+
+/* GivenExceptionMatches.proto (used by PyErrExceptionMatches) */
+#if CYTHON_COMPILING_IN_CPYTHON
+static CYTHON_INLINE int __Pyx_PyErr_GivenExceptionMatches(PyObject *err, PyObject *type);
+static CYTHON_INLINE int __Pyx_PyErr_GivenExceptionMatches2(PyObject *err, PyObject *type1, PyObject *type2);
+#else
+#define __Pyx_PyErr_GivenExceptionMatches(err, type) PyErr_GivenExceptionMatches(err, type)
+static CYTHON_INLINE int __Pyx_PyErr_GivenExceptionMatches2(PyObject *err, PyObject *type1, PyObject *type2) {
+    return PyErr_GivenExceptionMatches(err, type1) || PyErr_GivenExceptionMatches(err, type2);
+}
+#endif
+#define __Pyx_PyErr_ExceptionMatches2(err1, err2)  __Pyx_PyErr_GivenExceptionMatches2(__Pyx_PyErr_CurrentExceptionType(), err1, err2)
+
+/* PyErrExceptionMatches.proto (used by PyObjectGetAttrStrNoError) */
+#if CYTHON_FAST_THREAD_STATE
+#define __Pyx_PyErr_ExceptionMatches(err) __Pyx_PyErr_ExceptionMatchesInState(__pyx_tstate, err)
+static CYTHON_INLINE int __Pyx_PyErr_ExceptionMatchesInState(PyThreadState* tstate, PyObject* err);
+#else
+#define __Pyx_PyErr_ExceptionMatches(err)  PyErr_ExceptionMatches(err)
+#endif
+
+/* PyObjectGetAttrStrNoError.proto (used by CLineInTraceback) */
+static CYTHON_INLINE PyObject* __Pyx_PyObject_GetAttrStrNoError(PyObject* obj, PyObject* attr_name);
 
 /* CLineInTraceback.proto (used by AddTraceback) */
 #if CYTHON_CLINE_IN_TRACEBACK && CYTHON_CLINE_IN_TRACEBACK_RUNTIME
@@ -4495,37 +3333,16 @@ static void __pyx_insert_code_object(int code_line, __Pyx_CachedCodeObjectType* 
 static void __Pyx_AddTraceback(const char *funcname, int c_line,
                                int py_line, const char *filename);
 
-/* PyObjectCallMethod1.proto */
-static CYTHON_INLINE PyObject* __Pyx_PyObject_CallMethod1(PyObject* obj, PyObject* method_name, PyObject* arg);
-
-/* CheckUnpickleChecksumError.export */
-static void __Pyx_RaiseUnpickleChecksumError(long checksum, long checksum1, long checksum2, long checksum3, const char *members);
-
 /* GCCDiagnostics.proto */
 #if !defined(__INTEL_COMPILER) && defined(__GNUC__) && (__GNUC__ > 4 || (__GNUC__ == 4 && __GNUC_MINOR__ >= 6))
 #define __Pyx_HAS_GCC_DIAGNOSTIC
 #endif
-
-/* UpdateUnpickledDict.export */
-static int __Pyx_UpdateUnpickledDict(PyObject *obj, PyObject *state, Py_ssize_t index);
-
-/* CheckUnpickleChecksum.proto */
-static CYTHON_INLINE int __Pyx_CheckUnpickleChecksum(long checksum, long checksum1, long checksum2, long checksum3, const char *members);
-
-/* CIntFromPy.proto */
-static CYTHON_INLINE int64_t __Pyx_PyLong_As_int64_t(PyObject *);
-
-/* CIntFromPy.proto */
-static CYTHON_INLINE int __Pyx_PyLong_As_int(PyObject *);
 
 /* CIntFromPy.proto */
 static CYTHON_INLINE uint32_t __Pyx_PyLong_As_uint32_t(PyObject *);
 
 /* CIntFromPy.proto */
 static CYTHON_INLINE uint64_t __Pyx_PyLong_As_uint64_t(PyObject *);
-
-/* CIntFromPy.proto */
-static CYTHON_INLINE long __Pyx_PyLong_As_long(PyObject *);
 
 /* PyObjectVectorcallKwds.proto (used by PyObjectVectorcallMethodKwds) */
 #if CYTHON_VECTORCALL
@@ -4545,31 +3362,34 @@ static PyObject *__Pyx_Object_VectorcallMethodKwds(PyObject *name, PyObject *con
 #endif
 
 /* CIntToPy.proto */
+static CYTHON_INLINE PyObject* __Pyx_PyLong_From_int64_t(int64_t value);
+
+/* CIntToPy.proto */
+static CYTHON_INLINE PyObject* __Pyx_PyLong_From_int(int value);
+
+/* CIntToPy.proto */
 static CYTHON_INLINE PyObject* __Pyx_PyLong_From_uint32_t(uint32_t value);
 
 /* CIntToPy.proto */
 static CYTHON_INLINE PyObject* __Pyx_PyLong_From_uint8_t(uint8_t value);
 
 /* CIntToPy.proto */
-static CYTHON_INLINE PyObject* __Pyx_PyLong_From_int64_t(int64_t value);
-
-/* CIntFromPy.proto */
-static CYTHON_INLINE int32_t __Pyx_PyLong_As_int32_t(PyObject *);
-
-/* CIntToPy.proto */
-static CYTHON_INLINE PyObject* __Pyx_PyLong_From_int(int value);
+static CYTHON_INLINE PyObject* __Pyx_PyLong_From_uint64_t(uint64_t value);
 
 /* CIntToPy.proto */
 static CYTHON_INLINE PyObject* __Pyx_PyLong_From___pyx_anon_enum(int value);
 
 /* CIntFromPy.proto */
-static CYTHON_INLINE uint8_t __Pyx_PyLong_As_uint8_t(PyObject *);
+static CYTHON_INLINE int64_t __Pyx_PyLong_As_int64_t(PyObject *);
 
 /* CIntToPy.proto */
 static CYTHON_INLINE PyObject* __Pyx_PyLong_From_long(long value);
 
-/* CIntToPy.proto */
-static CYTHON_INLINE PyObject* __Pyx_PyLong_From_uint64_t(uint64_t value);
+/* CIntFromPy.proto */
+static CYTHON_INLINE long __Pyx_PyLong_As_long(PyObject *);
+
+/* CIntFromPy.proto */
+static CYTHON_INLINE int __Pyx_PyLong_As_int(PyObject *);
 
 /* GetRuntimeVersion.proto */
 #if __PYX_LIMITED_VERSION_HEX < 0x030b0000
@@ -4585,9 +3405,6 @@ static int __Pyx_check_binary_version(unsigned long ct_version, unsigned long rt
 
 /* DecompressString.proto */
 static PyObject *__Pyx_DecompressString(const char *s, Py_ssize_t length, int algo);
-
-/* DecompressString_LZSS.proto */
-static PyObject *__Pyx_DecompressString_LZSS(const char *s, size_t compressed_length, size_t uncompressed_length);
 
 /* MultiPhaseInitModuleState.proto */
 #if CYTHON_PEP489_MULTI_PHASE_INIT && CYTHON_USE_MODULE_STATE
@@ -4662,16 +3479,14 @@ static int __Pyx_State_RemoveModule(void*);
 #define __PYX_TYPE_MODULE_PREFIX __PYX_ABI_MODULE_NAME "."
 
 static CYTHON_INLINE struct __pyx_t_3ext_6events_Frame const *__pyx_f_3ext_7journal_7Journal_at(struct __pyx_obj_3ext_7journal_Journal *__pyx_v_self, uint64_t __pyx_v_offset); /* proto*/
-static void __pyx_f_5tests_5probe_9SpyOutlet_send_new_order(struct __pyx_obj_5tests_5probe_SpyOutlet *__pyx_v_self, struct __pyx_t_3ext_5venue_VenueOrder const *__pyx_v_order); /* proto*/
-static void __pyx_f_5tests_5probe_9SpyOutlet_send_cancel(struct __pyx_obj_5tests_5probe_SpyOutlet *__pyx_v_self, struct __pyx_t_3ext_5venue_VenueCancel const *__pyx_v_cancel); /* proto*/
 
 /* Module declarations from "libc.stdint" */
-
-/* Module declarations from "libc.string" */
 
 /* Module declarations from "ext.events" */
 
 /* Module declarations from "ext.codes" */
+
+/* Module declarations from "libc.string" */
 
 /* Module declarations from "ext.tables" */
 static CYTHON_INLINE uint64_t __pyx_f_3ext_6tables_mix(uint64_t, uint64_t); /*proto*/
@@ -4682,36 +3497,10 @@ static CYTHON_INLINE void __pyx_f_3ext_5state_window_advance(struct __pyx_t_3ext
 /* Module declarations from "ext.apply" */
 static void (*__pyx_f_3ext_5apply_apply)(struct __pyx_obj_3ext_5state_State *, struct __pyx_t_3ext_6events_Frame const *, uint64_t); /*proto*/
 
-/* Module declarations from "ext.codec" */
-static int (*__pyx_f_3ext_5codec_decode_new_order)(uint8_t const *, size_t, struct __pyx_t_3ext_5codec_NewOrder *); /*proto*/
-static int (*__pyx_f_3ext_5codec_decode_cancel_order)(uint8_t const *, size_t, struct __pyx_t_3ext_5codec_CancelOrder *); /*proto*/
-
 /* Module declarations from "ext.journal" */
 
-/* Module declarations from "ext.buffers" */
-
-/* Module declarations from "ext.rpc" */
-
-/* Module declarations from "ext.audience" */
-
-/* Module declarations from "ext.quotes" */
-
-/* Module declarations from "ext.market" */
-
-/* Module declarations from "ext.reports" */
-
-/* Module declarations from "ext.risk" */
-
-/* Module declarations from "ext.venue" */
-
-/* Module declarations from "ext.engine" */
-
 /* Module declarations from "tests.probe" */
-static void __pyx_f_5tests_5probe_put_text(char *, PyObject *); /*proto*/
-static struct __pyx_t_3ext_6events_Frame *__pyx_f_5tests_5probe_begin(struct __pyx_obj_3ext_6engine_Engine *, int, size_t, uint32_t); /*proto*/
-static void __pyx_f_5tests_5probe_finish(struct __pyx_obj_3ext_6engine_Engine *, struct __pyx_t_3ext_6events_Frame *); /*proto*/
-static PyObject *__pyx_f_5tests_5probe_usage_of(struct __pyx_t_3ext_5state_Usage const *); /*proto*/
-static PyObject *__pyx_f_5tests_5probe___pyx_unpickle_SpyOutlet__set_state(struct __pyx_obj_5tests_5probe_SpyOutlet *, PyObject *); /*proto*/
+static PyObject *__pyx_f_5tests_5probe_usage_row(struct __pyx_t_3ext_5state_Usage const *); /*proto*/
 /* #### Code section: typeinfo ### */
 /* #### Code section: before_global_var ### */
 #define __Pyx_MODULE_NAME "tests.probe"
@@ -4721,42 +3510,14 @@ int __pyx_module_is_main_tests__probe = 0;
 /* Implementation of "tests.probe" */
 /* #### Code section: global_var ### */
 /* #### Code section: string_decls ### */
-static const char __pyx_k_test[] = "test";
-static const char __pyx_k_marked_out_sent_turn[] = "marked, out, sent, turn";
-static const char __pyx_k_Drives_the_engine_s_C_door_from[] = "Drives the engine\047s C door from Python tests: settings as journal events, calls with protobuf bytes, reports as fields,\nand every table of state read back as plain values. Judges nothing.\n";
+static const char __pyx_k_What_the_engine_s_public_views_l[] = "What the engine\047s public views leave out and the tests compare: usage sums, order rows, and a journal frame by frame.";
 /* #### Code section: decls ### */
-static int __pyx_pf_5tests_5probe_9SpyOutlet___init__(struct __pyx_obj_5tests_5probe_SpyOutlet *__pyx_v_self, PyObject *__pyx_v_turn); /* proto */
-static PyObject *__pyx_pf_5tests_5probe_9SpyOutlet_4sent___get__(struct __pyx_obj_5tests_5probe_SpyOutlet *__pyx_v_self); /* proto */
-static int __pyx_pf_5tests_5probe_9SpyOutlet_4sent_2__set__(struct __pyx_obj_5tests_5probe_SpyOutlet *__pyx_v_self, PyObject *__pyx_v_value); /* proto */
-static int __pyx_pf_5tests_5probe_9SpyOutlet_4sent_4__del__(struct __pyx_obj_5tests_5probe_SpyOutlet *__pyx_v_self); /* proto */
-static PyObject *__pyx_pf_5tests_5probe_9SpyOutlet_2__reduce_cython__(struct __pyx_obj_5tests_5probe_SpyOutlet *__pyx_v_self); /* proto */
-static PyObject *__pyx_pf_5tests_5probe_9SpyOutlet_4__setstate_cython__(struct __pyx_obj_5tests_5probe_SpyOutlet *__pyx_v_self, PyObject *__pyx_v___pyx_state); /* proto */
-static PyObject *__pyx_pf_5tests_5probe_new_order(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine, struct __pyx_obj_3ext_8audience_Caller *__pyx_v_caller, PyObject *__pyx_v_message, int64_t __pyx_v_now_ns); /* proto */
-static PyObject *__pyx_pf_5tests_5probe_2cancel_order(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine, struct __pyx_obj_3ext_8audience_Caller *__pyx_v_caller, PyObject *__pyx_v_message, int64_t __pyx_v_now_ns); /* proto */
-static PyObject *__pyx_pf_5tests_5probe_4venue_report(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine, int __pyx_v_venue, int __pyx_v_kind, PyObject *__pyx_v_fields, int64_t __pyx_v_now_ns); /* proto */
-static PyObject *__pyx_pf_5tests_5probe_6market_quote(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine, int __pyx_v_venue, uint32_t __pyx_v_symbol, int64_t __pyx_v_bid, int64_t __pyx_v_ask, int64_t __pyx_v_last, int64_t __pyx_v_now_ns); /* proto */
-static PyObject *__pyx_pf_5tests_5probe_8set_day(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine, uint32_t __pyx_v_trade_date); /* proto */
-static PyObject *__pyx_pf_5tests_5probe_10set_rules(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine, PyObject *__pyx_v_fees, PyObject *__pyx_v_firm, PyObject *__pyx_v_boards, PyObject *__pyx_v_collars, int64_t __pyx_v_max_quote_age_ns); /* proto */
-static PyObject *__pyx_pf_5tests_5probe_12set_group(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine, uint32_t __pyx_v_index, PyObject *__pyx_v_name, PyObject *__pyx_v_scope); /* proto */
-static PyObject *__pyx_pf_5tests_5probe_14set_profile(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine, uint32_t __pyx_v_index, PyObject *__pyx_v_limits); /* proto */
-static PyObject *__pyx_pf_5tests_5probe_16set_restriction(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine, uint32_t __pyx_v_profile, uint32_t __pyx_v_instrument, uint32_t __pyx_v_side_mask); /* proto */
-static PyObject *__pyx_pf_5tests_5probe_18set_account(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine, uint32_t __pyx_v_index, PyObject *__pyx_v_name, uint32_t __pyx_v_profile, PyObject *__pyx_v_group, int __pyx_v_state, int64_t __pyx_v_cash_e4); /* proto */
-static PyObject *__pyx_pf_5tests_5probe_20set_instrument(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine, PyObject *__pyx_v_fields); /* proto */
-static PyObject *__pyx_pf_5tests_5probe_22set_position(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine, uint32_t __pyx_v_account, uint32_t __pyx_v_instrument, int64_t __pyx_v_total, int64_t __pyx_v_sellable); /* proto */
-static PyObject *__pyx_pf_5tests_5probe_24set_port(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine, uint32_t __pyx_v_index, uint32_t __pyx_v_rate_in, uint32_t __pyx_v_cancel_rate_in, uint32_t __pyx_v_streak_max, uint32_t __pyx_v_latch_ms); /* proto */
-static PyObject *__pyx_pf_5tests_5probe_26account_row(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_5state_State *__pyx_v_state, uint32_t __pyx_v_index); /* proto */
-static PyObject *__pyx_pf_5tests_5probe_28position_row(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_5state_State *__pyx_v_state, uint32_t __pyx_v_account, uint32_t __pyx_v_instrument); /* proto */
-static PyObject *__pyx_pf_5tests_5probe_30group_usage(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_5state_State *__pyx_v_state, uint32_t __pyx_v_index); /* proto */
-static PyObject *__pyx_pf_5tests_5probe_32firm_usage(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_5state_State *__pyx_v_state); /* proto */
-static PyObject *__pyx_pf_5tests_5probe_34order_row(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_5state_State *__pyx_v_state, uint32_t __pyx_v_order_no); /* proto */
-static PyObject *__pyx_pf_5tests_5probe_36order_account(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_5state_State *__pyx_v_state, uint32_t __pyx_v_order_no); /* proto */
-static PyObject *__pyx_pf_5tests_5probe_38order_venue(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_5state_State *__pyx_v_state, uint32_t __pyx_v_order_no); /* proto */
-static PyObject *__pyx_pf_5tests_5probe_40frame_offsets(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_7journal_Journal *__pyx_v_journal); /* proto */
-static PyObject *__pyx_pf_5tests_5probe_42fold_one(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_5state_State *__pyx_v_state, struct __pyx_obj_3ext_7journal_Journal *__pyx_v_journal, uint64_t __pyx_v_offset); /* proto */
-static PyObject *__pyx_pf_5tests_5probe_44watch(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine, struct __pyx_obj_3ext_8audience_Caller *__pyx_v_caller, uint32_t __pyx_v_account); /* proto */
-static PyObject *__pyx_pf_5tests_5probe_46__pyx_unpickle_SpyOutlet(CYTHON_UNUSED PyObject *__pyx_self, PyObject *__pyx_v___pyx_type, long __pyx_v___pyx_checksum, PyObject *__pyx_v___pyx_state); /* proto */
-static PyObject *__pyx_tp_new__initialisation_5tests_5probe_SpyOutlet(PyObject *o, PyObject *a, PyObject *k); /*proto*/
-static PyObject *__pyx_tp_new_5tests_5probe_SpyOutlet(PyTypeObject *t, PyObject *a, PyObject *k); /*proto*/
+static PyObject *__pyx_pf_5tests_5probe_account_usage(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_5state_State *__pyx_v_state, uint32_t __pyx_v_index); /* proto */
+static PyObject *__pyx_pf_5tests_5probe_2group_usage(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_5state_State *__pyx_v_state, uint32_t __pyx_v_index); /* proto */
+static PyObject *__pyx_pf_5tests_5probe_4firm_usage(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_5state_State *__pyx_v_state); /* proto */
+static PyObject *__pyx_pf_5tests_5probe_6order_row(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_5state_State *__pyx_v_state, uint32_t __pyx_v_order_no); /* proto */
+static PyObject *__pyx_pf_5tests_5probe_8frame_offsets(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_7journal_Journal *__pyx_v_journal); /* proto */
+static PyObject *__pyx_pf_5tests_5probe_10fold_one(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_5state_State *__pyx_v_state, struct __pyx_obj_3ext_7journal_Journal *__pyx_v_journal, uint64_t __pyx_v_offset); /* proto */
 /* #### Code section: late_includes ### */
 /* #### Code section: module_state ### */
 /* SmallCodeConfig */
@@ -4782,33 +3543,13 @@ namespace {
     PyObject *__pyx_empty_unicode;
     PyTypeObject *__pyx_ptype_3ext_5state_State;
     PyTypeObject *__pyx_ptype_3ext_7journal_Journal;
-    PyTypeObject *__pyx_ptype_3ext_7buffers_OutBuf;
-    PyTypeObject *__pyx_ptype_3ext_7buffers_Outlet;
-    PyTypeObject *__pyx_ptype_3ext_7buffers_Turn;
-    PyTypeObject *__pyx_ptype_3ext_3rpc_Call;
-    PyTypeObject *__pyx_ptype_3ext_3rpc_Carrier;
-    PyTypeObject *__pyx_ptype_3ext_3rpc_StreamSink;
-    PyTypeObject *__pyx_ptype_3ext_3rpc_Method;
-    PyTypeObject *__pyx_ptype_3ext_8audience_Caller;
-    PyTypeObject *__pyx_ptype_3ext_8audience_Audience;
-    PyTypeObject *__pyx_ptype_3ext_6market_Market;
-    PyTypeObject *__pyx_ptype_3ext_5venue_VenueOutlet;
-    PyTypeObject *__pyx_ptype_3ext_6engine_Engine;
-    PyObject *__pyx_type_5tests_5probe_SpyOutlet;
-    PyTypeObject *__pyx_ptype_5tests_5probe_SpyOutlet;
-    __Pyx_CachedCFunction __pyx_umethod_PyDict_Type_get;
     __Pyx_CachedCFunction __pyx_umethod_PyDict_Type_items;
     __Pyx_CachedCFunction __pyx_umethod_PyDict_Type_pop;
     __Pyx_CachedCFunction __pyx_umethod_PyDict_Type_values;
-    PyObject *__pyx_codeobj_tab[26];
-    PyObject *__pyx_string_tab[216];
-    PyObject *__pyx_number_tab[4];
+    PyObject *__pyx_codeobj_tab[6];
+    PyObject *__pyx_string_tab[47];
+    PyObject *__pyx_number_tab[1];
 /* #### Code section: module_state_contents ### */
-/* PyFrozenDict.module_state_decls */
-#if CYTHON_COMPILING_IN_LIMITED_API
-PyObject *__Pyx_PyFrozenDictType;
-#endif
-
 /* CommonTypesMetaclass.module_state_decls */
 PyTypeObject *__pyx_CommonTypesMetaclassType;
 
@@ -4851,226 +3592,54 @@ static __pyx_mstatetype __pyx_mstate_global_static =
 static __pyx_mstatetype * const __pyx_mstate_global = &__pyx_mstate_global_static;
 #endif
 /* #### Code section: constant_name_defines ### */
-#define __pyx_kp_u_tree_fragment __pyx_string_tab[0]
-#define __pyx_kp_u_ __pyx_string_tab[1]
-#define __pyx_kp_u_Note_that_Cython_is_deliberately __pyx_string_tab[2]
-#define __pyx_kp_u_add_note __pyx_string_tab[3]
-#define __pyx_kp_u_disable __pyx_string_tab[4]
-#define __pyx_kp_u_enable __pyx_string_tab[5]
-#define __pyx_kp_u_gc __pyx_string_tab[6]
-#define __pyx_kp_u_isenabled __pyx_string_tab[7]
-#define __pyx_kp_u_journal_full __pyx_string_tab[8]
-#define __pyx_kp_u_tests_probe_pyx __pyx_string_tab[9]
-#define __pyx_n_u_None __pyx_string_tab[10]
-#define __pyx_n_u_SpyOutlet __pyx_string_tab[11]
-#define __pyx_n_u_SpyOutlet___reduce_cython __pyx_string_tab[12]
-#define __pyx_n_u_SpyOutlet___setstate_cython __pyx_string_tab[13]
-#define __pyx_n_u_Pyx_PyDict_NextRef __pyx_string_tab[14]
-#define __pyx_n_u_annotate __pyx_string_tab[15]
-#define __pyx_n_u_dict __pyx_string_tab[16]
-#define __pyx_n_u_func __pyx_string_tab[17]
-#define __pyx_n_u_getstate __pyx_string_tab[18]
-#define __pyx_n_u_init __pyx_string_tab[19]
-#define __pyx_n_u_main __pyx_string_tab[20]
-#define __pyx_n_u_module __pyx_string_tab[21]
-#define __pyx_n_u_name_2 __pyx_string_tab[22]
-#define __pyx_n_u_new_2 __pyx_string_tab[23]
-#define __pyx_n_u_pyx_checksum __pyx_string_tab[24]
-#define __pyx_n_u_pyx_result __pyx_string_tab[25]
-#define __pyx_n_u_pyx_state __pyx_string_tab[26]
-#define __pyx_n_u_pyx_type __pyx_string_tab[27]
-#define __pyx_n_u_pyx_unpickle_SpyOutlet __pyx_string_tab[28]
-#define __pyx_n_u_pyx_vtable __pyx_string_tab[29]
-#define __pyx_n_u_qualname __pyx_string_tab[30]
-#define __pyx_n_u_reduce __pyx_string_tab[31]
-#define __pyx_n_u_reduce_cython __pyx_string_tab[32]
-#define __pyx_n_u_reduce_ex __pyx_string_tab[33]
-#define __pyx_n_u_set_name __pyx_string_tab[34]
-#define __pyx_n_u_setstate __pyx_string_tab[35]
-#define __pyx_n_u_setstate_cython __pyx_string_tab[36]
-#define __pyx_n_u_test_2 __pyx_string_tab[37]
-#define __pyx_n_u_dict_3 __pyx_string_tab[38]
-#define __pyx_n_u_is_coroutine __pyx_string_tab[39]
-#define __pyx_n_u_account __pyx_string_tab[40]
-#define __pyx_n_u_account_row __pyx_string_tab[41]
-#define __pyx_n_u_ask __pyx_string_tab[42]
-#define __pyx_n_u_asyncio_coroutines __pyx_string_tab[43]
-#define __pyx_n_u_at __pyx_string_tab[44]
-#define __pyx_n_u_bid __pyx_string_tab[45]
-#define __pyx_n_u_board __pyx_string_tab[46]
-#define __pyx_n_u_boards __pyx_string_tab[47]
-#define __pyx_n_u_bool __pyx_string_tab[48]
-#define __pyx_n_u_bps __pyx_string_tab[49]
-#define __pyx_n_u_cage_bps __pyx_string_tab[50]
-#define __pyx_n_u_cage_ticks __pyx_string_tab[51]
-#define __pyx_n_u_caller __pyx_string_tab[52]
-#define __pyx_n_u_cancel __pyx_string_tab[53]
-#define __pyx_n_u_cancel_order __pyx_string_tab[54]
-#define __pyx_n_u_cancel_rate_in __pyx_string_tab[55]
-#define __pyx_n_u_capital __pyx_string_tab[56]
-#define __pyx_n_u_cash __pyx_string_tab[57]
-#define __pyx_n_u_cash_e4 __pyx_string_tab[58]
-#define __pyx_n_u_cash_held __pyx_string_tab[59]
-#define __pyx_n_u_cl_ord_id __pyx_string_tab[60]
-#define __pyx_n_u_cline_in_traceback __pyx_string_tab[61]
-#define __pyx_n_u_collars __pyx_string_tab[62]
-#define __pyx_n_u_commission_min_e4 __pyx_string_tab[63]
-#define __pyx_n_u_commission_rate __pyx_string_tab[64]
-#define __pyx_n_u_dict_2 __pyx_string_tab[65]
-#define __pyx_n_u_down_limit __pyx_string_tab[66]
-#define __pyx_n_u_dup_max __pyx_string_tab[67]
-#define __pyx_n_u_dup_window_ms __pyx_string_tab[68]
-#define __pyx_n_u_end __pyx_string_tab[69]
-#define __pyx_n_u_engine __pyx_string_tab[70]
-#define __pyx_n_u_event __pyx_string_tab[71]
-#define __pyx_n_u_event_seq __pyx_string_tab[72]
-#define __pyx_n_u_exec_id __pyx_string_tab[73]
-#define __pyx_n_u_fees __pyx_string_tab[74]
-#define __pyx_n_u_fields __pyx_string_tab[75]
-#define __pyx_n_u_firm __pyx_string_tab[76]
-#define __pyx_n_u_firm_usage __pyx_string_tab[77]
-#define __pyx_n_u_fold_one __pyx_string_tab[78]
-#define __pyx_n_u_frame __pyx_string_tab[79]
-#define __pyx_n_u_frame_offsets __pyx_string_tab[80]
-#define __pyx_n_u_get __pyx_string_tab[81]
-#define __pyx_n_u_gross __pyx_string_tab[82]
-#define __pyx_n_u_gross_limit __pyx_string_tab[83]
-#define __pyx_n_u_group __pyx_string_tab[84]
-#define __pyx_n_u_group_usage __pyx_string_tab[85]
-#define __pyx_n_u_handling_rate __pyx_string_tab[86]
-#define __pyx_n_u_index __pyx_string_tab[87]
-#define __pyx_n_u_instrument __pyx_string_tab[88]
-#define __pyx_n_u_int __pyx_string_tab[89]
-#define __pyx_n_u_is_st __pyx_string_tab[90]
-#define __pyx_n_u_items __pyx_string_tab[91]
-#define __pyx_n_u_journal __pyx_string_tab[92]
-#define __pyx_n_u_kind __pyx_string_tab[93]
-#define __pyx_n_u_last __pyx_string_tab[94]
-#define __pyx_n_u_last_px_e4 __pyx_string_tab[95]
-#define __pyx_n_u_last_qty_shares __pyx_string_tab[96]
-#define __pyx_n_u_latch_ms __pyx_string_tab[97]
-#define __pyx_n_u_limits __pyx_string_tab[98]
-#define __pyx_n_u_list __pyx_string_tab[99]
-#define __pyx_n_u_long __pyx_string_tab[100]
-#define __pyx_n_u_long_limit __pyx_string_tab[101]
-#define __pyx_n_u_market_quote __pyx_string_tab[102]
-#define __pyx_n_u_max_limit_qty __pyx_string_tab[103]
-#define __pyx_n_u_max_market_qty __pyx_string_tab[104]
-#define __pyx_n_u_max_ntl __pyx_string_tab[105]
-#define __pyx_n_u_max_qty __pyx_string_tab[106]
-#define __pyx_n_u_max_quote_age_ns __pyx_string_tab[107]
-#define __pyx_n_u_message __pyx_string_tab[108]
-#define __pyx_n_u_min_qty __pyx_string_tab[109]
-#define __pyx_n_u_name __pyx_string_tab[110]
-#define __pyx_n_u_new __pyx_string_tab[111]
-#define __pyx_n_u_new_order __pyx_string_tab[112]
-#define __pyx_n_u_now_ns __pyx_string_tab[113]
-#define __pyx_n_u_number __pyx_string_tab[114]
-#define __pyx_n_u_offset __pyx_string_tab[115]
-#define __pyx_n_u_offsets __pyx_string_tab[116]
-#define __pyx_n_u_open_count __pyx_string_tab[117]
-#define __pyx_n_u_open_orders __pyx_string_tab[118]
-#define __pyx_n_u_open_orders_per_symbol __pyx_string_tab[119]
-#define __pyx_n_u_ord_types __pyx_string_tab[120]
-#define __pyx_n_u_order __pyx_string_tab[121]
-#define __pyx_n_u_order_account __pyx_string_tab[122]
-#define __pyx_n_u_order_no __pyx_string_tab[123]
-#define __pyx_n_u_order_row __pyx_string_tab[124]
-#define __pyx_n_u_order_venue __pyx_string_tab[125]
-#define __pyx_n_u_orig_cl_ord_id __pyx_string_tab[126]
-#define __pyx_n_u_partition __pyx_string_tab[127]
-#define __pyx_n_u_phase __pyx_string_tab[128]
-#define __pyx_n_u_pop __pyx_string_tab[129]
-#define __pyx_n_u_position __pyx_string_tab[130]
-#define __pyx_n_u_position_limit_shares __pyx_string_tab[131]
-#define __pyx_n_u_position_row __pyx_string_tab[132]
-#define __pyx_n_u_prev_close __pyx_string_tab[133]
-#define __pyx_n_u_profile __pyx_string_tab[134]
-#define __pyx_n_u_quote __pyx_string_tab[135]
-#define __pyx_n_u_rate_in __pyx_string_tab[136]
-#define __pyx_n_u_rate_out_per_day __pyx_string_tab[137]
-#define __pyx_n_u_rate_out_per_s __pyx_string_tab[138]
-#define __pyx_n_u_rate_symbol_per_s __pyx_string_tab[139]
-#define __pyx_n_u_reason __pyx_string_tab[140]
-#define __pyx_n_u_regulatory_rate __pyx_string_tab[141]
-#define __pyx_n_u_report __pyx_string_tab[142]
-#define __pyx_n_u_report_index __pyx_string_tab[143]
-#define __pyx_n_u_restricted __pyx_string_tab[144]
-#define __pyx_n_u_return __pyx_string_tab[145]
-#define __pyx_n_u_rules __pyx_string_tab[146]
-#define __pyx_n_u_scope __pyx_string_tab[147]
-#define __pyx_n_u_self __pyx_string_tab[148]
-#define __pyx_n_u_sellable __pyx_string_tab[149]
-#define __pyx_n_u_set_account __pyx_string_tab[150]
-#define __pyx_n_u_set_day __pyx_string_tab[151]
-#define __pyx_n_u_set_group __pyx_string_tab[152]
-#define __pyx_n_u_set_instrument __pyx_string_tab[153]
-#define __pyx_n_u_set_port __pyx_string_tab[154]
-#define __pyx_n_u_set_position __pyx_string_tab[155]
-#define __pyx_n_u_set_profile __pyx_string_tab[156]
-#define __pyx_n_u_set_restriction __pyx_string_tab[157]
-#define __pyx_n_u_set_rules __pyx_string_tab[158]
-#define __pyx_n_u_setdefault __pyx_string_tab[159]
-#define __pyx_n_u_short __pyx_string_tab[160]
-#define __pyx_n_u_short_limit __pyx_string_tab[161]
-#define __pyx_n_u_side_mask __pyx_string_tab[162]
-#define __pyx_n_u_stamp_rate __pyx_string_tab[163]
-#define __pyx_n_u_state __pyx_string_tab[164]
-#define __pyx_n_u_status __pyx_string_tab[165]
-#define __pyx_n_u_step_qty __pyx_string_tab[166]
-#define __pyx_n_u_streak_max __pyx_string_tab[167]
-#define __pyx_n_u_symbol __pyx_string_tab[168]
-#define __pyx_n_u_t_plus __pyx_string_tab[169]
-#define __pyx_n_u_tests_probe __pyx_string_tab[170]
-#define __pyx_n_u_tick __pyx_string_tab[171]
-#define __pyx_n_u_ticks __pyx_string_tab[172]
-#define __pyx_n_u_total __pyx_string_tab[173]
-#define __pyx_n_u_trade_date __pyx_string_tab[174]
-#define __pyx_n_u_transfer_rate __pyx_string_tab[175]
-#define __pyx_n_u_tuple __pyx_string_tab[176]
-#define __pyx_n_u_turn __pyx_string_tab[177]
-#define __pyx_n_u_up_limit __pyx_string_tab[178]
-#define __pyx_n_u_update __pyx_string_tab[179]
-#define __pyx_n_u_usage __pyx_string_tab[180]
-#define __pyx_n_u_use_setstate __pyx_string_tab[181]
-#define __pyx_n_u_values __pyx_string_tab[182]
-#define __pyx_n_u_venue __pyx_string_tab[183]
-#define __pyx_n_u_venue_order_id __pyx_string_tab[184]
-#define __pyx_n_u_venue_report __pyx_string_tab[185]
-#define __pyx_n_u_watch __pyx_string_tab[186]
-#define __pyx_kp_b__2 __pyx_string_tab[187]
-#define __pyx_kp_b_int_uint8_t_const_size_t_struct __pyx_string_tab[188]
-#define __pyx_kp_b_void_struct___pyx_obj_3ext_5stat __pyx_string_tab[189]
-#define __pyx_kp_b_iso88591_q_a __pyx_string_tab[190]
-#define __pyx_kp_b_iso88591_q_0_kQR_9HAQ_7_1L_a_1 __pyx_string_tab[191]
-#define __pyx_kp_b_iso88591_E_q_y_1_q_HO8_XEXX_a_A __pyx_string_tab[192]
-#define __pyx_kp_b_iso88591_Yd_G4q_q_l_vWE_Q_q_t5_uCt6_S_FR __pyx_string_tab[193]
-#define __pyx_kp_b_iso88591_q_81AU __pyx_string_tab[194]
-#define __pyx_kp_b_iso88591_a_q_q_a_Rq_waq_gS_A_2Ya __pyx_string_tab[195]
-#define __pyx_kp_b_iso88591_0_81AU __pyx_string_tab[196]
-#define __pyx_kp_b_iso88591_0_5_HG_U_XQawi_WA __pyx_string_tab[197]
-#define __pyx_kp_b_iso88591_1_auG1A_Je_eCUUYYZZ__ffhhllqqr __pyx_string_tab[198]
-#define __pyx_kp_b_iso88591_2_5_H_6_V1A_1_aq_F_1_6_F_1_V1A __pyx_string_tab[199]
-#define __pyx_kp_b_iso88591_31_5_q __pyx_string_tab[200]
-#define __pyx_kp_b_iso88591_31_uAXX_Oq_q_81E __pyx_string_tab[201]
-#define __pyx_kp_b_iso88591_5Q_5_q __pyx_string_tab[202]
-#define __pyx_kp_b_iso88591_Q_6 __pyx_string_tab[203]
-#define __pyx_kp_b_iso88591_q_KuAX_ARRS_9A_6_6_6_6_6_V1A_q __pyx_string_tab[204]
-#define __pyx_kp_b_iso88591_q_g_vS_q_7 __pyx_string_tab[205]
-#define __pyx_kp_b_iso88591_C1_axz_V_5_FXXY_5_6_AQ_81E __pyx_string_tab[206]
-#define __pyx_kp_b_iso88591_Na_t_1_Yc_AQ_q_q_1 __pyx_string_tab[207]
-#define __pyx_kp_b_iso88591_QQR_t_a_0_AZq_q_AXQha_1 __pyx_string_tab[208]
-#define __pyx_kp_b_iso88591_UUV_1HCwa_6_T_6_a_6_a_6_4q_vT_q __pyx_string_tab[209]
-#define __pyx_kp_b_iso88591_aab_7uAXEUUoop_A_q_a_81E __pyx_string_tab[210]
-#define __pyx_kp_b_iso88591_kkl_1_ax_Lccd_q_A_81E __pyx_string_tab[211]
-#define __pyx_kp_b_iso88591_kkl_axz_t1A_d_1_Q_7r_Q_OrQUUVVW __pyx_string_tab[212]
-#define __pyx_kp_b_iso88591_sst_uAX_I___A_A_Q_q_Cq_5_6_AQ_5 __pyx_string_tab[213]
-#define __pyx_kp_b_iso88591_wwx_1G3gQ_1_1E_1E_q_7_7 __pyx_string_tab[214]
-#define __pyx_kp_b_iso88591_C_C_D_M_axy_SST_a_A_AU_1_81E __pyx_string_tab[215]
+#define __pyx_kp_u_ __pyx_string_tab[0]
+#define __pyx_kp_u_Note_that_Cython_is_deliberately __pyx_string_tab[1]
+#define __pyx_kp_u_add_note __pyx_string_tab[2]
+#define __pyx_kp_u_tests_probe_pyx __pyx_string_tab[3]
+#define __pyx_n_u_Pyx_PyDict_NextRef __pyx_string_tab[4]
+#define __pyx_n_u_annotate __pyx_string_tab[5]
+#define __pyx_n_u_func __pyx_string_tab[6]
+#define __pyx_n_u_main __pyx_string_tab[7]
+#define __pyx_n_u_module __pyx_string_tab[8]
+#define __pyx_n_u_name __pyx_string_tab[9]
+#define __pyx_n_u_pyx_vtable __pyx_string_tab[10]
+#define __pyx_n_u_qualname __pyx_string_tab[11]
+#define __pyx_n_u_test __pyx_string_tab[12]
+#define __pyx_n_u_is_coroutine __pyx_string_tab[13]
+#define __pyx_n_u_account_usage __pyx_string_tab[14]
+#define __pyx_n_u_asyncio_coroutines __pyx_string_tab[15]
+#define __pyx_n_u_at __pyx_string_tab[16]
+#define __pyx_n_u_cline_in_traceback __pyx_string_tab[17]
+#define __pyx_n_u_firm_usage __pyx_string_tab[18]
+#define __pyx_n_u_fold_one __pyx_string_tab[19]
+#define __pyx_n_u_frame __pyx_string_tab[20]
+#define __pyx_n_u_frame_offsets __pyx_string_tab[21]
+#define __pyx_n_u_group_usage __pyx_string_tab[22]
+#define __pyx_n_u_index __pyx_string_tab[23]
+#define __pyx_n_u_int __pyx_string_tab[24]
+#define __pyx_n_u_items __pyx_string_tab[25]
+#define __pyx_n_u_journal __pyx_string_tab[26]
+#define __pyx_n_u_list __pyx_string_tab[27]
+#define __pyx_n_u_offset __pyx_string_tab[28]
+#define __pyx_n_u_offsets __pyx_string_tab[29]
+#define __pyx_n_u_order __pyx_string_tab[30]
+#define __pyx_n_u_order_no __pyx_string_tab[31]
+#define __pyx_n_u_order_row __pyx_string_tab[32]
+#define __pyx_n_u_pop __pyx_string_tab[33]
+#define __pyx_n_u_return __pyx_string_tab[34]
+#define __pyx_n_u_setdefault __pyx_string_tab[35]
+#define __pyx_n_u_state __pyx_string_tab[36]
+#define __pyx_n_u_tests_probe __pyx_string_tab[37]
+#define __pyx_n_u_tuple __pyx_string_tab[38]
+#define __pyx_n_u_values __pyx_string_tab[39]
+#define __pyx_kp_b_void_struct___pyx_obj_3ext_5stat __pyx_string_tab[40]
+#define __pyx_kp_b_iso88591_q_9AQe1 __pyx_string_tab[41]
+#define __pyx_kp_b_iso88591_a_q_aq_Rwa_gS_A_waq_1 __pyx_string_tab[42]
+#define __pyx_kp_b_iso88591_0_9AQe7_6 __pyx_string_tab[43]
+#define __pyx_kp_b_iso88591_1_auG1A_Je_e1_gS_1_1 __pyx_string_tab[44]
+#define __pyx_kp_b_iso88591_2_9AQe9AV1 __pyx_string_tab[45]
+#define __pyx_kp_b_iso88591_q_g_vS_q_7 __pyx_string_tab[46]
 #define __pyx_int_0 __pyx_number_tab[0]
-#define __pyx_int_1 __pyx_number_tab[1]
-#define __pyx_int_1000000 __pyx_number_tab[2]
-#define __pyx_int_145522735 __pyx_number_tab[3]
 /* #### Code section: module_state_clear ### */
 #if CYTHON_USE_MODULE_STATE
 static CYTHON_SMALL_CODE int __pyx_m_clear(PyObject *m) {
@@ -5087,27 +3656,12 @@ static CYTHON_SMALL_CODE int __pyx_m_clear(PyObject *m) {
   #endif
   Py_CLEAR(clear_module_state->__pyx_ptype_3ext_5state_State);
   Py_CLEAR(clear_module_state->__pyx_ptype_3ext_7journal_Journal);
-  Py_CLEAR(clear_module_state->__pyx_ptype_3ext_7buffers_OutBuf);
-  Py_CLEAR(clear_module_state->__pyx_ptype_3ext_7buffers_Outlet);
-  Py_CLEAR(clear_module_state->__pyx_ptype_3ext_7buffers_Turn);
-  Py_CLEAR(clear_module_state->__pyx_ptype_3ext_3rpc_Call);
-  Py_CLEAR(clear_module_state->__pyx_ptype_3ext_3rpc_Carrier);
-  Py_CLEAR(clear_module_state->__pyx_ptype_3ext_3rpc_StreamSink);
-  Py_CLEAR(clear_module_state->__pyx_ptype_3ext_3rpc_Method);
-  Py_CLEAR(clear_module_state->__pyx_ptype_3ext_8audience_Caller);
-  Py_CLEAR(clear_module_state->__pyx_ptype_3ext_8audience_Audience);
-  Py_CLEAR(clear_module_state->__pyx_ptype_3ext_6market_Market);
-  Py_CLEAR(clear_module_state->__pyx_ptype_3ext_5venue_VenueOutlet);
-  Py_CLEAR(clear_module_state->__pyx_ptype_3ext_6engine_Engine);
-  Py_CLEAR(clear_module_state->__pyx_ptype_5tests_5probe_SpyOutlet);
-  Py_CLEAR(clear_module_state->__pyx_type_5tests_5probe_SpyOutlet);
-  Py_CLEAR(clear_module_state->__pyx_umethod_PyDict_Type_get.method);
   Py_CLEAR(clear_module_state->__pyx_umethod_PyDict_Type_items.method);
   Py_CLEAR(clear_module_state->__pyx_umethod_PyDict_Type_pop.method);
   Py_CLEAR(clear_module_state->__pyx_umethod_PyDict_Type_values.method);
-  for (int i=0; i<26; ++i) { Py_CLEAR(clear_module_state->__pyx_codeobj_tab[i]); }
-  for (int i=0; i<216; ++i) { Py_CLEAR(clear_module_state->__pyx_string_tab[i]); }
-  for (int i=0; i<4; ++i) { Py_CLEAR(clear_module_state->__pyx_number_tab[i]); }
+  for (int i=0; i<6; ++i) { Py_CLEAR(clear_module_state->__pyx_codeobj_tab[i]); }
+  for (int i=0; i<47; ++i) { Py_CLEAR(clear_module_state->__pyx_string_tab[i]); }
+  for (int i=0; i<1; ++i) { Py_CLEAR(clear_module_state->__pyx_number_tab[i]); }
 /* #### Code section: module_state_clear_contents ### */
 /* CommonTypesMetaclass.module_state_clear */
 Py_CLEAR(clear_module_state->__pyx_CommonTypesMetaclassType);
@@ -5132,27 +3686,12 @@ static CYTHON_SMALL_CODE int __pyx_m_traverse(PyObject *m, visitproc visit, void
   __Pyx_VISIT_CONST(traverse_module_state->__pyx_empty_unicode);
   Py_VISIT(traverse_module_state->__pyx_ptype_3ext_5state_State);
   Py_VISIT(traverse_module_state->__pyx_ptype_3ext_7journal_Journal);
-  Py_VISIT(traverse_module_state->__pyx_ptype_3ext_7buffers_OutBuf);
-  Py_VISIT(traverse_module_state->__pyx_ptype_3ext_7buffers_Outlet);
-  Py_VISIT(traverse_module_state->__pyx_ptype_3ext_7buffers_Turn);
-  Py_VISIT(traverse_module_state->__pyx_ptype_3ext_3rpc_Call);
-  Py_VISIT(traverse_module_state->__pyx_ptype_3ext_3rpc_Carrier);
-  Py_VISIT(traverse_module_state->__pyx_ptype_3ext_3rpc_StreamSink);
-  Py_VISIT(traverse_module_state->__pyx_ptype_3ext_3rpc_Method);
-  Py_VISIT(traverse_module_state->__pyx_ptype_3ext_8audience_Caller);
-  Py_VISIT(traverse_module_state->__pyx_ptype_3ext_8audience_Audience);
-  Py_VISIT(traverse_module_state->__pyx_ptype_3ext_6market_Market);
-  Py_VISIT(traverse_module_state->__pyx_ptype_3ext_5venue_VenueOutlet);
-  Py_VISIT(traverse_module_state->__pyx_ptype_3ext_6engine_Engine);
-  Py_VISIT(traverse_module_state->__pyx_ptype_5tests_5probe_SpyOutlet);
-  Py_VISIT(traverse_module_state->__pyx_type_5tests_5probe_SpyOutlet);
-  Py_VISIT(traverse_module_state->__pyx_umethod_PyDict_Type_get.method);
   Py_VISIT(traverse_module_state->__pyx_umethod_PyDict_Type_items.method);
   Py_VISIT(traverse_module_state->__pyx_umethod_PyDict_Type_pop.method);
   Py_VISIT(traverse_module_state->__pyx_umethod_PyDict_Type_values.method);
-  for (int i=0; i<26; ++i) { __Pyx_VISIT_CONST(traverse_module_state->__pyx_codeobj_tab[i]); }
-  for (int i=0; i<216; ++i) { __Pyx_VISIT_CONST(traverse_module_state->__pyx_string_tab[i]); }
-  for (int i=0; i<4; ++i) { __Pyx_VISIT_CONST(traverse_module_state->__pyx_number_tab[i]); }
+  for (int i=0; i<6; ++i) { __Pyx_VISIT_CONST(traverse_module_state->__pyx_codeobj_tab[i]); }
+  for (int i=0; i<47; ++i) { __Pyx_VISIT_CONST(traverse_module_state->__pyx_string_tab[i]); }
+  for (int i=0; i<1; ++i) { __Pyx_VISIT_CONST(traverse_module_state->__pyx_number_tab[i]); }
 /* #### Code section: module_state_traverse_contents ### */
 /* CommonTypesMetaclass.module_state_traverse */
 Py_VISIT(traverse_module_state->__pyx_CommonTypesMetaclassType);
@@ -6113,149 +4652,6 @@ static CYTHON_INLINE void __pyx_f_3ext_5state_window_add(struct __pyx_t_3ext_5st
   /* function exit code */
 }
 
-/* "ext/codec.pxd":94
- * 
- * # Six digits as a number, NO_SYMBOL for anything else.
- * cdef inline uint32_t symbol_number(const Text *symbol) noexcept nogil:             # <<<<<<<<<<<<<<
- *     cdef uint32_t number = 0
- *     cdef uint32_t k
-*/
-
-static CYTHON_INLINE uint32_t __pyx_f_3ext_5codec_symbol_number(struct __pyx_t_3ext_5codec_Text const *__pyx_v_symbol) {
-  uint32_t __pyx_v_number;
-  uint32_t __pyx_v_k;
-  uint32_t __pyx_r;
-  int __pyx_t_1;
-  uint32_t __pyx_t_2;
-  int __pyx_t_3;
-
-  /* "ext/codec.pxd":95
- * # Six digits as a number, NO_SYMBOL for anything else.
- * cdef inline uint32_t symbol_number(const Text *symbol) noexcept nogil:
- *     cdef uint32_t number = 0             # <<<<<<<<<<<<<<
- *     cdef uint32_t k
- *     if symbol.size != 6:
-*/
-  __pyx_v_number = 0;
-
-  /* "ext/codec.pxd":97
- *     cdef uint32_t number = 0
- *     cdef uint32_t k
- *     if symbol.size != 6:             # <<<<<<<<<<<<<<
- *         return NO_SYMBOL
- *     for k in range(6):
-*/
-  __pyx_t_1 = (__pyx_v_symbol->size != 6);
-
-  if (__pyx_t_1) {
-
-
-    /* "ext/codec.pxd":98
- *     cdef uint32_t k
- *     if symbol.size != 6:
- *         return NO_SYMBOL             # <<<<<<<<<<<<<<
- *     for k in range(6):
- *         if not 48 <= symbol.at[k] <= 57:
-*/
-    {
-
-      __pyx_r = __pyx_e_3ext_5codec_NO_SYMBOL;
-    }
-    goto __pyx_L0;
-
-    /* "ext/codec.pxd":97
- *     cdef uint32_t number = 0
- *     cdef uint32_t k
- *     if symbol.size != 6:             # <<<<<<<<<<<<<<
- *         return NO_SYMBOL
- *     for k in range(6):
-*/
-  }
-
-  /* "ext/codec.pxd":99
- *     if symbol.size != 6:
- *         return NO_SYMBOL
- *     for k in range(6):             # <<<<<<<<<<<<<<
- *         if not 48 <= symbol.at[k] <= 57:
- *             return NO_SYMBOL
-*/
-  for (__pyx_t_2 = 0; __pyx_t_2 < 6; __pyx_t_2+=1) {
-    __pyx_v_k = __pyx_t_2;
-
-    /* "ext/codec.pxd":100
- *         return NO_SYMBOL
- *     for k in range(6):
- *         if not 48 <= symbol.at[k] <= 57:             # <<<<<<<<<<<<<<
- *             return NO_SYMBOL
- *         number = number * 10 + symbol.at[k] - 48
-*/
-    __pyx_t_1 = (48 <= (__pyx_v_symbol->at[__pyx_v_k]));
-    if (__pyx_t_1) {
-      __pyx_t_1 = ((__pyx_v_symbol->at[__pyx_v_k]) <= 57);
-    }
-    __pyx_t_3 = (!__pyx_t_1);
-
-
-    if (__pyx_t_3) {
-
-
-      /* "ext/codec.pxd":101
- *     for k in range(6):
- *         if not 48 <= symbol.at[k] <= 57:
- *             return NO_SYMBOL             # <<<<<<<<<<<<<<
- *         number = number * 10 + symbol.at[k] - 48
- *     return number
-*/
-      {
-
-        __pyx_r = __pyx_e_3ext_5codec_NO_SYMBOL;
-      }
-      goto __pyx_L0;
-
-      /* "ext/codec.pxd":100
- *         return NO_SYMBOL
- *     for k in range(6):
- *         if not 48 <= symbol.at[k] <= 57:             # <<<<<<<<<<<<<<
- *             return NO_SYMBOL
- *         number = number * 10 + symbol.at[k] - 48
-*/
-    }
-
-    /* "ext/codec.pxd":102
- *         if not 48 <= symbol.at[k] <= 57:
- *             return NO_SYMBOL
- *         number = number * 10 + symbol.at[k] - 48             # <<<<<<<<<<<<<<
- *     return number
-*/
-    __pyx_v_number = (((__pyx_v_number * 10) + (__pyx_v_symbol->at[__pyx_v_k])) - 48);
-  }
-
-  /* "ext/codec.pxd":103
- *             return NO_SYMBOL
- *         number = number * 10 + symbol.at[k] - 48
- *     return number             # <<<<<<<<<<<<<<
-*/
-  {
-
-    __pyx_r = __pyx_v_number;
-  }
-  goto __pyx_L0;
-
-  /* "ext/codec.pxd":94
- * 
- * # Six digits as a number, NO_SYMBOL for anything else.
- * cdef inline uint32_t symbol_number(const Text *symbol) noexcept nogil:             # <<<<<<<<<<<<<<
- *     cdef uint32_t number = 0
- *     cdef uint32_t k
-*/
-
-  /* function exit code */
-  __pyx_L0:;
-
-
-  return __pyx_r;
-}
-
 /* "ext/journal.pxd":21
  *     cdef uint64_t commit(self, Frame *frame) noexcept                              # its offset
  *     cdef bint has_room(self, uint64_t size) noexcept
@@ -6294,5380 +4690,15 @@ static CYTHON_INLINE struct __pyx_t_3ext_6events_Frame const *__pyx_f_3ext_7jour
   return __pyx_r;
 }
 
-/* "ext/engine.pxd":70
- *     cdef int send_queued(self, int venue, int64_t now_ns) noexcept
+/* "tests/probe.pyx":11
  * 
- * cdef inline bint is_open(const Order *order) noexcept:             # <<<<<<<<<<<<<<
- *     return order.ord_status in (STATUS_PENDING_NEW, STATUS_NEW, STATUS_PARTIALLY_FILLED)
-*/
-
-static CYTHON_INLINE int __pyx_f_3ext_6engine_is_open(struct __pyx_t_3ext_5state_Order const *__pyx_v_order) {
-  int __pyx_r;
-  int __pyx_t_1;
-
-  /* "ext/engine.pxd":71
  * 
- * cdef inline bint is_open(const Order *order) noexcept:
- *     return order.ord_status in (STATUS_PENDING_NEW, STATUS_NEW, STATUS_PARTIALLY_FILLED)             # <<<<<<<<<<<<<<
-*/
-  switch (__pyx_v_order->ord_status) {
-    case __pyx_e_3ext_5codes_STATUS_PENDING_NEW:
-    case __pyx_e_3ext_5codes_STATUS_NEW:
-    case __pyx_e_3ext_5codes_STATUS_PARTIALLY_FILLED:
-    __pyx_t_1 = 1;
-    break;
-    default:
-    __pyx_t_1 = 0;
-    break;
-  }
-  {
-    __pyx_r = __pyx_t_1;
-  }
-  goto __pyx_L0;
-
-  /* "ext/engine.pxd":70
- *     cdef int send_queued(self, int venue, int64_t now_ns) noexcept
- * 
- * cdef inline bint is_open(const Order *order) noexcept:             # <<<<<<<<<<<<<<
- *     return order.ord_status in (STATUS_PENDING_NEW, STATUS_NEW, STATUS_PARTIALLY_FILLED)
-*/
-
-  /* function exit code */
-  __pyx_L0:;
-
-  return __pyx_r;
-}
-
-/* "tests/probe.pyx":29
- *     cdef public list sent
- * 
- *     def __init__(self, turn):             # <<<<<<<<<<<<<<
- *         VenueOutlet.__init__(self, turn)
- *         self.sent = []
-*/
-
-/* Python wrapper */
-static int __pyx_pw_5tests_5probe_9SpyOutlet_1__init__(PyObject *__pyx_v_self, PyObject *__pyx_args, PyObject *__pyx_kwds); /*proto*/
-static int __pyx_pw_5tests_5probe_9SpyOutlet_1__init__(PyObject *__pyx_v_self, PyObject *__pyx_args, PyObject *__pyx_kwds) {
-  PyObject *__pyx_v_turn = 0;
-  CYTHON_UNUSED Py_ssize_t __pyx_nargs;
-  CYTHON_UNUSED PyObject *const *__pyx_kwvalues;
-  PyObject* values[1] = {0};
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  int __pyx_r;
-  __Pyx_RefNannyDeclarations
-  __Pyx_RefNannySetupContext("__init__ (wrapper)", 0);
-  #if CYTHON_ASSUME_SAFE_SIZE
-  __pyx_nargs = PyTuple_GET_SIZE(__pyx_args);
-  #else
-  __pyx_nargs = PyTuple_Size(__pyx_args); if (unlikely(__pyx_nargs < 0)) return -1;
-  #endif
-  __pyx_kwvalues = __Pyx_KwValues_VARARGS(__pyx_args, __pyx_nargs);
-  {
-    PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_turn,0};
-    const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_VARARGS(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 29, __pyx_L3_error)
-    if (__pyx_kwds_len > 0) {
-      switch (__pyx_nargs) {
-        case  1:
-        values[0] = __Pyx_ArgRef_VARARGS(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 29, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  0: break;
-        default: goto __pyx_L5_argtuple_error;
-      }
-      const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "__init__", 0) < (0)) __PYX_ERR(0, 29, __pyx_L3_error)
-      for (Py_ssize_t i = __pyx_nargs; i < 1; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("__init__", 1, 1, 1, i); __PYX_ERR(0, 29, __pyx_L3_error) }
-      }
-    } else if (unlikely(__pyx_nargs != 1)) {
-      goto __pyx_L5_argtuple_error;
-    } else {
-      values[0] = __Pyx_ArgRef_VARARGS(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 29, __pyx_L3_error)
-    }
-    __pyx_v_turn = values[0];
-  }
-  goto __pyx_L6_skip;
-  __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("__init__", 1, 1, 1, __pyx_nargs); __PYX_ERR(0, 29, __pyx_L3_error)
-  __pyx_L6_skip:;
-  goto __pyx_L4_argument_unpacking_done;
-  __pyx_L3_error:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __Pyx_AddTraceback("tests.probe.SpyOutlet.__init__", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __Pyx_RefNannyFinishContext();
-  return -1;
-  __pyx_L4_argument_unpacking_done:;
-  __pyx_r = __pyx_pf_5tests_5probe_9SpyOutlet___init__(((struct __pyx_obj_5tests_5probe_SpyOutlet *)__pyx_v_self), __pyx_v_turn);
-
-  /* function exit code */
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-static int __pyx_pf_5tests_5probe_9SpyOutlet___init__(struct __pyx_obj_5tests_5probe_SpyOutlet *__pyx_v_self, PyObject *__pyx_v_turn) {
-  int __pyx_r;
-  __Pyx_RefNannyDeclarations
-  PyObject *__pyx_t_1 = NULL;
-  PyObject *__pyx_t_2 = NULL;
-  size_t __pyx_t_3;
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  __Pyx_RefNannySetupContext("__init__", 0);
-
-  /* "tests/probe.pyx":30
- * 
- *     def __init__(self, turn):
- *         VenueOutlet.__init__(self, turn)             # <<<<<<<<<<<<<<
- *         self.sent = []
- * 
-*/
-  __pyx_t_2 = ((PyObject *)__pyx_mstate_global->__pyx_ptype_3ext_5venue_VenueOutlet);
-  __Pyx_INCREF(__pyx_t_2);
-  __pyx_t_3 = 0;
-  {
-    PyObject *__pyx_callargs[3] = {__pyx_t_2, ((PyObject *)__pyx_v_self), __pyx_v_turn};
-    __pyx_t_1 = __Pyx_PyObject_FastCallMethod((PyObject*)__pyx_mstate_global->__pyx_n_u_init, __pyx_callargs+__pyx_t_3, (3-__pyx_t_3) | (1*__Pyx_PY_VECTORCALL_ARGUMENTS_OFFSET));
-    __Pyx_XDECREF(__pyx_t_2); __pyx_t_2 = 0;
-    if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 30, __pyx_L1_error)
-    __Pyx_GOTREF(__pyx_t_1);
-  }
-  __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-
-  /* "tests/probe.pyx":31
- *     def __init__(self, turn):
- *         VenueOutlet.__init__(self, turn)
- *         self.sent = []             # <<<<<<<<<<<<<<
- * 
- *     cdef void send_new_order(self, const VenueOrder *order) noexcept:
-*/
-  __pyx_t_1 = PyList_New(0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 31, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_1);
-  __Pyx_GIVEREF(__pyx_t_1);
-  __Pyx_GOTREF(__pyx_v_self->sent);
-  __Pyx_DECREF_SET(__pyx_v_self->sent, ((PyObject*)__pyx_t_1));
-  __pyx_t_1 = 0;
-
-  /* "tests/probe.pyx":29
- *     cdef public list sent
- * 
- *     def __init__(self, turn):             # <<<<<<<<<<<<<<
- *         VenueOutlet.__init__(self, turn)
- *         self.sent = []
-*/
-
-  /* function exit code */
-  __pyx_r = 0;
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __Pyx_XDECREF(__pyx_t_1);
-  __Pyx_XDECREF(__pyx_t_2);
-  __Pyx_AddTraceback("tests.probe.SpyOutlet.__init__", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __pyx_r = -1;
-  __pyx_L0:;
-
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-/* "tests/probe.pyx":33
- *         self.sent = []
- * 
- *     cdef void send_new_order(self, const VenueOrder *order) noexcept:             # <<<<<<<<<<<<<<
- *         self.sent.append(("new", order.cl_ord_id[:10], order.symbol, order.side, order.ord_type, order.order_qty_shares,
- *                           order.price_e4, order.time_ns))
-*/
-
-static void __pyx_f_5tests_5probe_9SpyOutlet_send_new_order(struct __pyx_obj_5tests_5probe_SpyOutlet *__pyx_v_self, struct __pyx_t_3ext_5venue_VenueOrder const *__pyx_v_order) {
-  __Pyx_RefNannyDeclarations
-  PyObject *__pyx_t_1 = NULL;
-  PyObject *__pyx_t_2 = NULL;
-  PyObject *__pyx_t_3 = NULL;
-  PyObject *__pyx_t_4 = NULL;
-  PyObject *__pyx_t_5 = NULL;
-  PyObject *__pyx_t_6 = NULL;
-  PyObject *__pyx_t_7 = NULL;
-  PyObject *__pyx_t_8 = NULL;
-  int __pyx_t_9;
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  __Pyx_RefNannySetupContext("send_new_order", 0);
-
-  /* "tests/probe.pyx":34
- * 
- *     cdef void send_new_order(self, const VenueOrder *order) noexcept:
- *         self.sent.append(("new", order.cl_ord_id[:10], order.symbol, order.side, order.ord_type, order.order_qty_shares,             # <<<<<<<<<<<<<<
- *                           order.price_e4, order.time_ns))
- * 
-*/
-  if (unlikely(__pyx_v_self->sent == Py_None)) {
-    PyErr_Format(PyExc_AttributeError, "\047NoneType\047 object has no attribute \047%.30s\047", "append");
-    __PYX_ERR(0, 34, __pyx_L1_error)
-  }
-  __pyx_t_1 = __Pyx_PyBytes_FromStringAndSize(__pyx_v_order->cl_ord_id + 0, 10 - 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 34, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_1);
-  __pyx_t_2 = __Pyx_PyLong_From_uint32_t(__pyx_v_order->symbol); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 34, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_3 = __Pyx_PyLong_From_uint8_t(__pyx_v_order->side); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 34, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_3);
-  __pyx_t_4 = __Pyx_PyLong_From_uint8_t(__pyx_v_order->ord_type); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 34, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_4);
-  __pyx_t_5 = __Pyx_PyLong_From_int64_t(__pyx_v_order->order_qty_shares); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 34, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_5);
-
-  /* "tests/probe.pyx":35
- *     cdef void send_new_order(self, const VenueOrder *order) noexcept:
- *         self.sent.append(("new", order.cl_ord_id[:10], order.symbol, order.side, order.ord_type, order.order_qty_shares,
- *                           order.price_e4, order.time_ns))             # <<<<<<<<<<<<<<
- * 
- *     cdef void send_cancel(self, const VenueCancel *cancel) noexcept:
-*/
-  __pyx_t_6 = __Pyx_PyLong_From_int64_t(__pyx_v_order->price_e4); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 35, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_6);
-  __pyx_t_7 = __Pyx_PyLong_From_int64_t(__pyx_v_order->time_ns); if (unlikely(!__pyx_t_7)) __PYX_ERR(0, 35, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_7);
-
-  /* "tests/probe.pyx":34
- * 
- *     cdef void send_new_order(self, const VenueOrder *order) noexcept:
- *         self.sent.append(("new", order.cl_ord_id[:10], order.symbol, order.side, order.ord_type, order.order_qty_shares,             # <<<<<<<<<<<<<<
- *                           order.price_e4, order.time_ns))
- * 
-*/
-  __pyx_t_8 = PyTuple_New(8); if (unlikely(!__pyx_t_8)) __PYX_ERR(0, 34, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_8);
-  __Pyx_INCREF(__pyx_mstate_global->__pyx_n_u_new);
-  __Pyx_GIVEREF(__pyx_mstate_global->__pyx_n_u_new);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_8, 0, __pyx_mstate_global->__pyx_n_u_new) != (0)) __PYX_ERR(0, 34, __pyx_L1_error);
-  __Pyx_GIVEREF(__pyx_t_1);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_8, 1, __pyx_t_1) != (0)) __PYX_ERR(0, 34, __pyx_L1_error);
-  __Pyx_GIVEREF(__pyx_t_2);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_8, 2, __pyx_t_2) != (0)) __PYX_ERR(0, 34, __pyx_L1_error);
-  __Pyx_GIVEREF(__pyx_t_3);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_8, 3, __pyx_t_3) != (0)) __PYX_ERR(0, 34, __pyx_L1_error);
-  __Pyx_GIVEREF(__pyx_t_4);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_8, 4, __pyx_t_4) != (0)) __PYX_ERR(0, 34, __pyx_L1_error);
-  __Pyx_GIVEREF(__pyx_t_5);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_8, 5, __pyx_t_5) != (0)) __PYX_ERR(0, 34, __pyx_L1_error);
-  __Pyx_GIVEREF(__pyx_t_6);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_8, 6, __pyx_t_6) != (0)) __PYX_ERR(0, 34, __pyx_L1_error);
-  __Pyx_GIVEREF(__pyx_t_7);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_8, 7, __pyx_t_7) != (0)) __PYX_ERR(0, 34, __pyx_L1_error);
-  __pyx_t_1 = 0;
-  __pyx_t_2 = 0;
-  __pyx_t_3 = 0;
-  __pyx_t_4 = 0;
-  __pyx_t_5 = 0;
-  __pyx_t_6 = 0;
-  __pyx_t_7 = 0;
-  __pyx_t_9 = __Pyx_PyList_Append(__pyx_v_self->sent, __pyx_t_8); if (unlikely(__pyx_t_9 == ((int)-1))) __PYX_ERR(0, 34, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_8); __pyx_t_8 = 0;
-
-
-  /* "tests/probe.pyx":33
- *         self.sent = []
- * 
- *     cdef void send_new_order(self, const VenueOrder *order) noexcept:             # <<<<<<<<<<<<<<
- *         self.sent.append(("new", order.cl_ord_id[:10], order.symbol, order.side, order.ord_type, order.order_qty_shares,
- *                           order.price_e4, order.time_ns))
-*/
-
-  /* function exit code */
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __Pyx_XDECREF(__pyx_t_1);
-  __Pyx_XDECREF(__pyx_t_2);
-  __Pyx_XDECREF(__pyx_t_3);
-  __Pyx_XDECREF(__pyx_t_4);
-  __Pyx_XDECREF(__pyx_t_5);
-  __Pyx_XDECREF(__pyx_t_6);
-  __Pyx_XDECREF(__pyx_t_7);
-  __Pyx_XDECREF(__pyx_t_8);
-  __Pyx_WriteUnraisable("tests.probe.SpyOutlet.send_new_order", __pyx_clineno, __pyx_lineno, __pyx_filename, 1, 0);
-  __pyx_L0:;
-
-  __Pyx_RefNannyFinishContext();
-}
-
-/* "tests/probe.pyx":37
- *                           order.price_e4, order.time_ns))
- * 
- *     cdef void send_cancel(self, const VenueCancel *cancel) noexcept:             # <<<<<<<<<<<<<<
- *         self.sent.append(("cancel", cancel.orig_cl_ord_id[:10], cancel.cl_ord_id[:10], cancel.venue_order_id[:16]))
- * 
-*/
-
-static void __pyx_f_5tests_5probe_9SpyOutlet_send_cancel(struct __pyx_obj_5tests_5probe_SpyOutlet *__pyx_v_self, struct __pyx_t_3ext_5venue_VenueCancel const *__pyx_v_cancel) {
-  __Pyx_RefNannyDeclarations
-  PyObject *__pyx_t_1 = NULL;
-  PyObject *__pyx_t_2 = NULL;
-  PyObject *__pyx_t_3 = NULL;
-  PyObject *__pyx_t_4 = NULL;
-  int __pyx_t_5;
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  __Pyx_RefNannySetupContext("send_cancel", 0);
-
-  /* "tests/probe.pyx":38
- * 
- *     cdef void send_cancel(self, const VenueCancel *cancel) noexcept:
- *         self.sent.append(("cancel", cancel.orig_cl_ord_id[:10], cancel.cl_ord_id[:10], cancel.venue_order_id[:16]))             # <<<<<<<<<<<<<<
- * 
- * 
-*/
-  if (unlikely(__pyx_v_self->sent == Py_None)) {
-    PyErr_Format(PyExc_AttributeError, "\047NoneType\047 object has no attribute \047%.30s\047", "append");
-    __PYX_ERR(0, 38, __pyx_L1_error)
-  }
-  __pyx_t_1 = __Pyx_PyBytes_FromStringAndSize(__pyx_v_cancel->orig_cl_ord_id + 0, 10 - 0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 38, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_1);
-  __pyx_t_2 = __Pyx_PyBytes_FromStringAndSize(__pyx_v_cancel->cl_ord_id + 0, 10 - 0); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 38, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_3 = __Pyx_PyBytes_FromStringAndSize(__pyx_v_cancel->venue_order_id + 0, 16 - 0); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 38, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_3);
-  __pyx_t_4 = PyTuple_New(4); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 38, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_4);
-  __Pyx_INCREF(__pyx_mstate_global->__pyx_n_u_cancel);
-  __Pyx_GIVEREF(__pyx_mstate_global->__pyx_n_u_cancel);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_4, 0, __pyx_mstate_global->__pyx_n_u_cancel) != (0)) __PYX_ERR(0, 38, __pyx_L1_error);
-  __Pyx_GIVEREF(__pyx_t_1);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_4, 1, __pyx_t_1) != (0)) __PYX_ERR(0, 38, __pyx_L1_error);
-  __Pyx_GIVEREF(__pyx_t_2);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_4, 2, __pyx_t_2) != (0)) __PYX_ERR(0, 38, __pyx_L1_error);
-  __Pyx_GIVEREF(__pyx_t_3);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_4, 3, __pyx_t_3) != (0)) __PYX_ERR(0, 38, __pyx_L1_error);
-  __pyx_t_1 = 0;
-  __pyx_t_2 = 0;
-  __pyx_t_3 = 0;
-  __pyx_t_5 = __Pyx_PyList_Append(__pyx_v_self->sent, __pyx_t_4); if (unlikely(__pyx_t_5 == ((int)-1))) __PYX_ERR(0, 38, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
-
-
-  /* "tests/probe.pyx":37
- *                           order.price_e4, order.time_ns))
- * 
- *     cdef void send_cancel(self, const VenueCancel *cancel) noexcept:             # <<<<<<<<<<<<<<
- *         self.sent.append(("cancel", cancel.orig_cl_ord_id[:10], cancel.cl_ord_id[:10], cancel.venue_order_id[:16]))
- * 
-*/
-
-  /* function exit code */
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __Pyx_XDECREF(__pyx_t_1);
-  __Pyx_XDECREF(__pyx_t_2);
-  __Pyx_XDECREF(__pyx_t_3);
-  __Pyx_XDECREF(__pyx_t_4);
-  __Pyx_WriteUnraisable("tests.probe.SpyOutlet.send_cancel", __pyx_clineno, __pyx_lineno, __pyx_filename, 1, 0);
-  __pyx_L0:;
-
-  __Pyx_RefNannyFinishContext();
-}
-
-/* "tests/probe.pyx":27
- *     """A venue link that remembers what it was asked to send."""
- * 
- *     cdef public list sent             # <<<<<<<<<<<<<<
- * 
- *     def __init__(self, turn):
-*/
-
-/* Python wrapper */
-static PyObject *__pyx_pw_5tests_5probe_9SpyOutlet_4sent_1__get__(PyObject *__pyx_v_self); /*proto*/
-static PyObject *__pyx_pw_5tests_5probe_9SpyOutlet_4sent_1__get__(PyObject *__pyx_v_self) {
-  CYTHON_UNUSED PyObject *const *__pyx_kwvalues;
-  PyObject *__pyx_r = 0;
-  __Pyx_RefNannyDeclarations
-  __Pyx_RefNannySetupContext("__get__ (wrapper)", 0);
-  __pyx_kwvalues = __Pyx_KwValues_VARARGS(__pyx_args, __pyx_nargs);
-  __pyx_r = __pyx_pf_5tests_5probe_9SpyOutlet_4sent___get__(((struct __pyx_obj_5tests_5probe_SpyOutlet *)__pyx_v_self));
-
-  /* function exit code */
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-static PyObject *__pyx_pf_5tests_5probe_9SpyOutlet_4sent___get__(struct __pyx_obj_5tests_5probe_SpyOutlet *__pyx_v_self) {
-  PyObject *__pyx_r = NULL;
-  __Pyx_RefNannyDeclarations
-  PyObject *__pyx_t_1 = NULL;
-  PyObject *__pyx_t_2 = NULL;
-  __Pyx_RefNannySetupContext("__get__", 0);
-  {
-      __Pyx_PyCriticalSection __pyx_cs;
-      __pyx_t_1 = ((PyObject *)__pyx_v_self);
-      __Pyx_INCREF(__pyx_t_1);
-      __Pyx_PyCriticalSection_Begin(&__pyx_cs, (PyObject*)__pyx_t_1);
-      /*try:*/ {
-        {
-          PyObject *__pyx_temp;
-          {
-            __pyx_temp = __pyx_r;
-            __Pyx_INCREF(__pyx_v_self->sent);
-            __pyx_r = __pyx_v_self->sent;
-          }
-          __Pyx_XDECREF(__pyx_temp);
-        }
-        __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-        goto __pyx_L3_return;
-      }
-      /*finally:*/ {
-        __pyx_L3_return: {
-          __pyx_t_2 = __pyx_r;
-          __pyx_r = 0;
-          __Pyx_PyCriticalSection_End(&__pyx_cs);
-          __pyx_r = __pyx_t_2;
-          __pyx_t_2 = 0;
-          goto __pyx_L0;
-        }
-      }
-      __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  }
-
-  /* function exit code */
-  __pyx_L0:;
-  __Pyx_XGIVEREF(__pyx_r);
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-/* Python wrapper */
-static int __pyx_pw_5tests_5probe_9SpyOutlet_4sent_3__set__(PyObject *__pyx_v_self, PyObject *__pyx_v_value); /*proto*/
-static int __pyx_pw_5tests_5probe_9SpyOutlet_4sent_3__set__(PyObject *__pyx_v_self, PyObject *__pyx_v_value) {
-  CYTHON_UNUSED PyObject *const *__pyx_kwvalues;
-  int __pyx_r;
-  __Pyx_RefNannyDeclarations
-  __Pyx_RefNannySetupContext("__set__ (wrapper)", 0);
-  __pyx_kwvalues = __Pyx_KwValues_VARARGS(__pyx_args, __pyx_nargs);
-  __pyx_r = __pyx_pf_5tests_5probe_9SpyOutlet_4sent_2__set__(((struct __pyx_obj_5tests_5probe_SpyOutlet *)__pyx_v_self), ((PyObject *)__pyx_v_value));
-
-  /* function exit code */
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-static int __pyx_pf_5tests_5probe_9SpyOutlet_4sent_2__set__(struct __pyx_obj_5tests_5probe_SpyOutlet *__pyx_v_self, PyObject *__pyx_v_value) {
-  int __pyx_r;
-  __Pyx_RefNannyDeclarations
-  PyObject *__pyx_t_1 = NULL;
-  PyObject *__pyx_t_2 = NULL;
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  __Pyx_RefNannySetupContext("__set__", 0);
-  {
-      __Pyx_PyCriticalSection __pyx_cs;
-      __pyx_t_1 = ((PyObject *)__pyx_v_self);
-      __Pyx_INCREF(__pyx_t_1);
-      __Pyx_PyCriticalSection_Begin(&__pyx_cs, (PyObject*)__pyx_t_1);
-      /*try:*/ {
-        __pyx_t_2 = __pyx_v_value;
-        __Pyx_INCREF(__pyx_t_2);
-        if (!(likely(PyList_CheckExact(__pyx_t_2))||((__pyx_t_2) == Py_None) || __Pyx_RaiseUnexpectedTypeError("list", __pyx_t_2))) __PYX_ERR(0, 27, __pyx_L4_error)
-        __Pyx_GIVEREF(__pyx_t_2);
-        __Pyx_GOTREF(__pyx_v_self->sent);
-        __Pyx_DECREF_SET(__pyx_v_self->sent, ((PyObject*)__pyx_t_2));
-        __pyx_t_2 = 0;
-      }
-      /*finally:*/ {
-        /*normal exit:*/{
-          __Pyx_PyCriticalSection_End(&__pyx_cs);
-          goto __pyx_L5;
-        }
-        __pyx_L4_error: {
-          __Pyx_PyCriticalSection_End(&__pyx_cs);
-          goto __pyx_L1_error;
-        }
-        __pyx_L5:;
-      }
-      __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  }
-
-  /* function exit code */
-  __pyx_r = 0;
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __Pyx_XDECREF(__pyx_t_1);
-  __Pyx_XDECREF(__pyx_t_2);
-  __Pyx_AddTraceback("tests.probe.SpyOutlet.sent.__set__", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __pyx_r = -1;
-  __pyx_L0:;
-
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-/* Python wrapper */
-static int __pyx_pw_5tests_5probe_9SpyOutlet_4sent_5__del__(PyObject *__pyx_v_self); /*proto*/
-static int __pyx_pw_5tests_5probe_9SpyOutlet_4sent_5__del__(PyObject *__pyx_v_self) {
-  CYTHON_UNUSED PyObject *const *__pyx_kwvalues;
-  int __pyx_r;
-  __Pyx_RefNannyDeclarations
-  __Pyx_RefNannySetupContext("__del__ (wrapper)", 0);
-  __pyx_kwvalues = __Pyx_KwValues_VARARGS(__pyx_args, __pyx_nargs);
-  __pyx_r = __pyx_pf_5tests_5probe_9SpyOutlet_4sent_4__del__(((struct __pyx_obj_5tests_5probe_SpyOutlet *)__pyx_v_self));
-
-  /* function exit code */
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-static int __pyx_pf_5tests_5probe_9SpyOutlet_4sent_4__del__(struct __pyx_obj_5tests_5probe_SpyOutlet *__pyx_v_self) {
-  int __pyx_r;
-  __Pyx_RefNannyDeclarations
-  PyObject *__pyx_t_1 = NULL;
-  __Pyx_RefNannySetupContext("__del__", 0);
-  {
-      __Pyx_PyCriticalSection __pyx_cs;
-      __pyx_t_1 = ((PyObject *)__pyx_v_self);
-      __Pyx_INCREF(__pyx_t_1);
-      __Pyx_PyCriticalSection_Begin(&__pyx_cs, (PyObject*)__pyx_t_1);
-      /*try:*/ {
-        __Pyx_INCREF(Py_None);
-        __Pyx_GIVEREF(Py_None);
-        __Pyx_GOTREF(__pyx_v_self->sent);
-        __Pyx_DECREF_SET(__pyx_v_self->sent, ((PyObject*)Py_None));
-      }
-      /*finally:*/ {
-        /*normal exit:*/{
-          __Pyx_PyCriticalSection_End(&__pyx_cs);
-          goto __pyx_L5;
-        }
-        __pyx_L5:;
-      }
-      __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  }
-
-  /* function exit code */
-  __pyx_r = 0;
-
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-/* "(tree fragment)":1
- * def __reduce_cython__(self):             # <<<<<<<<<<<<<<
- *     cdef tuple state
- *     cdef object _dict
-*/
-
-/* Python wrapper */
-static PyObject *__pyx_pw_5tests_5probe_9SpyOutlet_3__reduce_cython__(PyObject *__pyx_v_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-); /*proto*/
-PyDoc_STRVAR(__pyx_doc_5tests_5probe_9SpyOutlet_2__reduce_cython__, "SpyOutlet.__reduce_cython__(self)");
-static PyMethodDef __pyx_mdef_5tests_5probe_9SpyOutlet_3__reduce_cython__ = {"__reduce_cython__", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_9SpyOutlet_3__reduce_cython__, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_9SpyOutlet_2__reduce_cython__};
-static PyObject *__pyx_pw_5tests_5probe_9SpyOutlet_3__reduce_cython__(PyObject *__pyx_v_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-) {
-  #if !CYTHON_VECTORCALL
-  CYTHON_UNUSED Py_ssize_t __pyx_nargs;
-  #endif
-  CYTHON_UNUSED PyObject *const *__pyx_kwvalues;
-  PyObject *__pyx_r = 0;
-  __Pyx_RefNannyDeclarations
-  __Pyx_RefNannySetupContext("__reduce_cython__ (wrapper)", 0);
-  #if !CYTHON_VECTORCALL
-  #if CYTHON_ASSUME_SAFE_SIZE
-  __pyx_nargs = PyTuple_GET_SIZE(__pyx_args);
-  #else
-  __pyx_nargs = PyTuple_Size(__pyx_args); if (unlikely(__pyx_nargs < 0)) return NULL;
-  #endif
-  #endif
-  __pyx_kwvalues = __Pyx_KwValues_FASTCALL(__pyx_args, __pyx_nargs);
-  if (unlikely(__pyx_nargs > 0)) { __Pyx_RaiseArgtupleInvalid("__reduce_cython__", 1, 0, 0, __pyx_nargs); return NULL; }
-  const Py_ssize_t __pyx_kwds_len = unlikely(__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-  if (unlikely(__pyx_kwds_len < 0)) return NULL;
-  if (unlikely(__pyx_kwds_len > 0)) {__Pyx_RejectKeywords("__reduce_cython__", __pyx_kwds); return NULL;}
-  __pyx_r = __pyx_pf_5tests_5probe_9SpyOutlet_2__reduce_cython__(((struct __pyx_obj_5tests_5probe_SpyOutlet *)__pyx_v_self));
-
-  /* function exit code */
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-static PyObject *__pyx_pf_5tests_5probe_9SpyOutlet_2__reduce_cython__(struct __pyx_obj_5tests_5probe_SpyOutlet *__pyx_v_self) {
-  PyObject *__pyx_v_state = 0;
-  PyObject *__pyx_v__dict = 0;
-  int __pyx_v_use_setstate;
-  PyObject *__pyx_r = NULL;
-  __Pyx_RefNannyDeclarations
-  PyObject *__pyx_t_1 = NULL;
-  PyObject *__pyx_t_2 = NULL;
-  PyObject *__pyx_t_3 = NULL;
-  int __pyx_t_4;
-  int __pyx_t_5;
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  __Pyx_RefNannySetupContext("__reduce_cython__", 0);
-
-  /* "(tree fragment)":5
- *     cdef object _dict
- *     cdef bint use_setstate
- *     with CRITICAL_SECTION(self):             # <<<<<<<<<<<<<<
- *         state = (self.marked, self.out, self.sent, self.turn)
- *         _dict = getattr(self, '__dict__', None)
-*/
-  {
-      __Pyx_PyCriticalSection __pyx_cs;
-      __pyx_t_1 = ((PyObject *)__pyx_v_self);
-      __Pyx_INCREF(__pyx_t_1);
-      __Pyx_PyCriticalSection_Begin(&__pyx_cs, (PyObject*)__pyx_t_1);
-      /*try:*/ {
-
-        /* "(tree fragment)":6
- *     cdef bint use_setstate
- *     with CRITICAL_SECTION(self):
- *         state = (self.marked, self.out, self.sent, self.turn)             # <<<<<<<<<<<<<<
- *         _dict = getattr(self, '__dict__', None)
- *     if _dict is not None and _dict:
-*/
-        __pyx_t_2 = __Pyx_PyBool_FromLong(__pyx_v_self->__pyx_base.__pyx_base.marked); if (unlikely(!__pyx_t_2)) __PYX_ERR(1, 6, __pyx_L4_error)
-        __Pyx_GOTREF(__pyx_t_2);
-        __pyx_t_3 = PyTuple_New(4); if (unlikely(!__pyx_t_3)) __PYX_ERR(1, 6, __pyx_L4_error)
-        __Pyx_GOTREF(__pyx_t_3);
-        __Pyx_GIVEREF(__pyx_t_2);
-        if (__Pyx_PyTuple_SET_ITEM(__pyx_t_3, 0, __pyx_t_2) != (0)) __PYX_ERR(1, 6, __pyx_L4_error);
-        __Pyx_INCREF((PyObject *)__pyx_v_self->__pyx_base.__pyx_base.out);
-        __Pyx_GIVEREF((PyObject *)__pyx_v_self->__pyx_base.__pyx_base.out);
-        if (__Pyx_PyTuple_SET_ITEM(__pyx_t_3, 1, ((PyObject *)__pyx_v_self->__pyx_base.__pyx_base.out)) != (0)) __PYX_ERR(1, 6, __pyx_L4_error);
-        __Pyx_INCREF(__pyx_v_self->sent);
-        __Pyx_GIVEREF(__pyx_v_self->sent);
-        if (__Pyx_PyTuple_SET_ITEM(__pyx_t_3, 2, __pyx_v_self->sent) != (0)) __PYX_ERR(1, 6, __pyx_L4_error);
-        __Pyx_INCREF((PyObject *)__pyx_v_self->__pyx_base.__pyx_base.turn);
-        __Pyx_GIVEREF((PyObject *)__pyx_v_self->__pyx_base.__pyx_base.turn);
-        if (__Pyx_PyTuple_SET_ITEM(__pyx_t_3, 3, ((PyObject *)__pyx_v_self->__pyx_base.__pyx_base.turn)) != (0)) __PYX_ERR(1, 6, __pyx_L4_error);
-        __pyx_t_2 = 0;
-        __pyx_v_state = ((PyObject*)__pyx_t_3);
-        __pyx_t_3 = 0;
-
-        /* "(tree fragment)":7
- *     with CRITICAL_SECTION(self):
- *         state = (self.marked, self.out, self.sent, self.turn)
- *         _dict = getattr(self, '__dict__', None)             # <<<<<<<<<<<<<<
- *     if _dict is not None and _dict:
- *         state += (_dict,)
-*/
-        __pyx_t_3 = __Pyx_GetAttr3(((PyObject *)__pyx_v_self), __pyx_mstate_global->__pyx_n_u_dict, Py_None); if (unlikely(!__pyx_t_3)) __PYX_ERR(1, 7, __pyx_L4_error)
-        __Pyx_GOTREF(__pyx_t_3);
-        __pyx_v__dict = __pyx_t_3;
-        __pyx_t_3 = 0;
-      }
-
-      /* "(tree fragment)":5
- *     cdef object _dict
- *     cdef bint use_setstate
- *     with CRITICAL_SECTION(self):             # <<<<<<<<<<<<<<
- *         state = (self.marked, self.out, self.sent, self.turn)
- *         _dict = getattr(self, '__dict__', None)
-*/
-      /*finally:*/ {
-        /*normal exit:*/{
-          __Pyx_PyCriticalSection_End(&__pyx_cs);
-          goto __pyx_L5;
-        }
-        __pyx_L4_error: {
-          __Pyx_PyCriticalSection_End(&__pyx_cs);
-          goto __pyx_L1_error;
-        }
-        __pyx_L5:;
-      }
-      __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  }
-
-  /* "(tree fragment)":8
- *         state = (self.marked, self.out, self.sent, self.turn)
- *         _dict = getattr(self, '__dict__', None)
- *     if _dict is not None and _dict:             # <<<<<<<<<<<<<<
- *         state += (_dict,)
- *         use_setstate = True
-*/
-  __pyx_t_5 = (__pyx_v__dict != Py_None);
-  if (__pyx_t_5) {
-
-  } else {
-
-    __pyx_t_4 = __pyx_t_5;
-
-    goto __pyx_L7_bool_binop_done;
-  }
-  __pyx_t_5 = __Pyx_PyObject_IsTrue(__pyx_v__dict); if (unlikely((__pyx_t_5 < 0))) __PYX_ERR(1, 8, __pyx_L1_error)
-
-  __pyx_t_4 = __pyx_t_5;
-
-  __pyx_L7_bool_binop_done:;
-  if (__pyx_t_4) {
-
-
-    /* "(tree fragment)":9
- *         _dict = getattr(self, '__dict__', None)
- *     if _dict is not None and _dict:
- *         state += (_dict,)             # <<<<<<<<<<<<<<
- *         use_setstate = True
- *     else:
-*/
-    __pyx_t_1 = PyTuple_New(1); if (unlikely(!__pyx_t_1)) __PYX_ERR(1, 9, __pyx_L1_error)
-    __Pyx_GOTREF(__pyx_t_1);
-    __Pyx_INCREF(__pyx_v__dict);
-    __Pyx_GIVEREF(__pyx_v__dict);
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_1, 0, __pyx_v__dict) != (0)) __PYX_ERR(1, 9, __pyx_L1_error);
-    __pyx_t_3 = PyNumber_InPlaceAdd(__pyx_v_state, __pyx_t_1); if (unlikely(!__pyx_t_3)) __PYX_ERR(1, 9, __pyx_L1_error)
-    __Pyx_GOTREF(__pyx_t_3);
-    __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-    __Pyx_DECREF_SET(__pyx_v_state, ((PyObject*)__pyx_t_3));
-    __pyx_t_3 = 0;
-
-    /* "(tree fragment)":10
- *     if _dict is not None and _dict:
- *         state += (_dict,)
- *         use_setstate = True             # <<<<<<<<<<<<<<
- *     else:
- *         use_setstate = self.out is not None or self.sent is not None or self.turn is not None
-*/
-    __pyx_v_use_setstate = 1;
-
-    /* "(tree fragment)":8
- *         state = (self.marked, self.out, self.sent, self.turn)
- *         _dict = getattr(self, '__dict__', None)
- *     if _dict is not None and _dict:             # <<<<<<<<<<<<<<
- *         state += (_dict,)
- *         use_setstate = True
-*/
-    goto __pyx_L6;
-  }
-
-  /* "(tree fragment)":12
- *         use_setstate = True
- *     else:
- *         use_setstate = self.out is not None or self.sent is not None or self.turn is not None             # <<<<<<<<<<<<<<
- *     if use_setstate:
- *         return __pyx_unpickle_SpyOutlet, (type(self), 0x8ac802f, None), state
-*/
-  /*else*/ {
-    __pyx_t_5 = (((PyObject *)__pyx_v_self->__pyx_base.__pyx_base.out) != Py_None);
-    if (!__pyx_t_5) {
-
-    } else {
-
-      __pyx_t_4 = __pyx_t_5;
-
-      goto __pyx_L9_bool_binop_done;
-    }
-    __pyx_t_5 = (__pyx_v_self->sent != ((PyObject*)Py_None));
-    if (!__pyx_t_5) {
-
-    } else {
-
-      __pyx_t_4 = __pyx_t_5;
-
-      goto __pyx_L9_bool_binop_done;
-    }
-    __pyx_t_5 = (((PyObject *)__pyx_v_self->__pyx_base.__pyx_base.turn) != Py_None);
-
-    __pyx_t_4 = __pyx_t_5;
-
-    __pyx_L9_bool_binop_done:;
-    __pyx_v_use_setstate = __pyx_t_4;
-  }
-  __pyx_L6:;
-
-  /* "(tree fragment)":13
- *     else:
- *         use_setstate = self.out is not None or self.sent is not None or self.turn is not None
- *     if use_setstate:             # <<<<<<<<<<<<<<
- *         return __pyx_unpickle_SpyOutlet, (type(self), 0x8ac802f, None), state
- *     else:
-*/
-  if (__pyx_v_use_setstate) {
-
-    /* "(tree fragment)":14
- *         use_setstate = self.out is not None or self.sent is not None or self.turn is not None
- *     if use_setstate:
- *         return __pyx_unpickle_SpyOutlet, (type(self), 0x8ac802f, None), state             # <<<<<<<<<<<<<<
- *     else:
- *         return __pyx_unpickle_SpyOutlet, (type(self), 0x8ac802f, state)
-*/
-    __Pyx_GetModuleGlobalName(__pyx_t_3, __pyx_mstate_global->__pyx_n_u_pyx_unpickle_SpyOutlet); if (unlikely(!__pyx_t_3)) __PYX_ERR(1, 14, __pyx_L1_error)
-    __Pyx_GOTREF(__pyx_t_3);
-    __pyx_t_1 = PyTuple_New(3); if (unlikely(!__pyx_t_1)) __PYX_ERR(1, 14, __pyx_L1_error)
-    __Pyx_GOTREF(__pyx_t_1);
-    __Pyx_INCREF(((PyObject *)Py_TYPE(((PyObject *)__pyx_v_self))));
-    __Pyx_GIVEREF(((PyObject *)Py_TYPE(((PyObject *)__pyx_v_self))));
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_1, 0, ((PyObject *)Py_TYPE(((PyObject *)__pyx_v_self)))) != (0)) __PYX_ERR(1, 14, __pyx_L1_error);
-    __Pyx_INCREF(__pyx_mstate_global->__pyx_int_145522735);
-    __Pyx_GIVEREF(__pyx_mstate_global->__pyx_int_145522735);
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_1, 1, __pyx_mstate_global->__pyx_int_145522735) != (0)) __PYX_ERR(1, 14, __pyx_L1_error);
-    __Pyx_INCREF(Py_None);
-    __Pyx_GIVEREF(Py_None);
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_1, 2, Py_None) != (0)) __PYX_ERR(1, 14, __pyx_L1_error);
-    __pyx_t_2 = PyTuple_New(3); if (unlikely(!__pyx_t_2)) __PYX_ERR(1, 14, __pyx_L1_error)
-    __Pyx_GOTREF(__pyx_t_2);
-    __Pyx_GIVEREF(__pyx_t_3);
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_2, 0, __pyx_t_3) != (0)) __PYX_ERR(1, 14, __pyx_L1_error);
-    __Pyx_GIVEREF(__pyx_t_1);
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_2, 1, __pyx_t_1) != (0)) __PYX_ERR(1, 14, __pyx_L1_error);
-    __Pyx_INCREF(__pyx_v_state);
-    __Pyx_GIVEREF(__pyx_v_state);
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_2, 2, __pyx_v_state) != (0)) __PYX_ERR(1, 14, __pyx_L1_error);
-    __pyx_t_3 = 0;
-    __pyx_t_1 = 0;
-    {
-      PyObject *__pyx_temp;
-      {
-        __pyx_temp = __pyx_r;
-        __pyx_r = __pyx_t_2;
-      }
-      __Pyx_XDECREF(__pyx_temp);
-    }
-    __pyx_t_2 = 0;
-    goto __pyx_L0;
-
-    /* "(tree fragment)":13
- *     else:
- *         use_setstate = self.out is not None or self.sent is not None or self.turn is not None
- *     if use_setstate:             # <<<<<<<<<<<<<<
- *         return __pyx_unpickle_SpyOutlet, (type(self), 0x8ac802f, None), state
- *     else:
-*/
-  }
-
-  /* "(tree fragment)":16
- *         return __pyx_unpickle_SpyOutlet, (type(self), 0x8ac802f, None), state
- *     else:
- *         return __pyx_unpickle_SpyOutlet, (type(self), 0x8ac802f, state)             # <<<<<<<<<<<<<<
- * def __setstate_cython__(self, __pyx_state):
- *     __pyx_unpickle_SpyOutlet__set_state(self, __pyx_state)
-*/
-  /*else*/ {
-    __Pyx_GetModuleGlobalName(__pyx_t_2, __pyx_mstate_global->__pyx_n_u_pyx_unpickle_SpyOutlet); if (unlikely(!__pyx_t_2)) __PYX_ERR(1, 16, __pyx_L1_error)
-    __Pyx_GOTREF(__pyx_t_2);
-    __pyx_t_1 = PyTuple_New(3); if (unlikely(!__pyx_t_1)) __PYX_ERR(1, 16, __pyx_L1_error)
-    __Pyx_GOTREF(__pyx_t_1);
-    __Pyx_INCREF(((PyObject *)Py_TYPE(((PyObject *)__pyx_v_self))));
-    __Pyx_GIVEREF(((PyObject *)Py_TYPE(((PyObject *)__pyx_v_self))));
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_1, 0, ((PyObject *)Py_TYPE(((PyObject *)__pyx_v_self)))) != (0)) __PYX_ERR(1, 16, __pyx_L1_error);
-    __Pyx_INCREF(__pyx_mstate_global->__pyx_int_145522735);
-    __Pyx_GIVEREF(__pyx_mstate_global->__pyx_int_145522735);
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_1, 1, __pyx_mstate_global->__pyx_int_145522735) != (0)) __PYX_ERR(1, 16, __pyx_L1_error);
-    __Pyx_INCREF(__pyx_v_state);
-    __Pyx_GIVEREF(__pyx_v_state);
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_1, 2, __pyx_v_state) != (0)) __PYX_ERR(1, 16, __pyx_L1_error);
-    __pyx_t_3 = PyTuple_New(2); if (unlikely(!__pyx_t_3)) __PYX_ERR(1, 16, __pyx_L1_error)
-    __Pyx_GOTREF(__pyx_t_3);
-    __Pyx_GIVEREF(__pyx_t_2);
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_3, 0, __pyx_t_2) != (0)) __PYX_ERR(1, 16, __pyx_L1_error);
-    __Pyx_GIVEREF(__pyx_t_1);
-    if (__Pyx_PyTuple_SET_ITEM(__pyx_t_3, 1, __pyx_t_1) != (0)) __PYX_ERR(1, 16, __pyx_L1_error);
-    __pyx_t_2 = 0;
-    __pyx_t_1 = 0;
-    {
-      PyObject *__pyx_temp;
-      {
-        __pyx_temp = __pyx_r;
-        __pyx_r = __pyx_t_3;
-      }
-      __Pyx_XDECREF(__pyx_temp);
-    }
-    __pyx_t_3 = 0;
-    goto __pyx_L0;
-  }
-
-  /* "(tree fragment)":1
- * def __reduce_cython__(self):             # <<<<<<<<<<<<<<
- *     cdef tuple state
- *     cdef object _dict
-*/
-
-  /* function exit code */
-  __pyx_L1_error:;
-  __Pyx_XDECREF(__pyx_t_1);
-  __Pyx_XDECREF(__pyx_t_2);
-  __Pyx_XDECREF(__pyx_t_3);
-  __Pyx_AddTraceback("tests.probe.SpyOutlet.__reduce_cython__", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __pyx_r = NULL;
-  __pyx_L0:;
-  __Pyx_XDECREF(__pyx_v_state);
-  __Pyx_XDECREF(__pyx_v__dict);
-
-  __Pyx_XGIVEREF(__pyx_r);
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-/* "(tree fragment)":17
- *     else:
- *         return __pyx_unpickle_SpyOutlet, (type(self), 0x8ac802f, state)
- * def __setstate_cython__(self, __pyx_state):             # <<<<<<<<<<<<<<
- *     __pyx_unpickle_SpyOutlet__set_state(self, __pyx_state)
-*/
-
-/* Python wrapper */
-static PyObject *__pyx_pw_5tests_5probe_9SpyOutlet_5__setstate_cython__(PyObject *__pyx_v_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-); /*proto*/
-PyDoc_STRVAR(__pyx_doc_5tests_5probe_9SpyOutlet_4__setstate_cython__, "SpyOutlet.__setstate_cython__(self, __pyx_state)");
-static PyMethodDef __pyx_mdef_5tests_5probe_9SpyOutlet_5__setstate_cython__ = {"__setstate_cython__", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_9SpyOutlet_5__setstate_cython__, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_9SpyOutlet_4__setstate_cython__};
-static PyObject *__pyx_pw_5tests_5probe_9SpyOutlet_5__setstate_cython__(PyObject *__pyx_v_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-) {
-  PyObject *__pyx_v___pyx_state = 0;
-  #if !CYTHON_VECTORCALL
-  CYTHON_UNUSED Py_ssize_t __pyx_nargs;
-  #endif
-  CYTHON_UNUSED PyObject *const *__pyx_kwvalues;
-  PyObject* values[1] = {0};
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  PyObject *__pyx_r = 0;
-  __Pyx_RefNannyDeclarations
-  __Pyx_RefNannySetupContext("__setstate_cython__ (wrapper)", 0);
-  #if !CYTHON_VECTORCALL
-  #if CYTHON_ASSUME_SAFE_SIZE
-  __pyx_nargs = PyTuple_GET_SIZE(__pyx_args);
-  #else
-  __pyx_nargs = PyTuple_Size(__pyx_args); if (unlikely(__pyx_nargs < 0)) return NULL;
-  #endif
-  #endif
-  __pyx_kwvalues = __Pyx_KwValues_FASTCALL(__pyx_args, __pyx_nargs);
-  {
-    PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_pyx_state,0};
-    const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(1, 17, __pyx_L3_error)
-    if (__pyx_kwds_len > 0) {
-      switch (__pyx_nargs) {
-        case  1:
-        values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(1, 17, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  0: break;
-        default: goto __pyx_L5_argtuple_error;
-      }
-      const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "__setstate_cython__", 0) < (0)) __PYX_ERR(1, 17, __pyx_L3_error)
-      for (Py_ssize_t i = __pyx_nargs; i < 1; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("__setstate_cython__", 1, 1, 1, i); __PYX_ERR(1, 17, __pyx_L3_error) }
-      }
-    } else if (unlikely(__pyx_nargs != 1)) {
-      goto __pyx_L5_argtuple_error;
-    } else {
-      values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(1, 17, __pyx_L3_error)
-    }
-    __pyx_v___pyx_state = values[0];
-  }
-  goto __pyx_L6_skip;
-  __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("__setstate_cython__", 1, 1, 1, __pyx_nargs); __PYX_ERR(1, 17, __pyx_L3_error)
-  __pyx_L6_skip:;
-  goto __pyx_L4_argument_unpacking_done;
-  __pyx_L3_error:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __Pyx_AddTraceback("tests.probe.SpyOutlet.__setstate_cython__", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __Pyx_RefNannyFinishContext();
-  return NULL;
-  __pyx_L4_argument_unpacking_done:;
-  __pyx_r = __pyx_pf_5tests_5probe_9SpyOutlet_4__setstate_cython__(((struct __pyx_obj_5tests_5probe_SpyOutlet *)__pyx_v_self), __pyx_v___pyx_state);
-
-  /* function exit code */
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-static PyObject *__pyx_pf_5tests_5probe_9SpyOutlet_4__setstate_cython__(struct __pyx_obj_5tests_5probe_SpyOutlet *__pyx_v_self, PyObject *__pyx_v___pyx_state) {
-  PyObject *__pyx_r = NULL;
-  __Pyx_RefNannyDeclarations
-  PyObject *__pyx_t_1 = NULL;
-  PyObject *__pyx_t_2 = NULL;
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  __Pyx_RefNannySetupContext("__setstate_cython__", 0);
-
-  /* "(tree fragment)":18
- *         return __pyx_unpickle_SpyOutlet, (type(self), 0x8ac802f, state)
- * def __setstate_cython__(self, __pyx_state):
- *     __pyx_unpickle_SpyOutlet__set_state(self, __pyx_state)             # <<<<<<<<<<<<<<
-*/
-  __pyx_t_1 = __pyx_v___pyx_state;
-  __Pyx_INCREF(__pyx_t_1);
-  if (!(likely(PyTuple_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("tuple", __pyx_t_1))) __PYX_ERR(1, 18, __pyx_L1_error)
-  if (unlikely(__pyx_t_1 == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "cannot pass None into a C function argument that is declared \047not None\047");
-    __PYX_ERR(1, 18, __pyx_L1_error)
-  }
-  __pyx_t_2 = __pyx_f_5tests_5probe___pyx_unpickle_SpyOutlet__set_state(__pyx_v_self, ((PyObject*)__pyx_t_1)); if (unlikely(!__pyx_t_2)) __PYX_ERR(1, 18, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-
-  /* "(tree fragment)":17
- *     else:
- *         return __pyx_unpickle_SpyOutlet, (type(self), 0x8ac802f, state)
- * def __setstate_cython__(self, __pyx_state):             # <<<<<<<<<<<<<<
- *     __pyx_unpickle_SpyOutlet__set_state(self, __pyx_state)
-*/
-
-  /* function exit code */
-  __pyx_r = Py_None; __Pyx_INCREF(Py_None);
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __Pyx_XDECREF(__pyx_t_1);
-  __Pyx_XDECREF(__pyx_t_2);
-  __Pyx_AddTraceback("tests.probe.SpyOutlet.__setstate_cython__", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __pyx_r = NULL;
-  __pyx_L0:;
-  __Pyx_XGIVEREF(__pyx_r);
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-/* "tests/probe.pyx":44
- * 
- * 
- * def new_order(Engine engine, Caller caller, bytes message, int64_t now_ns) -> bool:             # <<<<<<<<<<<<<<
- *     """One NewOrder message; False when the codec refuses the bytes."""
- *     cdef NewOrder order
-*/
-
-/* Python wrapper */
-static PyObject *__pyx_pw_5tests_5probe_1new_order(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-); /*proto*/
-PyDoc_STRVAR(__pyx_doc_5tests_5probe_new_order, "new_order(Engine engine, Caller caller, bytes message, int64_t now_ns) -> bool\n\nOne NewOrder message; False when the codec refuses the bytes.");
-static PyMethodDef __pyx_mdef_5tests_5probe_1new_order = {"new_order", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_1new_order, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_new_order};
-static PyObject *__pyx_pw_5tests_5probe_1new_order(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-) {
-  struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine = 0;
-  struct __pyx_obj_3ext_8audience_Caller *__pyx_v_caller = 0;
-  PyObject *__pyx_v_message = 0;
-  int64_t __pyx_v_now_ns;
-  #if !CYTHON_VECTORCALL
-  CYTHON_UNUSED Py_ssize_t __pyx_nargs;
-  #endif
-  CYTHON_UNUSED PyObject *const *__pyx_kwvalues;
-  PyObject* values[4] = {0,0,0,0};
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  PyObject *__pyx_r = 0;
-  __Pyx_RefNannyDeclarations
-  __Pyx_RefNannySetupContext("new_order (wrapper)", 0);
-  #if !CYTHON_VECTORCALL
-  #if CYTHON_ASSUME_SAFE_SIZE
-  __pyx_nargs = PyTuple_GET_SIZE(__pyx_args);
-  #else
-  __pyx_nargs = PyTuple_Size(__pyx_args); if (unlikely(__pyx_nargs < 0)) return NULL;
-  #endif
-  #endif
-  __pyx_kwvalues = __Pyx_KwValues_FASTCALL(__pyx_args, __pyx_nargs);
-  {
-    PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_engine,&__pyx_mstate_global->__pyx_n_u_caller,&__pyx_mstate_global->__pyx_n_u_message,&__pyx_mstate_global->__pyx_n_u_now_ns,0};
-    const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 44, __pyx_L3_error)
-    if (__pyx_kwds_len > 0) {
-      switch (__pyx_nargs) {
-        case  4:
-        values[3] = __Pyx_ArgRef_FASTCALL(__pyx_args, 3);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 44, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  3:
-        values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 44, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  2:
-        values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 44, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  1:
-        values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 44, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  0: break;
-        default: goto __pyx_L5_argtuple_error;
-      }
-      const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "new_order", 0) < (0)) __PYX_ERR(0, 44, __pyx_L3_error)
-      for (Py_ssize_t i = __pyx_nargs; i < 4; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("new_order", 1, 4, 4, i); __PYX_ERR(0, 44, __pyx_L3_error) }
-      }
-    } else if (unlikely(__pyx_nargs != 4)) {
-      goto __pyx_L5_argtuple_error;
-    } else {
-      values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 44, __pyx_L3_error)
-      values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 44, __pyx_L3_error)
-      values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 44, __pyx_L3_error)
-      values[3] = __Pyx_ArgRef_FASTCALL(__pyx_args, 3);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 44, __pyx_L3_error)
-    }
-    __pyx_v_engine = ((struct __pyx_obj_3ext_6engine_Engine *)values[0]);
-    __pyx_v_caller = ((struct __pyx_obj_3ext_8audience_Caller *)values[1]);
-    __pyx_v_message = ((PyObject*)values[2]);
-    __pyx_v_now_ns = __Pyx_PyLong_As_int64_t(values[3]); if (unlikely((__pyx_v_now_ns == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 44, __pyx_L3_error)
-  }
-  goto __pyx_L6_skip;
-  __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("new_order", 1, 4, 4, __pyx_nargs); __PYX_ERR(0, 44, __pyx_L3_error)
-  __pyx_L6_skip:;
-  goto __pyx_L4_argument_unpacking_done;
-  __pyx_L3_error:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __Pyx_AddTraceback("tests.probe.new_order", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __Pyx_RefNannyFinishContext();
-  return NULL;
-  __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_engine), __pyx_mstate_global->__pyx_ptype_3ext_6engine_Engine, 1, "engine", 0))) __PYX_ERR(0, 44, __pyx_L1_error)
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_caller), __pyx_mstate_global->__pyx_ptype_3ext_8audience_Caller, 1, "caller", 0))) __PYX_ERR(0, 44, __pyx_L1_error)
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_message), (&PyBytes_Type), 1, "message", 1))) __PYX_ERR(0, 44, __pyx_L1_error)
-  __pyx_r = __pyx_pf_5tests_5probe_new_order(__pyx_self, __pyx_v_engine, __pyx_v_caller, __pyx_v_message, __pyx_v_now_ns);
-
-  /* function exit code */
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __pyx_r = NULL;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  goto __pyx_L7_cleaned_up;
-  __pyx_L0:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __pyx_L7_cleaned_up:;
-
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-static PyObject *__pyx_pf_5tests_5probe_new_order(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine, struct __pyx_obj_3ext_8audience_Caller *__pyx_v_caller, PyObject *__pyx_v_message, int64_t __pyx_v_now_ns) {
-  struct __pyx_t_3ext_5codec_NewOrder __pyx_v_order;
-  PyObject *__pyx_r = NULL;
-  __Pyx_RefNannyDeclarations
-  uint8_t const *__pyx_t_1;
-  Py_ssize_t __pyx_t_2;
-  int __pyx_t_3;
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  __Pyx_RefNannySetupContext("new_order", 0);
-
-  /* "tests/probe.pyx":47
- *     """One NewOrder message; False when the codec refuses the bytes."""
- *     cdef NewOrder order
- *     if not decode_new_order(<const uint8_t *>message, len(message), &order):             # <<<<<<<<<<<<<<
- *         return False
- *     engine.on_new_order(caller, &order, now_ns)
-*/
-  if (unlikely(__pyx_v_message == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "expected bytes, NoneType found");
-    __PYX_ERR(0, 47, __pyx_L1_error)
-  }
-  __pyx_t_1 = __Pyx_PyBytes_AsUString(__pyx_v_message); if (unlikely((!__pyx_t_1) && PyErr_Occurred())) __PYX_ERR(0, 47, __pyx_L1_error)
-  if (unlikely(__pyx_v_message == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "object of type \047NoneType\047 has no len()");
-    __PYX_ERR(0, 47, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyBytes_GET_SIZE(__pyx_v_message); if (unlikely(__pyx_t_2 == ((Py_ssize_t)-1))) __PYX_ERR(0, 47, __pyx_L1_error)
-  __pyx_t_3 = (!__pyx_f_3ext_5codec_decode_new_order(((uint8_t const *)__pyx_t_1), __pyx_t_2, (&__pyx_v_order)));
-
-
-
-  if (__pyx_t_3) {
-
-
-    /* "tests/probe.pyx":48
- *     cdef NewOrder order
- *     if not decode_new_order(<const uint8_t *>message, len(message), &order):
- *         return False             # <<<<<<<<<<<<<<
- *     engine.on_new_order(caller, &order, now_ns)
- *     return True
-*/
-    {
-      PyObject *__pyx_temp;
-      {
-        __pyx_temp = __pyx_r;
-        __Pyx_INCREF(Py_False);
-        __pyx_r = Py_False;
-      }
-      __Pyx_XDECREF(__pyx_temp);
-    }
-    goto __pyx_L0;
-
-    /* "tests/probe.pyx":47
- *     """One NewOrder message; False when the codec refuses the bytes."""
- *     cdef NewOrder order
- *     if not decode_new_order(<const uint8_t *>message, len(message), &order):             # <<<<<<<<<<<<<<
- *         return False
- *     engine.on_new_order(caller, &order, now_ns)
-*/
-  }
-
-  /* "tests/probe.pyx":49
- *     if not decode_new_order(<const uint8_t *>message, len(message), &order):
- *         return False
- *     engine.on_new_order(caller, &order, now_ns)             # <<<<<<<<<<<<<<
- *     return True
- * 
-*/
-  ((struct __pyx_vtabstruct_3ext_6engine_Engine *)__pyx_v_engine->__pyx_vtab)->on_new_order(__pyx_v_engine, __pyx_v_caller, (&__pyx_v_order), __pyx_v_now_ns);
-
-  /* "tests/probe.pyx":50
- *         return False
- *     engine.on_new_order(caller, &order, now_ns)
- *     return True             # <<<<<<<<<<<<<<
- * 
- * 
-*/
-  {
-    PyObject *__pyx_temp;
-    {
-      __pyx_temp = __pyx_r;
-      __Pyx_INCREF(Py_True);
-      __pyx_r = Py_True;
-    }
-    __Pyx_XDECREF(__pyx_temp);
-  }
-  goto __pyx_L0;
-
-  /* "tests/probe.pyx":44
- * 
- * 
- * def new_order(Engine engine, Caller caller, bytes message, int64_t now_ns) -> bool:             # <<<<<<<<<<<<<<
- *     """One NewOrder message; False when the codec refuses the bytes."""
- *     cdef NewOrder order
-*/
-
-  /* function exit code */
-  __pyx_L1_error:;
-  __Pyx_AddTraceback("tests.probe.new_order", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __pyx_r = NULL;
-  __pyx_L0:;
-
-  __Pyx_XGIVEREF(__pyx_r);
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-/* "tests/probe.pyx":53
- * 
- * 
- * def cancel_order(Engine engine, Caller caller, bytes message, int64_t now_ns) -> bool:             # <<<<<<<<<<<<<<
- *     """One CancelOrder message; False when the codec refuses the bytes."""
- *     cdef CancelOrder cancel
-*/
-
-/* Python wrapper */
-static PyObject *__pyx_pw_5tests_5probe_3cancel_order(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-); /*proto*/
-PyDoc_STRVAR(__pyx_doc_5tests_5probe_2cancel_order, "cancel_order(Engine engine, Caller caller, bytes message, int64_t now_ns) -> bool\n\nOne CancelOrder message; False when the codec refuses the bytes.");
-static PyMethodDef __pyx_mdef_5tests_5probe_3cancel_order = {"cancel_order", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_3cancel_order, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_2cancel_order};
-static PyObject *__pyx_pw_5tests_5probe_3cancel_order(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-) {
-  struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine = 0;
-  struct __pyx_obj_3ext_8audience_Caller *__pyx_v_caller = 0;
-  PyObject *__pyx_v_message = 0;
-  int64_t __pyx_v_now_ns;
-  #if !CYTHON_VECTORCALL
-  CYTHON_UNUSED Py_ssize_t __pyx_nargs;
-  #endif
-  CYTHON_UNUSED PyObject *const *__pyx_kwvalues;
-  PyObject* values[4] = {0,0,0,0};
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  PyObject *__pyx_r = 0;
-  __Pyx_RefNannyDeclarations
-  __Pyx_RefNannySetupContext("cancel_order (wrapper)", 0);
-  #if !CYTHON_VECTORCALL
-  #if CYTHON_ASSUME_SAFE_SIZE
-  __pyx_nargs = PyTuple_GET_SIZE(__pyx_args);
-  #else
-  __pyx_nargs = PyTuple_Size(__pyx_args); if (unlikely(__pyx_nargs < 0)) return NULL;
-  #endif
-  #endif
-  __pyx_kwvalues = __Pyx_KwValues_FASTCALL(__pyx_args, __pyx_nargs);
-  {
-    PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_engine,&__pyx_mstate_global->__pyx_n_u_caller,&__pyx_mstate_global->__pyx_n_u_message,&__pyx_mstate_global->__pyx_n_u_now_ns,0};
-    const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 53, __pyx_L3_error)
-    if (__pyx_kwds_len > 0) {
-      switch (__pyx_nargs) {
-        case  4:
-        values[3] = __Pyx_ArgRef_FASTCALL(__pyx_args, 3);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 53, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  3:
-        values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 53, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  2:
-        values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 53, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  1:
-        values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 53, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  0: break;
-        default: goto __pyx_L5_argtuple_error;
-      }
-      const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "cancel_order", 0) < (0)) __PYX_ERR(0, 53, __pyx_L3_error)
-      for (Py_ssize_t i = __pyx_nargs; i < 4; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("cancel_order", 1, 4, 4, i); __PYX_ERR(0, 53, __pyx_L3_error) }
-      }
-    } else if (unlikely(__pyx_nargs != 4)) {
-      goto __pyx_L5_argtuple_error;
-    } else {
-      values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 53, __pyx_L3_error)
-      values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 53, __pyx_L3_error)
-      values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 53, __pyx_L3_error)
-      values[3] = __Pyx_ArgRef_FASTCALL(__pyx_args, 3);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 53, __pyx_L3_error)
-    }
-    __pyx_v_engine = ((struct __pyx_obj_3ext_6engine_Engine *)values[0]);
-    __pyx_v_caller = ((struct __pyx_obj_3ext_8audience_Caller *)values[1]);
-    __pyx_v_message = ((PyObject*)values[2]);
-    __pyx_v_now_ns = __Pyx_PyLong_As_int64_t(values[3]); if (unlikely((__pyx_v_now_ns == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 53, __pyx_L3_error)
-  }
-  goto __pyx_L6_skip;
-  __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("cancel_order", 1, 4, 4, __pyx_nargs); __PYX_ERR(0, 53, __pyx_L3_error)
-  __pyx_L6_skip:;
-  goto __pyx_L4_argument_unpacking_done;
-  __pyx_L3_error:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __Pyx_AddTraceback("tests.probe.cancel_order", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __Pyx_RefNannyFinishContext();
-  return NULL;
-  __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_engine), __pyx_mstate_global->__pyx_ptype_3ext_6engine_Engine, 1, "engine", 0))) __PYX_ERR(0, 53, __pyx_L1_error)
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_caller), __pyx_mstate_global->__pyx_ptype_3ext_8audience_Caller, 1, "caller", 0))) __PYX_ERR(0, 53, __pyx_L1_error)
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_message), (&PyBytes_Type), 1, "message", 1))) __PYX_ERR(0, 53, __pyx_L1_error)
-  __pyx_r = __pyx_pf_5tests_5probe_2cancel_order(__pyx_self, __pyx_v_engine, __pyx_v_caller, __pyx_v_message, __pyx_v_now_ns);
-
-  /* function exit code */
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __pyx_r = NULL;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  goto __pyx_L7_cleaned_up;
-  __pyx_L0:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __pyx_L7_cleaned_up:;
-
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-static PyObject *__pyx_pf_5tests_5probe_2cancel_order(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine, struct __pyx_obj_3ext_8audience_Caller *__pyx_v_caller, PyObject *__pyx_v_message, int64_t __pyx_v_now_ns) {
-  struct __pyx_t_3ext_5codec_CancelOrder __pyx_v_cancel;
-  PyObject *__pyx_r = NULL;
-  __Pyx_RefNannyDeclarations
-  uint8_t const *__pyx_t_1;
-  Py_ssize_t __pyx_t_2;
-  int __pyx_t_3;
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  __Pyx_RefNannySetupContext("cancel_order", 0);
-
-  /* "tests/probe.pyx":56
- *     """One CancelOrder message; False when the codec refuses the bytes."""
- *     cdef CancelOrder cancel
- *     if not decode_cancel_order(<const uint8_t *>message, len(message), &cancel):             # <<<<<<<<<<<<<<
- *         return False
- *     engine.on_cancel(caller, &cancel, now_ns)
-*/
-  if (unlikely(__pyx_v_message == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "expected bytes, NoneType found");
-    __PYX_ERR(0, 56, __pyx_L1_error)
-  }
-  __pyx_t_1 = __Pyx_PyBytes_AsUString(__pyx_v_message); if (unlikely((!__pyx_t_1) && PyErr_Occurred())) __PYX_ERR(0, 56, __pyx_L1_error)
-  if (unlikely(__pyx_v_message == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "object of type \047NoneType\047 has no len()");
-    __PYX_ERR(0, 56, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyBytes_GET_SIZE(__pyx_v_message); if (unlikely(__pyx_t_2 == ((Py_ssize_t)-1))) __PYX_ERR(0, 56, __pyx_L1_error)
-  __pyx_t_3 = (!__pyx_f_3ext_5codec_decode_cancel_order(((uint8_t const *)__pyx_t_1), __pyx_t_2, (&__pyx_v_cancel)));
-
-
-
-  if (__pyx_t_3) {
-
-
-    /* "tests/probe.pyx":57
- *     cdef CancelOrder cancel
- *     if not decode_cancel_order(<const uint8_t *>message, len(message), &cancel):
- *         return False             # <<<<<<<<<<<<<<
- *     engine.on_cancel(caller, &cancel, now_ns)
- *     return True
-*/
-    {
-      PyObject *__pyx_temp;
-      {
-        __pyx_temp = __pyx_r;
-        __Pyx_INCREF(Py_False);
-        __pyx_r = Py_False;
-      }
-      __Pyx_XDECREF(__pyx_temp);
-    }
-    goto __pyx_L0;
-
-    /* "tests/probe.pyx":56
- *     """One CancelOrder message; False when the codec refuses the bytes."""
- *     cdef CancelOrder cancel
- *     if not decode_cancel_order(<const uint8_t *>message, len(message), &cancel):             # <<<<<<<<<<<<<<
- *         return False
- *     engine.on_cancel(caller, &cancel, now_ns)
-*/
-  }
-
-  /* "tests/probe.pyx":58
- *     if not decode_cancel_order(<const uint8_t *>message, len(message), &cancel):
- *         return False
- *     engine.on_cancel(caller, &cancel, now_ns)             # <<<<<<<<<<<<<<
- *     return True
- * 
-*/
-  ((struct __pyx_vtabstruct_3ext_6engine_Engine *)__pyx_v_engine->__pyx_vtab)->on_cancel(__pyx_v_engine, __pyx_v_caller, (&__pyx_v_cancel), __pyx_v_now_ns);
-
-  /* "tests/probe.pyx":59
- *         return False
- *     engine.on_cancel(caller, &cancel, now_ns)
- *     return True             # <<<<<<<<<<<<<<
- * 
- * 
-*/
-  {
-    PyObject *__pyx_temp;
-    {
-      __pyx_temp = __pyx_r;
-      __Pyx_INCREF(Py_True);
-      __pyx_r = Py_True;
-    }
-    __Pyx_XDECREF(__pyx_temp);
-  }
-  goto __pyx_L0;
-
-  /* "tests/probe.pyx":53
- * 
- * 
- * def cancel_order(Engine engine, Caller caller, bytes message, int64_t now_ns) -> bool:             # <<<<<<<<<<<<<<
- *     """One CancelOrder message; False when the codec refuses the bytes."""
- *     cdef CancelOrder cancel
-*/
-
-  /* function exit code */
-  __pyx_L1_error:;
-  __Pyx_AddTraceback("tests.probe.cancel_order", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __pyx_r = NULL;
-  __pyx_L0:;
-
-  __Pyx_XGIVEREF(__pyx_r);
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-/* "tests/probe.pyx":62
- * 
- * 
- * def venue_report(Engine engine, int venue, int kind, dict fields, int64_t now_ns) -> int:             # <<<<<<<<<<<<<<
- *     """One report of an exchange; fields: VenueReport's by name, absent ones zero or spaces."""
- *     cdef VenueReport report
-*/
-
-/* Python wrapper */
-static PyObject *__pyx_pw_5tests_5probe_5venue_report(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-); /*proto*/
-PyDoc_STRVAR(__pyx_doc_5tests_5probe_4venue_report, "venue_report(Engine engine, int venue, int kind, dict fields, int64_t now_ns) -> int\n\nOne report of an exchange; fields: VenueReport\047s by name, absent ones zero or spaces.");
-static PyMethodDef __pyx_mdef_5tests_5probe_5venue_report = {"venue_report", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_5venue_report, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_4venue_report};
-static PyObject *__pyx_pw_5tests_5probe_5venue_report(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-) {
-  struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine = 0;
-  int __pyx_v_venue;
-  int __pyx_v_kind;
-  PyObject *__pyx_v_fields = 0;
-  int64_t __pyx_v_now_ns;
-  #if !CYTHON_VECTORCALL
-  CYTHON_UNUSED Py_ssize_t __pyx_nargs;
-  #endif
-  CYTHON_UNUSED PyObject *const *__pyx_kwvalues;
-  PyObject* values[5] = {0,0,0,0,0};
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  PyObject *__pyx_r = 0;
-  __Pyx_RefNannyDeclarations
-  __Pyx_RefNannySetupContext("venue_report (wrapper)", 0);
-  #if !CYTHON_VECTORCALL
-  #if CYTHON_ASSUME_SAFE_SIZE
-  __pyx_nargs = PyTuple_GET_SIZE(__pyx_args);
-  #else
-  __pyx_nargs = PyTuple_Size(__pyx_args); if (unlikely(__pyx_nargs < 0)) return NULL;
-  #endif
-  #endif
-  __pyx_kwvalues = __Pyx_KwValues_FASTCALL(__pyx_args, __pyx_nargs);
-  {
-    PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_engine,&__pyx_mstate_global->__pyx_n_u_venue,&__pyx_mstate_global->__pyx_n_u_kind,&__pyx_mstate_global->__pyx_n_u_fields,&__pyx_mstate_global->__pyx_n_u_now_ns,0};
-    const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 62, __pyx_L3_error)
-    if (__pyx_kwds_len > 0) {
-      switch (__pyx_nargs) {
-        case  5:
-        values[4] = __Pyx_ArgRef_FASTCALL(__pyx_args, 4);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[4])) __PYX_ERR(0, 62, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  4:
-        values[3] = __Pyx_ArgRef_FASTCALL(__pyx_args, 3);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 62, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  3:
-        values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 62, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  2:
-        values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 62, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  1:
-        values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 62, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  0: break;
-        default: goto __pyx_L5_argtuple_error;
-      }
-      const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "venue_report", 0) < (0)) __PYX_ERR(0, 62, __pyx_L3_error)
-      for (Py_ssize_t i = __pyx_nargs; i < 5; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("venue_report", 1, 5, 5, i); __PYX_ERR(0, 62, __pyx_L3_error) }
-      }
-    } else if (unlikely(__pyx_nargs != 5)) {
-      goto __pyx_L5_argtuple_error;
-    } else {
-      values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 62, __pyx_L3_error)
-      values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 62, __pyx_L3_error)
-      values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 62, __pyx_L3_error)
-      values[3] = __Pyx_ArgRef_FASTCALL(__pyx_args, 3);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 62, __pyx_L3_error)
-      values[4] = __Pyx_ArgRef_FASTCALL(__pyx_args, 4);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[4])) __PYX_ERR(0, 62, __pyx_L3_error)
-    }
-    __pyx_v_engine = ((struct __pyx_obj_3ext_6engine_Engine *)values[0]);
-    __pyx_v_venue = __Pyx_PyLong_As_int(values[1]); if (unlikely((__pyx_v_venue == (int)-1) && PyErr_Occurred())) __PYX_ERR(0, 62, __pyx_L3_error)
-    __pyx_v_kind = __Pyx_PyLong_As_int(values[2]); if (unlikely((__pyx_v_kind == (int)-1) && PyErr_Occurred())) __PYX_ERR(0, 62, __pyx_L3_error)
-    __pyx_v_fields = ((PyObject*)values[3]);
-    __pyx_v_now_ns = __Pyx_PyLong_As_int64_t(values[4]); if (unlikely((__pyx_v_now_ns == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 62, __pyx_L3_error)
-  }
-  goto __pyx_L6_skip;
-  __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("venue_report", 1, 5, 5, __pyx_nargs); __PYX_ERR(0, 62, __pyx_L3_error)
-  __pyx_L6_skip:;
-  goto __pyx_L4_argument_unpacking_done;
-  __pyx_L3_error:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __Pyx_AddTraceback("tests.probe.venue_report", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __Pyx_RefNannyFinishContext();
-  return NULL;
-  __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_engine), __pyx_mstate_global->__pyx_ptype_3ext_6engine_Engine, 1, "engine", 0))) __PYX_ERR(0, 62, __pyx_L1_error)
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_fields), (&PyDict_Type), 1, "fields", 1))) __PYX_ERR(0, 62, __pyx_L1_error)
-  __pyx_r = __pyx_pf_5tests_5probe_4venue_report(__pyx_self, __pyx_v_engine, __pyx_v_venue, __pyx_v_kind, __pyx_v_fields, __pyx_v_now_ns);
-
-  /* function exit code */
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __pyx_r = NULL;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  goto __pyx_L7_cleaned_up;
-  __pyx_L0:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __pyx_L7_cleaned_up:;
-
-
-
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-static PyObject *__pyx_pf_5tests_5probe_4venue_report(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine, int __pyx_v_venue, int __pyx_v_kind, PyObject *__pyx_v_fields, int64_t __pyx_v_now_ns) {
-  struct __pyx_t_3ext_5venue_VenueReport __pyx_v_report;
-  PyObject *__pyx_r = NULL;
-  __Pyx_RefNannyDeclarations
-  PyObject *__pyx_t_1 = NULL;
-  int32_t __pyx_t_2;
-  uint64_t __pyx_t_3;
-  int64_t __pyx_t_4;
-  uint32_t __pyx_t_5;
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  __Pyx_RefNannySetupContext("venue_report", 0);
-
-  /* "tests/probe.pyx":65
- *     """One report of an exchange; fields: VenueReport's by name, absent ones zero or spaces."""
- *     cdef VenueReport report
- *     memset(&report, 0, sizeof(report))             # <<<<<<<<<<<<<<
- *     memset(report.cl_ord_id, 32, 10)
- *     memset(report.orig_cl_ord_id, 32, 10)
-*/
-  (void)(memset((&__pyx_v_report), 0, (sizeof(__pyx_v_report))));
-
-  /* "tests/probe.pyx":66
- *     cdef VenueReport report
- *     memset(&report, 0, sizeof(report))
- *     memset(report.cl_ord_id, 32, 10)             # <<<<<<<<<<<<<<
- *     memset(report.orig_cl_ord_id, 32, 10)
- *     memset(report.venue_order_id, 32, 16)
-*/
-  (void)(memset(__pyx_v_report.cl_ord_id, 32, 10));
-
-  /* "tests/probe.pyx":67
- *     memset(&report, 0, sizeof(report))
- *     memset(report.cl_ord_id, 32, 10)
- *     memset(report.orig_cl_ord_id, 32, 10)             # <<<<<<<<<<<<<<
- *     memset(report.venue_order_id, 32, 16)
- *     memset(report.exec_id, 32, 16)
-*/
-  (void)(memset(__pyx_v_report.orig_cl_ord_id, 32, 10));
-
-  /* "tests/probe.pyx":68
- *     memset(report.cl_ord_id, 32, 10)
- *     memset(report.orig_cl_ord_id, 32, 10)
- *     memset(report.venue_order_id, 32, 16)             # <<<<<<<<<<<<<<
- *     memset(report.exec_id, 32, 16)
- *     report.kind = kind
-*/
-  (void)(memset(__pyx_v_report.venue_order_id, 32, 16));
-
-  /* "tests/probe.pyx":69
- *     memset(report.orig_cl_ord_id, 32, 10)
- *     memset(report.venue_order_id, 32, 16)
- *     memset(report.exec_id, 32, 16)             # <<<<<<<<<<<<<<
- *     report.kind = kind
- *     report.partition = fields.get("partition", 1)
-*/
-  (void)(memset(__pyx_v_report.exec_id, 32, 16));
-
-  /* "tests/probe.pyx":70
- *     memset(report.venue_order_id, 32, 16)
- *     memset(report.exec_id, 32, 16)
- *     report.kind = kind             # <<<<<<<<<<<<<<
- *     report.partition = fields.get("partition", 1)
- *     report.report_index = fields.get("report_index", 0)
-*/
-  __pyx_v_report.kind = __pyx_v_kind;
-
-  /* "tests/probe.pyx":71
- *     memset(report.exec_id, 32, 16)
- *     report.kind = kind
- *     report.partition = fields.get("partition", 1)             # <<<<<<<<<<<<<<
- *     report.report_index = fields.get("report_index", 0)
- *     report.last_qty_shares = fields.get("last_qty_shares", 0)
-*/
-  if (unlikely(__pyx_v_fields == Py_None)) {
-    PyErr_Format(PyExc_AttributeError, "\047NoneType\047 object has no attribute \047%.30s\047", "get");
-    __PYX_ERR(0, 71, __pyx_L1_error)
-  }
-  __pyx_t_1 = __Pyx_PyDict_GetItemDefault(__pyx_v_fields, __pyx_mstate_global->__pyx_n_u_partition, __pyx_mstate_global->__pyx_int_1); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 71, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_1);
-  __pyx_t_2 = __Pyx_PyLong_As_int32_t(__pyx_t_1); if (unlikely((__pyx_t_2 == ((int32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 71, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  __pyx_v_report.partition = __pyx_t_2;
-
-  /* "tests/probe.pyx":72
- *     report.kind = kind
- *     report.partition = fields.get("partition", 1)
- *     report.report_index = fields.get("report_index", 0)             # <<<<<<<<<<<<<<
- *     report.last_qty_shares = fields.get("last_qty_shares", 0)
- *     report.last_px_e4 = fields.get("last_px_e4", 0)
-*/
-  if (unlikely(__pyx_v_fields == Py_None)) {
-    PyErr_Format(PyExc_AttributeError, "\047NoneType\047 object has no attribute \047%.30s\047", "get");
-    __PYX_ERR(0, 72, __pyx_L1_error)
-  }
-  __pyx_t_1 = __Pyx_PyDict_GetItemDefault(__pyx_v_fields, __pyx_mstate_global->__pyx_n_u_report_index, __pyx_mstate_global->__pyx_int_0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 72, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_1);
-  __pyx_t_3 = __Pyx_PyLong_As_uint64_t(__pyx_t_1); if (unlikely((__pyx_t_3 == ((uint64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 72, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  __pyx_v_report.report_index = __pyx_t_3;
-
-  /* "tests/probe.pyx":73
- *     report.partition = fields.get("partition", 1)
- *     report.report_index = fields.get("report_index", 0)
- *     report.last_qty_shares = fields.get("last_qty_shares", 0)             # <<<<<<<<<<<<<<
- *     report.last_px_e4 = fields.get("last_px_e4", 0)
- *     report.reason = fields.get("reason", 0)
-*/
-  if (unlikely(__pyx_v_fields == Py_None)) {
-    PyErr_Format(PyExc_AttributeError, "\047NoneType\047 object has no attribute \047%.30s\047", "get");
-    __PYX_ERR(0, 73, __pyx_L1_error)
-  }
-  __pyx_t_1 = __Pyx_PyDict_GetItemDefault(__pyx_v_fields, __pyx_mstate_global->__pyx_n_u_last_qty_shares, __pyx_mstate_global->__pyx_int_0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 73, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_1);
-  __pyx_t_4 = __Pyx_PyLong_As_int64_t(__pyx_t_1); if (unlikely((__pyx_t_4 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 73, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  __pyx_v_report.last_qty_shares = __pyx_t_4;
-
-  /* "tests/probe.pyx":74
- *     report.report_index = fields.get("report_index", 0)
- *     report.last_qty_shares = fields.get("last_qty_shares", 0)
- *     report.last_px_e4 = fields.get("last_px_e4", 0)             # <<<<<<<<<<<<<<
- *     report.reason = fields.get("reason", 0)
- *     put_text(report.cl_ord_id, fields.get("cl_ord_id", b""))
-*/
-  if (unlikely(__pyx_v_fields == Py_None)) {
-    PyErr_Format(PyExc_AttributeError, "\047NoneType\047 object has no attribute \047%.30s\047", "get");
-    __PYX_ERR(0, 74, __pyx_L1_error)
-  }
-  __pyx_t_1 = __Pyx_PyDict_GetItemDefault(__pyx_v_fields, __pyx_mstate_global->__pyx_n_u_last_px_e4, __pyx_mstate_global->__pyx_int_0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 74, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_1);
-  __pyx_t_4 = __Pyx_PyLong_As_int64_t(__pyx_t_1); if (unlikely((__pyx_t_4 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 74, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  __pyx_v_report.last_px_e4 = __pyx_t_4;
-
-  /* "tests/probe.pyx":75
- *     report.last_qty_shares = fields.get("last_qty_shares", 0)
- *     report.last_px_e4 = fields.get("last_px_e4", 0)
- *     report.reason = fields.get("reason", 0)             # <<<<<<<<<<<<<<
- *     put_text(report.cl_ord_id, fields.get("cl_ord_id", b""))
- *     put_text(report.orig_cl_ord_id, fields.get("orig_cl_ord_id", b""))
-*/
-  if (unlikely(__pyx_v_fields == Py_None)) {
-    PyErr_Format(PyExc_AttributeError, "\047NoneType\047 object has no attribute \047%.30s\047", "get");
-    __PYX_ERR(0, 75, __pyx_L1_error)
-  }
-  __pyx_t_1 = __Pyx_PyDict_GetItemDefault(__pyx_v_fields, __pyx_mstate_global->__pyx_n_u_reason, __pyx_mstate_global->__pyx_int_0); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 75, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_1);
-  __pyx_t_5 = __Pyx_PyLong_As_uint32_t(__pyx_t_1); if (unlikely((__pyx_t_5 == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 75, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  __pyx_v_report.reason = __pyx_t_5;
-
-  /* "tests/probe.pyx":76
- *     report.last_px_e4 = fields.get("last_px_e4", 0)
- *     report.reason = fields.get("reason", 0)
- *     put_text(report.cl_ord_id, fields.get("cl_ord_id", b""))             # <<<<<<<<<<<<<<
- *     put_text(report.orig_cl_ord_id, fields.get("orig_cl_ord_id", b""))
- *     put_text(report.venue_order_id, fields.get("venue_order_id", b""))
-*/
-  if (unlikely(__pyx_v_fields == Py_None)) {
-    PyErr_Format(PyExc_AttributeError, "\047NoneType\047 object has no attribute \047%.30s\047", "get");
-    __PYX_ERR(0, 76, __pyx_L1_error)
-  }
-  __pyx_t_1 = __Pyx_PyDict_GetItemDefault(__pyx_v_fields, __pyx_mstate_global->__pyx_n_u_cl_ord_id, __pyx_mstate_global->__pyx_kp_b__2); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 76, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_1);
-  if (!(likely(PyBytes_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_1))) __PYX_ERR(0, 76, __pyx_L1_error)
-  __pyx_f_5tests_5probe_put_text(__pyx_v_report.cl_ord_id, ((PyObject*)__pyx_t_1)); if (unlikely(PyErr_Occurred())) __PYX_ERR(0, 76, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-
-  /* "tests/probe.pyx":77
- *     report.reason = fields.get("reason", 0)
- *     put_text(report.cl_ord_id, fields.get("cl_ord_id", b""))
- *     put_text(report.orig_cl_ord_id, fields.get("orig_cl_ord_id", b""))             # <<<<<<<<<<<<<<
- *     put_text(report.venue_order_id, fields.get("venue_order_id", b""))
- *     put_text(report.exec_id, fields.get("exec_id", b""))
-*/
-  if (unlikely(__pyx_v_fields == Py_None)) {
-    PyErr_Format(PyExc_AttributeError, "\047NoneType\047 object has no attribute \047%.30s\047", "get");
-    __PYX_ERR(0, 77, __pyx_L1_error)
-  }
-  __pyx_t_1 = __Pyx_PyDict_GetItemDefault(__pyx_v_fields, __pyx_mstate_global->__pyx_n_u_orig_cl_ord_id, __pyx_mstate_global->__pyx_kp_b__2); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 77, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_1);
-  if (!(likely(PyBytes_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_1))) __PYX_ERR(0, 77, __pyx_L1_error)
-  __pyx_f_5tests_5probe_put_text(__pyx_v_report.orig_cl_ord_id, ((PyObject*)__pyx_t_1)); if (unlikely(PyErr_Occurred())) __PYX_ERR(0, 77, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-
-  /* "tests/probe.pyx":78
- *     put_text(report.cl_ord_id, fields.get("cl_ord_id", b""))
- *     put_text(report.orig_cl_ord_id, fields.get("orig_cl_ord_id", b""))
- *     put_text(report.venue_order_id, fields.get("venue_order_id", b""))             # <<<<<<<<<<<<<<
- *     put_text(report.exec_id, fields.get("exec_id", b""))
- *     return engine.on_report(venue, &report, now_ns)
-*/
-  if (unlikely(__pyx_v_fields == Py_None)) {
-    PyErr_Format(PyExc_AttributeError, "\047NoneType\047 object has no attribute \047%.30s\047", "get");
-    __PYX_ERR(0, 78, __pyx_L1_error)
-  }
-  __pyx_t_1 = __Pyx_PyDict_GetItemDefault(__pyx_v_fields, __pyx_mstate_global->__pyx_n_u_venue_order_id, __pyx_mstate_global->__pyx_kp_b__2); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 78, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_1);
-  if (!(likely(PyBytes_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_1))) __PYX_ERR(0, 78, __pyx_L1_error)
-  __pyx_f_5tests_5probe_put_text(__pyx_v_report.venue_order_id, ((PyObject*)__pyx_t_1)); if (unlikely(PyErr_Occurred())) __PYX_ERR(0, 78, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-
-  /* "tests/probe.pyx":79
- *     put_text(report.orig_cl_ord_id, fields.get("orig_cl_ord_id", b""))
- *     put_text(report.venue_order_id, fields.get("venue_order_id", b""))
- *     put_text(report.exec_id, fields.get("exec_id", b""))             # <<<<<<<<<<<<<<
- *     return engine.on_report(venue, &report, now_ns)
- * 
-*/
-  if (unlikely(__pyx_v_fields == Py_None)) {
-    PyErr_Format(PyExc_AttributeError, "\047NoneType\047 object has no attribute \047%.30s\047", "get");
-    __PYX_ERR(0, 79, __pyx_L1_error)
-  }
-  __pyx_t_1 = __Pyx_PyDict_GetItemDefault(__pyx_v_fields, __pyx_mstate_global->__pyx_n_u_exec_id, __pyx_mstate_global->__pyx_kp_b__2); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 79, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_1);
-  if (!(likely(PyBytes_CheckExact(__pyx_t_1))||((__pyx_t_1) == Py_None) || __Pyx_RaiseUnexpectedTypeError("bytes", __pyx_t_1))) __PYX_ERR(0, 79, __pyx_L1_error)
-  __pyx_f_5tests_5probe_put_text(__pyx_v_report.exec_id, ((PyObject*)__pyx_t_1)); if (unlikely(PyErr_Occurred())) __PYX_ERR(0, 79, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-
-  /* "tests/probe.pyx":80
- *     put_text(report.venue_order_id, fields.get("venue_order_id", b""))
- *     put_text(report.exec_id, fields.get("exec_id", b""))
- *     return engine.on_report(venue, &report, now_ns)             # <<<<<<<<<<<<<<
- * 
- * 
-*/
-  __pyx_t_1 = __Pyx_PyLong_From_int(((struct __pyx_vtabstruct_3ext_6engine_Engine *)__pyx_v_engine->__pyx_vtab)->on_report(__pyx_v_engine, __pyx_v_venue, (&__pyx_v_report), __pyx_v_now_ns)); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 80, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_1);
-  if (__Pyx_PyInt_FromNumber(&__pyx_t_1, NULL, 0) < (0)) __PYX_ERR(0, 80, __pyx_L1_error)
-  {
-    PyObject *__pyx_temp;
-    {
-      __pyx_temp = __pyx_r;
-      __pyx_r = ((PyObject*)__pyx_t_1);
-    }
-    __Pyx_XDECREF(__pyx_temp);
-  }
-  __pyx_t_1 = 0;
-  goto __pyx_L0;
-
-  /* "tests/probe.pyx":62
- * 
- * 
- * def venue_report(Engine engine, int venue, int kind, dict fields, int64_t now_ns) -> int:             # <<<<<<<<<<<<<<
- *     """One report of an exchange; fields: VenueReport's by name, absent ones zero or spaces."""
- *     cdef VenueReport report
-*/
-
-  /* function exit code */
-  __pyx_L1_error:;
-  __Pyx_XDECREF(__pyx_t_1);
-  __Pyx_AddTraceback("tests.probe.venue_report", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __pyx_r = NULL;
-  __pyx_L0:;
-
-  __Pyx_XGIVEREF(__pyx_r);
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-/* "tests/probe.pyx":83
- * 
- * 
- * def market_quote(Engine engine, int venue, uint32_t symbol, int64_t bid, int64_t ask, int64_t last, int64_t now_ns) -> None:             # <<<<<<<<<<<<<<
- *     """One quote: best prices only."""
- *     cdef Quote quote
-*/
-
-/* Python wrapper */
-static PyObject *__pyx_pw_5tests_5probe_7market_quote(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-); /*proto*/
-PyDoc_STRVAR(__pyx_doc_5tests_5probe_6market_quote, "market_quote(Engine engine, int venue, uint32_t symbol, int64_t bid, int64_t ask, int64_t last, int64_t now_ns) -> None\n\nOne quote: best prices only.");
-static PyMethodDef __pyx_mdef_5tests_5probe_7market_quote = {"market_quote", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_7market_quote, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_6market_quote};
-static PyObject *__pyx_pw_5tests_5probe_7market_quote(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-) {
-  struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine = 0;
-  int __pyx_v_venue;
-  uint32_t __pyx_v_symbol;
-  int64_t __pyx_v_bid;
-  int64_t __pyx_v_ask;
-  int64_t __pyx_v_last;
-  int64_t __pyx_v_now_ns;
-  #if !CYTHON_VECTORCALL
-  CYTHON_UNUSED Py_ssize_t __pyx_nargs;
-  #endif
-  CYTHON_UNUSED PyObject *const *__pyx_kwvalues;
-  PyObject* values[7] = {0,0,0,0,0,0,0};
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  PyObject *__pyx_r = 0;
-  __Pyx_RefNannyDeclarations
-  __Pyx_RefNannySetupContext("market_quote (wrapper)", 0);
-  #if !CYTHON_VECTORCALL
-  #if CYTHON_ASSUME_SAFE_SIZE
-  __pyx_nargs = PyTuple_GET_SIZE(__pyx_args);
-  #else
-  __pyx_nargs = PyTuple_Size(__pyx_args); if (unlikely(__pyx_nargs < 0)) return NULL;
-  #endif
-  #endif
-  __pyx_kwvalues = __Pyx_KwValues_FASTCALL(__pyx_args, __pyx_nargs);
-  {
-    PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_engine,&__pyx_mstate_global->__pyx_n_u_venue,&__pyx_mstate_global->__pyx_n_u_symbol,&__pyx_mstate_global->__pyx_n_u_bid,&__pyx_mstate_global->__pyx_n_u_ask,&__pyx_mstate_global->__pyx_n_u_last,&__pyx_mstate_global->__pyx_n_u_now_ns,0};
-    const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 83, __pyx_L3_error)
-    if (__pyx_kwds_len > 0) {
-      switch (__pyx_nargs) {
-        case  7:
-        values[6] = __Pyx_ArgRef_FASTCALL(__pyx_args, 6);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[6])) __PYX_ERR(0, 83, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  6:
-        values[5] = __Pyx_ArgRef_FASTCALL(__pyx_args, 5);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[5])) __PYX_ERR(0, 83, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  5:
-        values[4] = __Pyx_ArgRef_FASTCALL(__pyx_args, 4);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[4])) __PYX_ERR(0, 83, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  4:
-        values[3] = __Pyx_ArgRef_FASTCALL(__pyx_args, 3);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 83, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  3:
-        values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 83, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  2:
-        values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 83, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  1:
-        values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 83, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  0: break;
-        default: goto __pyx_L5_argtuple_error;
-      }
-      const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "market_quote", 0) < (0)) __PYX_ERR(0, 83, __pyx_L3_error)
-      for (Py_ssize_t i = __pyx_nargs; i < 7; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("market_quote", 1, 7, 7, i); __PYX_ERR(0, 83, __pyx_L3_error) }
-      }
-    } else if (unlikely(__pyx_nargs != 7)) {
-      goto __pyx_L5_argtuple_error;
-    } else {
-      values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 83, __pyx_L3_error)
-      values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 83, __pyx_L3_error)
-      values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 83, __pyx_L3_error)
-      values[3] = __Pyx_ArgRef_FASTCALL(__pyx_args, 3);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 83, __pyx_L3_error)
-      values[4] = __Pyx_ArgRef_FASTCALL(__pyx_args, 4);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[4])) __PYX_ERR(0, 83, __pyx_L3_error)
-      values[5] = __Pyx_ArgRef_FASTCALL(__pyx_args, 5);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[5])) __PYX_ERR(0, 83, __pyx_L3_error)
-      values[6] = __Pyx_ArgRef_FASTCALL(__pyx_args, 6);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[6])) __PYX_ERR(0, 83, __pyx_L3_error)
-    }
-    __pyx_v_engine = ((struct __pyx_obj_3ext_6engine_Engine *)values[0]);
-    __pyx_v_venue = __Pyx_PyLong_As_int(values[1]); if (unlikely((__pyx_v_venue == (int)-1) && PyErr_Occurred())) __PYX_ERR(0, 83, __pyx_L3_error)
-    __pyx_v_symbol = __Pyx_PyLong_As_uint32_t(values[2]); if (unlikely((__pyx_v_symbol == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 83, __pyx_L3_error)
-    __pyx_v_bid = __Pyx_PyLong_As_int64_t(values[3]); if (unlikely((__pyx_v_bid == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 83, __pyx_L3_error)
-    __pyx_v_ask = __Pyx_PyLong_As_int64_t(values[4]); if (unlikely((__pyx_v_ask == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 83, __pyx_L3_error)
-    __pyx_v_last = __Pyx_PyLong_As_int64_t(values[5]); if (unlikely((__pyx_v_last == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 83, __pyx_L3_error)
-    __pyx_v_now_ns = __Pyx_PyLong_As_int64_t(values[6]); if (unlikely((__pyx_v_now_ns == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 83, __pyx_L3_error)
-  }
-  goto __pyx_L6_skip;
-  __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("market_quote", 1, 7, 7, __pyx_nargs); __PYX_ERR(0, 83, __pyx_L3_error)
-  __pyx_L6_skip:;
-  goto __pyx_L4_argument_unpacking_done;
-  __pyx_L3_error:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __Pyx_AddTraceback("tests.probe.market_quote", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __Pyx_RefNannyFinishContext();
-  return NULL;
-  __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_engine), __pyx_mstate_global->__pyx_ptype_3ext_6engine_Engine, 1, "engine", 0))) __PYX_ERR(0, 83, __pyx_L1_error)
-  __pyx_r = __pyx_pf_5tests_5probe_6market_quote(__pyx_self, __pyx_v_engine, __pyx_v_venue, __pyx_v_symbol, __pyx_v_bid, __pyx_v_ask, __pyx_v_last, __pyx_v_now_ns);
-
-  /* function exit code */
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __pyx_r = NULL;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  goto __pyx_L7_cleaned_up;
-  __pyx_L0:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __pyx_L7_cleaned_up:;
-
-
-
-
-
-
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-static PyObject *__pyx_pf_5tests_5probe_6market_quote(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine, int __pyx_v_venue, uint32_t __pyx_v_symbol, int64_t __pyx_v_bid, int64_t __pyx_v_ask, int64_t __pyx_v_last, int64_t __pyx_v_now_ns) {
-  struct __pyx_t_3ext_6quotes_Quote __pyx_v_quote;
-  PyObject *__pyx_r = NULL;
-  __Pyx_RefNannyDeclarations
-  __Pyx_RefNannySetupContext("market_quote", 0);
-
-  /* "tests/probe.pyx":86
- *     """One quote: best prices only."""
- *     cdef Quote quote
- *     memset(&quote, 0, sizeof(quote))             # <<<<<<<<<<<<<<
- *     quote.symbol = symbol
- *     quote.bid_px_e4[0] = bid
-*/
-  (void)(memset((&__pyx_v_quote), 0, (sizeof(__pyx_v_quote))));
-
-  /* "tests/probe.pyx":87
- *     cdef Quote quote
- *     memset(&quote, 0, sizeof(quote))
- *     quote.symbol = symbol             # <<<<<<<<<<<<<<
- *     quote.bid_px_e4[0] = bid
- *     quote.ask_px_e4[0] = ask
-*/
-  __pyx_v_quote.symbol = __pyx_v_symbol;
-
-  /* "tests/probe.pyx":88
- *     memset(&quote, 0, sizeof(quote))
- *     quote.symbol = symbol
- *     quote.bid_px_e4[0] = bid             # <<<<<<<<<<<<<<
- *     quote.ask_px_e4[0] = ask
- *     quote.last_px_e4 = last
-*/
-  (__pyx_v_quote.bid_px_e4[0]) = __pyx_v_bid;
-
-  /* "tests/probe.pyx":89
- *     quote.symbol = symbol
- *     quote.bid_px_e4[0] = bid
- *     quote.ask_px_e4[0] = ask             # <<<<<<<<<<<<<<
- *     quote.last_px_e4 = last
- *     engine.market.on_quote(venue, &quote, now_ns)
-*/
-  (__pyx_v_quote.ask_px_e4[0]) = __pyx_v_ask;
-
-  /* "tests/probe.pyx":90
- *     quote.bid_px_e4[0] = bid
- *     quote.ask_px_e4[0] = ask
- *     quote.last_px_e4 = last             # <<<<<<<<<<<<<<
- *     engine.market.on_quote(venue, &quote, now_ns)
- * 
-*/
-  __pyx_v_quote.last_px_e4 = __pyx_v_last;
-
-  /* "tests/probe.pyx":91
- *     quote.ask_px_e4[0] = ask
- *     quote.last_px_e4 = last
- *     engine.market.on_quote(venue, &quote, now_ns)             # <<<<<<<<<<<<<<
- * 
- * 
-*/
-  ((struct __pyx_vtabstruct_3ext_6market_Market *)__pyx_v_engine->market->__pyx_vtab)->on_quote(__pyx_v_engine->market, __pyx_v_venue, (&__pyx_v_quote), __pyx_v_now_ns);
-
-  /* "tests/probe.pyx":83
- * 
- * 
- * def market_quote(Engine engine, int venue, uint32_t symbol, int64_t bid, int64_t ask, int64_t last, int64_t now_ns) -> None:             # <<<<<<<<<<<<<<
- *     """One quote: best prices only."""
- *     cdef Quote quote
-*/
-
-  /* function exit code */
-  __pyx_r = Py_None; __Pyx_INCREF(Py_None);
-
-  __Pyx_XGIVEREF(__pyx_r);
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-/* "tests/probe.pyx":94
- * 
- * 
- * cdef void put_text(char *dst, bytes text):             # <<<<<<<<<<<<<<
- *     memcpy(dst, <const char *>text, len(text))
- * 
-*/
-
-static void __pyx_f_5tests_5probe_put_text(char *__pyx_v_dst, PyObject *__pyx_v_text) {
-  char const *__pyx_t_1;
-  Py_ssize_t __pyx_t_2;
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-
-  /* "tests/probe.pyx":95
- * 
- * cdef void put_text(char *dst, bytes text):
- *     memcpy(dst, <const char *>text, len(text))             # <<<<<<<<<<<<<<
- * 
- * 
-*/
-  if (unlikely(__pyx_v_text == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "expected bytes, NoneType found");
-    __PYX_ERR(0, 95, __pyx_L1_error)
-  }
-  __pyx_t_1 = __Pyx_PyBytes_AsString(__pyx_v_text); if (unlikely((!__pyx_t_1) && PyErr_Occurred())) __PYX_ERR(0, 95, __pyx_L1_error)
-  if (unlikely(__pyx_v_text == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "object of type \047NoneType\047 has no len()");
-    __PYX_ERR(0, 95, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyBytes_GET_SIZE(__pyx_v_text); if (unlikely(__pyx_t_2 == ((Py_ssize_t)-1))) __PYX_ERR(0, 95, __pyx_L1_error)
-  (void)(memcpy(__pyx_v_dst, ((char const *)__pyx_t_1), __pyx_t_2));
-
-
-
-  /* "tests/probe.pyx":94
- * 
- * 
- * cdef void put_text(char *dst, bytes text):             # <<<<<<<<<<<<<<
- *     memcpy(dst, <const char *>text, len(text))
- * 
-*/
-
-  /* function exit code */
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __Pyx_AddTraceback("tests.probe.put_text", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __pyx_L0:;
-
-}
-
-/* "tests/probe.pyx":101
- * 
- * 
- * cdef Frame *begin(Engine engine, int type, size_t size, uint32_t account) except NULL:             # <<<<<<<<<<<<<<
- *     cdef Frame *frame = engine.journal.reserve(<uint16_t>type, size, 1)
- *     if frame == NULL:
-*/
-
-static struct __pyx_t_3ext_6events_Frame *__pyx_f_5tests_5probe_begin(struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine, int __pyx_v_type, size_t __pyx_v_size, uint32_t __pyx_v_account) {
-  struct __pyx_t_3ext_6events_Frame *__pyx_v_frame;
-  struct __pyx_t_3ext_6events_Frame *__pyx_r;
-  __Pyx_RefNannyDeclarations
-  int __pyx_t_1;
-  PyObject *__pyx_t_2 = NULL;
-  PyObject *__pyx_t_3 = NULL;
-  size_t __pyx_t_4;
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  __Pyx_RefNannySetupContext("begin", 0);
-
-  /* "tests/probe.pyx":102
- * 
- * cdef Frame *begin(Engine engine, int type, size_t size, uint32_t account) except NULL:
- *     cdef Frame *frame = engine.journal.reserve(<uint16_t>type, size, 1)             # <<<<<<<<<<<<<<
- *     if frame == NULL:
- *         raise MemoryError("journal full")
-*/
-  __pyx_v_frame = ((struct __pyx_vtabstruct_3ext_7journal_Journal *)__pyx_v_engine->journal->__pyx_vtab)->reserve(__pyx_v_engine->journal, ((uint16_t)__pyx_v_type), __pyx_v_size, 1);
-
-  /* "tests/probe.pyx":103
- * cdef Frame *begin(Engine engine, int type, size_t size, uint32_t account) except NULL:
- *     cdef Frame *frame = engine.journal.reserve(<uint16_t>type, size, 1)
- *     if frame == NULL:             # <<<<<<<<<<<<<<
- *         raise MemoryError("journal full")
- *     frame.account = account
-*/
-  __pyx_t_1 = (__pyx_v_frame == NULL);
-
-  if (unlikely(__pyx_t_1)) {
-
-
-    /* "tests/probe.pyx":104
- *     cdef Frame *frame = engine.journal.reserve(<uint16_t>type, size, 1)
- *     if frame == NULL:
- *         raise MemoryError("journal full")             # <<<<<<<<<<<<<<
- *     frame.account = account
- *     return frame
-*/
-    __pyx_t_3 = NULL;
-    __pyx_t_4 = 1;
-    {
-      PyObject *__pyx_callargs[2] = {__pyx_t_3, __pyx_mstate_global->__pyx_kp_u_journal_full};
-      __pyx_t_2 = __Pyx_PyObject_FastCall((PyObject*)(((PyTypeObject*)PyExc_MemoryError)), __pyx_callargs+__pyx_t_4, (2-__pyx_t_4) | (__pyx_t_4*__Pyx_PY_VECTORCALL_ARGUMENTS_OFFSET));
-      __Pyx_XDECREF(__pyx_t_3); __pyx_t_3 = 0;
-      if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 104, __pyx_L1_error)
-      __Pyx_GOTREF(__pyx_t_2);
-    }
-    __Pyx_Raise(__pyx_t_2, 0, 0, 0);
-    __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-    __PYX_ERR(0, 104, __pyx_L1_error)
-
-    /* "tests/probe.pyx":103
- * cdef Frame *begin(Engine engine, int type, size_t size, uint32_t account) except NULL:
- *     cdef Frame *frame = engine.journal.reserve(<uint16_t>type, size, 1)
- *     if frame == NULL:             # <<<<<<<<<<<<<<
- *         raise MemoryError("journal full")
- *     frame.account = account
-*/
-  }
-
-  /* "tests/probe.pyx":105
- *     if frame == NULL:
- *         raise MemoryError("journal full")
- *     frame.account = account             # <<<<<<<<<<<<<<
- *     return frame
- * 
-*/
-  __pyx_v_frame->account = __pyx_v_account;
-
-  /* "tests/probe.pyx":106
- *         raise MemoryError("journal full")
- *     frame.account = account
- *     return frame             # <<<<<<<<<<<<<<
- * 
- * 
-*/
-  {
-
-    __pyx_r = __pyx_v_frame;
-  }
-  goto __pyx_L0;
-
-  /* "tests/probe.pyx":101
- * 
- * 
- * cdef Frame *begin(Engine engine, int type, size_t size, uint32_t account) except NULL:             # <<<<<<<<<<<<<<
- *     cdef Frame *frame = engine.journal.reserve(<uint16_t>type, size, 1)
- *     if frame == NULL:
-*/
-
-  /* function exit code */
-  __pyx_L1_error:;
-  __Pyx_XDECREF(__pyx_t_2);
-  __Pyx_XDECREF(__pyx_t_3);
-  __Pyx_AddTraceback("tests.probe.begin", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __pyx_r = NULL;
-  __pyx_L0:;
-
-
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-/* "tests/probe.pyx":109
- * 
- * 
- * cdef void finish(Engine engine, Frame *frame):             # <<<<<<<<<<<<<<
- *     apply(engine.state, frame, engine.journal.commit(frame))
- * 
-*/
-
-static void __pyx_f_5tests_5probe_finish(struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine, struct __pyx_t_3ext_6events_Frame *__pyx_v_frame) {
-  __Pyx_RefNannyDeclarations
-  PyObject *__pyx_t_1 = NULL;
-  __Pyx_RefNannySetupContext("finish", 0);
-
-  /* "tests/probe.pyx":110
- * 
- * cdef void finish(Engine engine, Frame *frame):
- *     apply(engine.state, frame, engine.journal.commit(frame))             # <<<<<<<<<<<<<<
- * 
- * 
-*/
-  __pyx_t_1 = ((PyObject *)__pyx_v_engine->state);
-  __Pyx_INCREF(__pyx_t_1);
-  __pyx_f_3ext_5apply_apply(((struct __pyx_obj_3ext_5state_State *)__pyx_t_1), __pyx_v_frame, ((struct __pyx_vtabstruct_3ext_7journal_Journal *)__pyx_v_engine->journal->__pyx_vtab)->commit(__pyx_v_engine->journal, __pyx_v_frame));
-  __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-
-  /* "tests/probe.pyx":109
- * 
- * 
- * cdef void finish(Engine engine, Frame *frame):             # <<<<<<<<<<<<<<
- *     apply(engine.state, frame, engine.journal.commit(frame))
- * 
-*/
-
-  /* function exit code */
-
-  __Pyx_RefNannyFinishContext();
-}
-
-/* "tests/probe.pyx":113
- * 
- * 
- * def set_day(Engine engine, uint32_t trade_date) -> None:             # <<<<<<<<<<<<<<
- *     cdef DayEvent *event = <DayEvent *>begin(engine, EV_DAY, sizeof(DayEvent), NONE)
- *     event.trade_date = trade_date
-*/
-
-/* Python wrapper */
-static PyObject *__pyx_pw_5tests_5probe_9set_day(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-); /*proto*/
-PyDoc_STRVAR(__pyx_doc_5tests_5probe_8set_day, "set_day(Engine engine, uint32_t trade_date) -> None");
-static PyMethodDef __pyx_mdef_5tests_5probe_9set_day = {"set_day", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_9set_day, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_8set_day};
-static PyObject *__pyx_pw_5tests_5probe_9set_day(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-) {
-  struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine = 0;
-  uint32_t __pyx_v_trade_date;
-  #if !CYTHON_VECTORCALL
-  CYTHON_UNUSED Py_ssize_t __pyx_nargs;
-  #endif
-  CYTHON_UNUSED PyObject *const *__pyx_kwvalues;
-  PyObject* values[2] = {0,0};
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  PyObject *__pyx_r = 0;
-  __Pyx_RefNannyDeclarations
-  __Pyx_RefNannySetupContext("set_day (wrapper)", 0);
-  #if !CYTHON_VECTORCALL
-  #if CYTHON_ASSUME_SAFE_SIZE
-  __pyx_nargs = PyTuple_GET_SIZE(__pyx_args);
-  #else
-  __pyx_nargs = PyTuple_Size(__pyx_args); if (unlikely(__pyx_nargs < 0)) return NULL;
-  #endif
-  #endif
-  __pyx_kwvalues = __Pyx_KwValues_FASTCALL(__pyx_args, __pyx_nargs);
-  {
-    PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_engine,&__pyx_mstate_global->__pyx_n_u_trade_date,0};
-    const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 113, __pyx_L3_error)
-    if (__pyx_kwds_len > 0) {
-      switch (__pyx_nargs) {
-        case  2:
-        values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 113, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  1:
-        values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 113, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  0: break;
-        default: goto __pyx_L5_argtuple_error;
-      }
-      const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "set_day", 0) < (0)) __PYX_ERR(0, 113, __pyx_L3_error)
-      for (Py_ssize_t i = __pyx_nargs; i < 2; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("set_day", 1, 2, 2, i); __PYX_ERR(0, 113, __pyx_L3_error) }
-      }
-    } else if (unlikely(__pyx_nargs != 2)) {
-      goto __pyx_L5_argtuple_error;
-    } else {
-      values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 113, __pyx_L3_error)
-      values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 113, __pyx_L3_error)
-    }
-    __pyx_v_engine = ((struct __pyx_obj_3ext_6engine_Engine *)values[0]);
-    __pyx_v_trade_date = __Pyx_PyLong_As_uint32_t(values[1]); if (unlikely((__pyx_v_trade_date == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 113, __pyx_L3_error)
-  }
-  goto __pyx_L6_skip;
-  __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("set_day", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 113, __pyx_L3_error)
-  __pyx_L6_skip:;
-  goto __pyx_L4_argument_unpacking_done;
-  __pyx_L3_error:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __Pyx_AddTraceback("tests.probe.set_day", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __Pyx_RefNannyFinishContext();
-  return NULL;
-  __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_engine), __pyx_mstate_global->__pyx_ptype_3ext_6engine_Engine, 1, "engine", 0))) __PYX_ERR(0, 113, __pyx_L1_error)
-  __pyx_r = __pyx_pf_5tests_5probe_8set_day(__pyx_self, __pyx_v_engine, __pyx_v_trade_date);
-
-  /* function exit code */
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __pyx_r = NULL;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  goto __pyx_L7_cleaned_up;
-  __pyx_L0:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __pyx_L7_cleaned_up:;
-
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-static PyObject *__pyx_pf_5tests_5probe_8set_day(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine, uint32_t __pyx_v_trade_date) {
-  struct __pyx_t_3ext_6events_DayEvent *__pyx_v_event;
-  PyObject *__pyx_r = NULL;
-  __Pyx_RefNannyDeclarations
-  struct __pyx_t_3ext_6events_Frame *__pyx_t_1;
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  __Pyx_RefNannySetupContext("set_day", 0);
-
-  /* "tests/probe.pyx":114
- * 
- * def set_day(Engine engine, uint32_t trade_date) -> None:
- *     cdef DayEvent *event = <DayEvent *>begin(engine, EV_DAY, sizeof(DayEvent), NONE)             # <<<<<<<<<<<<<<
- *     event.trade_date = trade_date
- *     finish(engine, &event.head)
-*/
-  __pyx_t_1 = __pyx_f_5tests_5probe_begin(__pyx_v_engine, __pyx_e_3ext_6events_EV_DAY, (sizeof(struct __pyx_t_3ext_6events_DayEvent)), __pyx_e_3ext_5state_NONE); if (unlikely(__pyx_t_1 == ((void *)NULL))) __PYX_ERR(0, 114, __pyx_L1_error)
-  __pyx_v_event = ((struct __pyx_t_3ext_6events_DayEvent *)__pyx_t_1);
-
-
-  /* "tests/probe.pyx":115
- * def set_day(Engine engine, uint32_t trade_date) -> None:
- *     cdef DayEvent *event = <DayEvent *>begin(engine, EV_DAY, sizeof(DayEvent), NONE)
- *     event.trade_date = trade_date             # <<<<<<<<<<<<<<
- *     finish(engine, &event.head)
- * 
-*/
-  __pyx_v_event->trade_date = __pyx_v_trade_date;
-
-  /* "tests/probe.pyx":116
- *     cdef DayEvent *event = <DayEvent *>begin(engine, EV_DAY, sizeof(DayEvent), NONE)
- *     event.trade_date = trade_date
- *     finish(engine, &event.head)             # <<<<<<<<<<<<<<
- * 
- * 
-*/
-  __pyx_f_5tests_5probe_finish(__pyx_v_engine, (&__pyx_v_event->head)); if (unlikely(PyErr_Occurred())) __PYX_ERR(0, 116, __pyx_L1_error)
-
-  /* "tests/probe.pyx":113
- * 
- * 
- * def set_day(Engine engine, uint32_t trade_date) -> None:             # <<<<<<<<<<<<<<
- *     cdef DayEvent *event = <DayEvent *>begin(engine, EV_DAY, sizeof(DayEvent), NONE)
- *     event.trade_date = trade_date
-*/
-
-  /* function exit code */
-  __pyx_r = Py_None; __Pyx_INCREF(Py_None);
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __Pyx_AddTraceback("tests.probe.set_day", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __pyx_r = NULL;
-  __pyx_L0:;
-
-  __Pyx_XGIVEREF(__pyx_r);
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-/* "tests/probe.pyx":119
- * 
- * 
- * def set_rules(Engine engine, dict fees, dict firm, dict boards, dict collars, int64_t max_quote_age_ns) -> None:             # <<<<<<<<<<<<<<
- *     """fees by name; firm: gross, long, short, capital; boards: number -> dict; collars: phase -> (bps, ticks)."""
- *     cdef Rules *rules = <Rules *>begin(engine, EV_RULES, sizeof(Rules), NONE)
-*/
-
-/* Python wrapper */
-static PyObject *__pyx_pw_5tests_5probe_11set_rules(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-); /*proto*/
-PyDoc_STRVAR(__pyx_doc_5tests_5probe_10set_rules, "set_rules(Engine engine, dict fees, dict firm, dict boards, dict collars, int64_t max_quote_age_ns) -> None\n\nfees by name; firm: gross, long, short, capital; boards: number -> dict; collars: phase -> (bps, ticks).");
-static PyMethodDef __pyx_mdef_5tests_5probe_11set_rules = {"set_rules", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_11set_rules, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_10set_rules};
-static PyObject *__pyx_pw_5tests_5probe_11set_rules(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-) {
-  struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine = 0;
-  PyObject *__pyx_v_fees = 0;
-  PyObject *__pyx_v_firm = 0;
-  PyObject *__pyx_v_boards = 0;
-  PyObject *__pyx_v_collars = 0;
-  int64_t __pyx_v_max_quote_age_ns;
-  #if !CYTHON_VECTORCALL
-  CYTHON_UNUSED Py_ssize_t __pyx_nargs;
-  #endif
-  CYTHON_UNUSED PyObject *const *__pyx_kwvalues;
-  PyObject* values[6] = {0,0,0,0,0,0};
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  PyObject *__pyx_r = 0;
-  __Pyx_RefNannyDeclarations
-  __Pyx_RefNannySetupContext("set_rules (wrapper)", 0);
-  #if !CYTHON_VECTORCALL
-  #if CYTHON_ASSUME_SAFE_SIZE
-  __pyx_nargs = PyTuple_GET_SIZE(__pyx_args);
-  #else
-  __pyx_nargs = PyTuple_Size(__pyx_args); if (unlikely(__pyx_nargs < 0)) return NULL;
-  #endif
-  #endif
-  __pyx_kwvalues = __Pyx_KwValues_FASTCALL(__pyx_args, __pyx_nargs);
-  {
-    PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_engine,&__pyx_mstate_global->__pyx_n_u_fees,&__pyx_mstate_global->__pyx_n_u_firm,&__pyx_mstate_global->__pyx_n_u_boards,&__pyx_mstate_global->__pyx_n_u_collars,&__pyx_mstate_global->__pyx_n_u_max_quote_age_ns,0};
-    const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 119, __pyx_L3_error)
-    if (__pyx_kwds_len > 0) {
-      switch (__pyx_nargs) {
-        case  6:
-        values[5] = __Pyx_ArgRef_FASTCALL(__pyx_args, 5);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[5])) __PYX_ERR(0, 119, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  5:
-        values[4] = __Pyx_ArgRef_FASTCALL(__pyx_args, 4);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[4])) __PYX_ERR(0, 119, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  4:
-        values[3] = __Pyx_ArgRef_FASTCALL(__pyx_args, 3);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 119, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  3:
-        values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 119, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  2:
-        values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 119, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  1:
-        values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 119, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  0: break;
-        default: goto __pyx_L5_argtuple_error;
-      }
-      const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "set_rules", 0) < (0)) __PYX_ERR(0, 119, __pyx_L3_error)
-      for (Py_ssize_t i = __pyx_nargs; i < 6; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("set_rules", 1, 6, 6, i); __PYX_ERR(0, 119, __pyx_L3_error) }
-      }
-    } else if (unlikely(__pyx_nargs != 6)) {
-      goto __pyx_L5_argtuple_error;
-    } else {
-      values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 119, __pyx_L3_error)
-      values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 119, __pyx_L3_error)
-      values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 119, __pyx_L3_error)
-      values[3] = __Pyx_ArgRef_FASTCALL(__pyx_args, 3);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 119, __pyx_L3_error)
-      values[4] = __Pyx_ArgRef_FASTCALL(__pyx_args, 4);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[4])) __PYX_ERR(0, 119, __pyx_L3_error)
-      values[5] = __Pyx_ArgRef_FASTCALL(__pyx_args, 5);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[5])) __PYX_ERR(0, 119, __pyx_L3_error)
-    }
-    __pyx_v_engine = ((struct __pyx_obj_3ext_6engine_Engine *)values[0]);
-    __pyx_v_fees = ((PyObject*)values[1]);
-    __pyx_v_firm = ((PyObject*)values[2]);
-    __pyx_v_boards = ((PyObject*)values[3]);
-    __pyx_v_collars = ((PyObject*)values[4]);
-    __pyx_v_max_quote_age_ns = __Pyx_PyLong_As_int64_t(values[5]); if (unlikely((__pyx_v_max_quote_age_ns == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 119, __pyx_L3_error)
-  }
-  goto __pyx_L6_skip;
-  __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("set_rules", 1, 6, 6, __pyx_nargs); __PYX_ERR(0, 119, __pyx_L3_error)
-  __pyx_L6_skip:;
-  goto __pyx_L4_argument_unpacking_done;
-  __pyx_L3_error:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __Pyx_AddTraceback("tests.probe.set_rules", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __Pyx_RefNannyFinishContext();
-  return NULL;
-  __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_engine), __pyx_mstate_global->__pyx_ptype_3ext_6engine_Engine, 1, "engine", 0))) __PYX_ERR(0, 119, __pyx_L1_error)
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_fees), (&PyDict_Type), 1, "fees", 1))) __PYX_ERR(0, 119, __pyx_L1_error)
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_firm), (&PyDict_Type), 1, "firm", 1))) __PYX_ERR(0, 119, __pyx_L1_error)
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_boards), (&PyDict_Type), 1, "boards", 1))) __PYX_ERR(0, 119, __pyx_L1_error)
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_collars), (&PyDict_Type), 1, "collars", 1))) __PYX_ERR(0, 119, __pyx_L1_error)
-  __pyx_r = __pyx_pf_5tests_5probe_10set_rules(__pyx_self, __pyx_v_engine, __pyx_v_fees, __pyx_v_firm, __pyx_v_boards, __pyx_v_collars, __pyx_v_max_quote_age_ns);
-
-  /* function exit code */
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __pyx_r = NULL;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  goto __pyx_L7_cleaned_up;
-  __pyx_L0:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __pyx_L7_cleaned_up:;
-
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-static PyObject *__pyx_pf_5tests_5probe_10set_rules(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine, PyObject *__pyx_v_fees, PyObject *__pyx_v_firm, PyObject *__pyx_v_boards, PyObject *__pyx_v_collars, int64_t __pyx_v_max_quote_age_ns) {
-  struct __pyx_t_3ext_5state_Rules *__pyx_v_rules;
-  PyObject *__pyx_v_number = NULL;
-  PyObject *__pyx_v_board = NULL;
-  PyObject *__pyx_v_phase = NULL;
-  PyObject *__pyx_v_bps = NULL;
-  PyObject *__pyx_v_ticks = NULL;
-  PyObject *__pyx_r = NULL;
-  __Pyx_RefNannyDeclarations
-  struct __pyx_t_3ext_6events_Frame *__pyx_t_1;
-  PyObject *__pyx_t_2 = NULL;
-  int64_t __pyx_t_3;
-  PyObject *__pyx_t_4 = NULL;
-  PyObject *__pyx_t_5 = NULL;
-  int64_t __pyx_t_6;
-  int64_t __pyx_t_7;
-  Py_ssize_t __pyx_t_8;
-  Py_ssize_t __pyx_t_9;
-  int __pyx_t_10;
-  int __pyx_t_11;
-  uint32_t __pyx_t_12;
-  PyObject *__pyx_t_13 = NULL;
-  PyObject *__pyx_t_14 = NULL;
-  PyObject *(*__pyx_t_15)(PyObject *);
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  __Pyx_RefNannySetupContext("set_rules", 0);
-
-  /* "tests/probe.pyx":121
- * def set_rules(Engine engine, dict fees, dict firm, dict boards, dict collars, int64_t max_quote_age_ns) -> None:
- *     """fees by name; firm: gross, long, short, capital; boards: number -> dict; collars: phase -> (bps, ticks)."""
- *     cdef Rules *rules = <Rules *>begin(engine, EV_RULES, sizeof(Rules), NONE)             # <<<<<<<<<<<<<<
- *     rules.commission_rate_e7 = fees["commission_rate"]
- *     rules.commission_min_e4 = fees["commission_min_e4"]
-*/
-  __pyx_t_1 = __pyx_f_5tests_5probe_begin(__pyx_v_engine, __pyx_e_3ext_6events_EV_RULES, (sizeof(struct __pyx_t_3ext_5state_Rules)), __pyx_e_3ext_5state_NONE); if (unlikely(__pyx_t_1 == ((void *)NULL))) __PYX_ERR(0, 121, __pyx_L1_error)
-  __pyx_v_rules = ((struct __pyx_t_3ext_5state_Rules *)__pyx_t_1);
-
-
-  /* "tests/probe.pyx":122
- *     """fees by name; firm: gross, long, short, capital; boards: number -> dict; collars: phase -> (bps, ticks)."""
- *     cdef Rules *rules = <Rules *>begin(engine, EV_RULES, sizeof(Rules), NONE)
- *     rules.commission_rate_e7 = fees["commission_rate"]             # <<<<<<<<<<<<<<
- *     rules.commission_min_e4 = fees["commission_min_e4"]
- *     rules.pass_through_rate_e7 = fees["transfer_rate"] + fees["handling_rate"] + fees["regulatory_rate"]
-*/
-  if (unlikely(__pyx_v_fees == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 122, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_fees, __pyx_mstate_global->__pyx_n_u_commission_rate); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 122, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_3 = __Pyx_PyLong_As_int64_t(__pyx_t_2); if (unlikely((__pyx_t_3 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 122, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_v_rules->commission_rate_e7 = __pyx_t_3;
-
-  /* "tests/probe.pyx":123
- *     cdef Rules *rules = <Rules *>begin(engine, EV_RULES, sizeof(Rules), NONE)
- *     rules.commission_rate_e7 = fees["commission_rate"]
- *     rules.commission_min_e4 = fees["commission_min_e4"]             # <<<<<<<<<<<<<<
- *     rules.pass_through_rate_e7 = fees["transfer_rate"] + fees["handling_rate"] + fees["regulatory_rate"]
- *     rules.stamp_rate_e7 = fees["stamp_rate"]
-*/
-  if (unlikely(__pyx_v_fees == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 123, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_fees, __pyx_mstate_global->__pyx_n_u_commission_min_e4); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 123, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_3 = __Pyx_PyLong_As_int64_t(__pyx_t_2); if (unlikely((__pyx_t_3 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 123, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_v_rules->commission_min_e4 = __pyx_t_3;
-
-  /* "tests/probe.pyx":124
- *     rules.commission_rate_e7 = fees["commission_rate"]
- *     rules.commission_min_e4 = fees["commission_min_e4"]
- *     rules.pass_through_rate_e7 = fees["transfer_rate"] + fees["handling_rate"] + fees["regulatory_rate"]             # <<<<<<<<<<<<<<
- *     rules.stamp_rate_e7 = fees["stamp_rate"]
- *     rules.max_quote_age_ns = max_quote_age_ns
-*/
-  if (unlikely(__pyx_v_fees == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 124, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_fees, __pyx_mstate_global->__pyx_n_u_transfer_rate); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 124, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  if (unlikely(__pyx_v_fees == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 124, __pyx_L1_error)
-  }
-  __pyx_t_4 = __Pyx_PyDict_GetItem(__pyx_v_fees, __pyx_mstate_global->__pyx_n_u_handling_rate); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 124, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_4);
-  __pyx_t_5 = __Pyx_PyNumber_Add_object_object(__pyx_t_2, __pyx_t_4); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 124, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_5);
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
-  if (unlikely(__pyx_v_fees == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 124, __pyx_L1_error)
-  }
-  __pyx_t_4 = __Pyx_PyDict_GetItem(__pyx_v_fees, __pyx_mstate_global->__pyx_n_u_regulatory_rate); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 124, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_4);
-  __pyx_t_2 = __Pyx_PyNumber_Add_object_object(__pyx_t_5, __pyx_t_4); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 124, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
-  __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
-  __pyx_t_3 = __Pyx_PyLong_As_int64_t(__pyx_t_2); if (unlikely((__pyx_t_3 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 124, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_v_rules->pass_through_rate_e7 = __pyx_t_3;
-
-  /* "tests/probe.pyx":125
- *     rules.commission_min_e4 = fees["commission_min_e4"]
- *     rules.pass_through_rate_e7 = fees["transfer_rate"] + fees["handling_rate"] + fees["regulatory_rate"]
- *     rules.stamp_rate_e7 = fees["stamp_rate"]             # <<<<<<<<<<<<<<
- *     rules.max_quote_age_ns = max_quote_age_ns
- *     rules.capital_limit_e4 = firm["capital"]
-*/
-  if (unlikely(__pyx_v_fees == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 125, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_fees, __pyx_mstate_global->__pyx_n_u_stamp_rate); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 125, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_3 = __Pyx_PyLong_As_int64_t(__pyx_t_2); if (unlikely((__pyx_t_3 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 125, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_v_rules->stamp_rate_e7 = __pyx_t_3;
-
-  /* "tests/probe.pyx":126
- *     rules.pass_through_rate_e7 = fees["transfer_rate"] + fees["handling_rate"] + fees["regulatory_rate"]
- *     rules.stamp_rate_e7 = fees["stamp_rate"]
- *     rules.max_quote_age_ns = max_quote_age_ns             # <<<<<<<<<<<<<<
- *     rules.capital_limit_e4 = firm["capital"]
- *     rules.firm.gross_limit_e4, rules.firm.long_limit_e4, rules.firm.short_limit_e4 = firm["gross"], firm["long"], firm["short"]
-*/
-  __pyx_v_rules->max_quote_age_ns = __pyx_v_max_quote_age_ns;
-
-  /* "tests/probe.pyx":127
- *     rules.stamp_rate_e7 = fees["stamp_rate"]
- *     rules.max_quote_age_ns = max_quote_age_ns
- *     rules.capital_limit_e4 = firm["capital"]             # <<<<<<<<<<<<<<
- *     rules.firm.gross_limit_e4, rules.firm.long_limit_e4, rules.firm.short_limit_e4 = firm["gross"], firm["long"], firm["short"]
- *     for number, board in boards.items():
-*/
-  if (unlikely(__pyx_v_firm == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 127, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_firm, __pyx_mstate_global->__pyx_n_u_capital); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 127, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_3 = __Pyx_PyLong_As_int64_t(__pyx_t_2); if (unlikely((__pyx_t_3 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 127, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_v_rules->capital_limit_e4 = __pyx_t_3;
-
-  /* "tests/probe.pyx":128
- *     rules.max_quote_age_ns = max_quote_age_ns
- *     rules.capital_limit_e4 = firm["capital"]
- *     rules.firm.gross_limit_e4, rules.firm.long_limit_e4, rules.firm.short_limit_e4 = firm["gross"], firm["long"], firm["short"]             # <<<<<<<<<<<<<<
- *     for number, board in boards.items():
- *         rules.boards[<int>number].max_limit_shares = board["max_limit_qty"]
-*/
-  if (unlikely(__pyx_v_firm == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 128, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_firm, __pyx_mstate_global->__pyx_n_u_gross); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 128, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_3 = __Pyx_PyLong_As_int64_t(__pyx_t_2); if (unlikely((__pyx_t_3 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 128, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  if (unlikely(__pyx_v_firm == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 128, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_firm, __pyx_mstate_global->__pyx_n_u_long); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 128, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_6 = __Pyx_PyLong_As_int64_t(__pyx_t_2); if (unlikely((__pyx_t_6 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 128, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  if (unlikely(__pyx_v_firm == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 128, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_firm, __pyx_mstate_global->__pyx_n_u_short); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 128, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_7 = __Pyx_PyLong_As_int64_t(__pyx_t_2); if (unlikely((__pyx_t_7 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 128, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_v_rules->firm.gross_limit_e4 = __pyx_t_3;
-  __pyx_v_rules->firm.long_limit_e4 = __pyx_t_6;
-  __pyx_v_rules->firm.short_limit_e4 = __pyx_t_7;
-
-  /* "tests/probe.pyx":129
- *     rules.capital_limit_e4 = firm["capital"]
- *     rules.firm.gross_limit_e4, rules.firm.long_limit_e4, rules.firm.short_limit_e4 = firm["gross"], firm["long"], firm["short"]
- *     for number, board in boards.items():             # <<<<<<<<<<<<<<
- *         rules.boards[<int>number].max_limit_shares = board["max_limit_qty"]
- *         rules.boards[<int>number].max_market_shares = board["max_market_qty"]
-*/
-  __pyx_t_8 = 0;
-  if (unlikely(__pyx_v_boards == Py_None)) {
-    PyErr_Format(PyExc_AttributeError, "\047NoneType\047 object has no attribute \047%.30s\047", "items");
-    __PYX_ERR(0, 129, __pyx_L1_error)
-  }
-  __pyx_t_4 = __Pyx_dict_iterator(__pyx_v_boards, 1, __pyx_mstate_global->__pyx_n_u_items, (&__pyx_t_9), (&__pyx_t_10)); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 129, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_4);
-  __Pyx_XDECREF(__pyx_t_2);
-  __pyx_t_2 = __pyx_t_4;
-  __pyx_t_4 = 0;
-  while (1) {
-    __pyx_t_11 = __Pyx_dict_iter_next(__pyx_t_2, __pyx_t_9, &__pyx_t_8, &__pyx_t_4, &__pyx_t_5, NULL, __pyx_t_10);
-    if (unlikely(__pyx_t_11 == 0)) break;
-    if (unlikely(__pyx_t_11 == -1)) __PYX_ERR(0, 129, __pyx_L1_error)
-    __Pyx_GOTREF(__pyx_t_4);
-    __Pyx_GOTREF(__pyx_t_5);
-    __Pyx_XDECREF_SET(__pyx_v_number, __pyx_t_4);
-    __pyx_t_4 = 0;
-    __Pyx_XDECREF_SET(__pyx_v_board, __pyx_t_5);
-    __pyx_t_5 = 0;
-
-    /* "tests/probe.pyx":130
- *     rules.firm.gross_limit_e4, rules.firm.long_limit_e4, rules.firm.short_limit_e4 = firm["gross"], firm["long"], firm["short"]
- *     for number, board in boards.items():
- *         rules.boards[<int>number].max_limit_shares = board["max_limit_qty"]             # <<<<<<<<<<<<<<
- *         rules.boards[<int>number].max_market_shares = board["max_market_qty"]
- *         rules.boards[<int>number].cage_bps = board["cage_bps"]
-*/
-    __pyx_t_5 = __Pyx_PyObject_Dict_GetItem(__pyx_v_board, __pyx_mstate_global->__pyx_n_u_max_limit_qty); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 130, __pyx_L1_error)
-    __Pyx_GOTREF(__pyx_t_5);
-    __pyx_t_7 = __Pyx_PyLong_As_int64_t(__pyx_t_5); if (unlikely((__pyx_t_7 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 130, __pyx_L1_error)
-    __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
-    __pyx_t_11 = __Pyx_PyLong_As_int(__pyx_v_number); if (unlikely((__pyx_t_11 == (int)-1) && PyErr_Occurred())) __PYX_ERR(0, 130, __pyx_L1_error)
-    (__pyx_v_rules->boards[((int)__pyx_t_11)]).max_limit_shares = __pyx_t_7;
-
-
-    /* "tests/probe.pyx":131
- *     for number, board in boards.items():
- *         rules.boards[<int>number].max_limit_shares = board["max_limit_qty"]
- *         rules.boards[<int>number].max_market_shares = board["max_market_qty"]             # <<<<<<<<<<<<<<
- *         rules.boards[<int>number].cage_bps = board["cage_bps"]
- *         rules.boards[<int>number].cage_ticks = board["cage_ticks"]
-*/
-    __pyx_t_5 = __Pyx_PyObject_Dict_GetItem(__pyx_v_board, __pyx_mstate_global->__pyx_n_u_max_market_qty); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 131, __pyx_L1_error)
-    __Pyx_GOTREF(__pyx_t_5);
-    __pyx_t_7 = __Pyx_PyLong_As_int64_t(__pyx_t_5); if (unlikely((__pyx_t_7 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 131, __pyx_L1_error)
-    __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
-    __pyx_t_11 = __Pyx_PyLong_As_int(__pyx_v_number); if (unlikely((__pyx_t_11 == (int)-1) && PyErr_Occurred())) __PYX_ERR(0, 131, __pyx_L1_error)
-    (__pyx_v_rules->boards[((int)__pyx_t_11)]).max_market_shares = __pyx_t_7;
-
-
-    /* "tests/probe.pyx":132
- *         rules.boards[<int>number].max_limit_shares = board["max_limit_qty"]
- *         rules.boards[<int>number].max_market_shares = board["max_market_qty"]
- *         rules.boards[<int>number].cage_bps = board["cage_bps"]             # <<<<<<<<<<<<<<
- *         rules.boards[<int>number].cage_ticks = board["cage_ticks"]
- *         rules.boards[<int>number].ord_types = board["ord_types"]
-*/
-    __pyx_t_5 = __Pyx_PyObject_Dict_GetItem(__pyx_v_board, __pyx_mstate_global->__pyx_n_u_cage_bps); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 132, __pyx_L1_error)
-    __Pyx_GOTREF(__pyx_t_5);
-    __pyx_t_7 = __Pyx_PyLong_As_int64_t(__pyx_t_5); if (unlikely((__pyx_t_7 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 132, __pyx_L1_error)
-    __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
-    __pyx_t_11 = __Pyx_PyLong_As_int(__pyx_v_number); if (unlikely((__pyx_t_11 == (int)-1) && PyErr_Occurred())) __PYX_ERR(0, 132, __pyx_L1_error)
-    (__pyx_v_rules->boards[((int)__pyx_t_11)]).cage_bps = __pyx_t_7;
-
-
-    /* "tests/probe.pyx":133
- *         rules.boards[<int>number].max_market_shares = board["max_market_qty"]
- *         rules.boards[<int>number].cage_bps = board["cage_bps"]
- *         rules.boards[<int>number].cage_ticks = board["cage_ticks"]             # <<<<<<<<<<<<<<
- *         rules.boards[<int>number].ord_types = board["ord_types"]
- *     for phase, (bps, ticks) in collars.items():
-*/
-    __pyx_t_5 = __Pyx_PyObject_Dict_GetItem(__pyx_v_board, __pyx_mstate_global->__pyx_n_u_cage_ticks); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 133, __pyx_L1_error)
-    __Pyx_GOTREF(__pyx_t_5);
-    __pyx_t_7 = __Pyx_PyLong_As_int64_t(__pyx_t_5); if (unlikely((__pyx_t_7 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 133, __pyx_L1_error)
-    __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
-    __pyx_t_11 = __Pyx_PyLong_As_int(__pyx_v_number); if (unlikely((__pyx_t_11 == (int)-1) && PyErr_Occurred())) __PYX_ERR(0, 133, __pyx_L1_error)
-    (__pyx_v_rules->boards[((int)__pyx_t_11)]).cage_ticks = __pyx_t_7;
-
-
-    /* "tests/probe.pyx":134
- *         rules.boards[<int>number].cage_bps = board["cage_bps"]
- *         rules.boards[<int>number].cage_ticks = board["cage_ticks"]
- *         rules.boards[<int>number].ord_types = board["ord_types"]             # <<<<<<<<<<<<<<
- *     for phase, (bps, ticks) in collars.items():
- *         rules.collars[<int>phase].bps = bps
-*/
-    __pyx_t_5 = __Pyx_PyObject_Dict_GetItem(__pyx_v_board, __pyx_mstate_global->__pyx_n_u_ord_types); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 134, __pyx_L1_error)
-    __Pyx_GOTREF(__pyx_t_5);
-    __pyx_t_12 = __Pyx_PyLong_As_uint32_t(__pyx_t_5); if (unlikely((__pyx_t_12 == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 134, __pyx_L1_error)
-    __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
-    __pyx_t_11 = __Pyx_PyLong_As_int(__pyx_v_number); if (unlikely((__pyx_t_11 == (int)-1) && PyErr_Occurred())) __PYX_ERR(0, 134, __pyx_L1_error)
-    (__pyx_v_rules->boards[((int)__pyx_t_11)]).ord_types = __pyx_t_12;
-
-  }
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-
-  /* "tests/probe.pyx":135
- *         rules.boards[<int>number].cage_ticks = board["cage_ticks"]
- *         rules.boards[<int>number].ord_types = board["ord_types"]
- *     for phase, (bps, ticks) in collars.items():             # <<<<<<<<<<<<<<
- *         rules.collars[<int>phase].bps = bps
- *         rules.collars[<int>phase].ticks = ticks
-*/
-  __pyx_t_9 = 0;
-  if (unlikely(__pyx_v_collars == Py_None)) {
-    PyErr_Format(PyExc_AttributeError, "\047NoneType\047 object has no attribute \047%.30s\047", "items");
-    __PYX_ERR(0, 135, __pyx_L1_error)
-  }
-  __pyx_t_5 = __Pyx_dict_iterator(__pyx_v_collars, 1, __pyx_mstate_global->__pyx_n_u_items, (&__pyx_t_8), (&__pyx_t_10)); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 135, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_5);
-  __Pyx_XDECREF(__pyx_t_2);
-  __pyx_t_2 = __pyx_t_5;
-  __pyx_t_5 = 0;
-  while (1) {
-    __pyx_t_11 = __Pyx_dict_iter_next(__pyx_t_2, __pyx_t_8, &__pyx_t_9, &__pyx_t_5, &__pyx_t_4, NULL, __pyx_t_10);
-    if (unlikely(__pyx_t_11 == 0)) break;
-    if (unlikely(__pyx_t_11 == -1)) __PYX_ERR(0, 135, __pyx_L1_error)
-    __Pyx_GOTREF(__pyx_t_5);
-    __Pyx_GOTREF(__pyx_t_4);
-    __Pyx_XDECREF_SET(__pyx_v_phase, __pyx_t_5);
-    __pyx_t_5 = 0;
-    if ((likely(PyTuple_CheckExact(__pyx_t_4))) || (PyList_CheckExact(__pyx_t_4))) {
-      PyObject* sequence = __pyx_t_4;
-      Py_ssize_t size = __Pyx_PySequence_SIZE(sequence);
-      if (unlikely(size != 2)) {
-        if (size > 2) __Pyx_RaiseTooManyValuesError(2);
-        else if (size >= 0) __Pyx_RaiseNeedMoreValuesError(size);
-        __PYX_ERR(0, 135, __pyx_L1_error)
-      }
-      #if CYTHON_ASSUME_SAFE_MACROS && !CYTHON_AVOID_BORROWED_REFS
-      if (likely(PyTuple_CheckExact(sequence))) {
-        __pyx_t_5 = PyTuple_GET_ITEM(sequence, 0);
-        __Pyx_INCREF(__pyx_t_5);
-        __pyx_t_13 = PyTuple_GET_ITEM(sequence, 1);
-        __Pyx_INCREF(__pyx_t_13);
-      } else {
-        __pyx_t_5 = __Pyx_PyList_GET_ITEM_REF(sequence, 0, __Pyx_ReferenceSharing_SharedReference);
-        if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 135, __pyx_L1_error)
-        __Pyx_XGOTREF(__pyx_t_5);
-        __pyx_t_13 = __Pyx_PyList_GET_ITEM_REF(sequence, 1, __Pyx_ReferenceSharing_SharedReference);
-        if (unlikely(!__pyx_t_13)) __PYX_ERR(0, 135, __pyx_L1_error)
-        __Pyx_XGOTREF(__pyx_t_13);
-      }
-      #else
-      __pyx_t_5 = __Pyx_PySequence_ITEM(sequence, 0); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 135, __pyx_L1_error)
-      __Pyx_GOTREF(__pyx_t_5);
-      __pyx_t_13 = __Pyx_PySequence_ITEM(sequence, 1); if (unlikely(!__pyx_t_13)) __PYX_ERR(0, 135, __pyx_L1_error)
-      __Pyx_GOTREF(__pyx_t_13);
-      #endif
-      __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
-    } else {
-      Py_ssize_t index = -1;
-      __pyx_t_14 = PyObject_GetIter(__pyx_t_4); if (unlikely(!__pyx_t_14)) __PYX_ERR(0, 135, __pyx_L1_error)
-      __Pyx_GOTREF(__pyx_t_14);
-      __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
-      __pyx_t_15 = (CYTHON_COMPILING_IN_LIMITED_API) ? PyIter_Next : __Pyx_PyObject_GetIterNextFunc(__pyx_t_14);
-      index = 0; __pyx_t_5 = __pyx_t_15(__pyx_t_14); if (unlikely(!__pyx_t_5)) goto __pyx_L7_unpacking_failed;
-      __Pyx_GOTREF(__pyx_t_5);
-      index = 1; __pyx_t_13 = __pyx_t_15(__pyx_t_14); if (unlikely(!__pyx_t_13)) goto __pyx_L7_unpacking_failed;
-      __Pyx_GOTREF(__pyx_t_13);
-      if (__Pyx_IternextUnpackEndCheck(__pyx_t_15(__pyx_t_14), 2) < (0)) __PYX_ERR(0, 135, __pyx_L1_error)
-      __pyx_t_15 = NULL;
-      __Pyx_DECREF(__pyx_t_14); __pyx_t_14 = 0;
-      goto __pyx_L8_unpacking_done;
-      __pyx_L7_unpacking_failed:;
-      __Pyx_DECREF(__pyx_t_14); __pyx_t_14 = 0;
-      __pyx_t_15 = NULL;
-      if (__Pyx_IterFinish() == 0) __Pyx_RaiseNeedMoreValuesError(index);
-      __PYX_ERR(0, 135, __pyx_L1_error)
-      __pyx_L8_unpacking_done:;
-    }
-    __Pyx_XDECREF_SET(__pyx_v_bps, __pyx_t_5);
-    __pyx_t_5 = 0;
-    __Pyx_XDECREF_SET(__pyx_v_ticks, __pyx_t_13);
-    __pyx_t_13 = 0;
-
-    /* "tests/probe.pyx":136
- *         rules.boards[<int>number].ord_types = board["ord_types"]
- *     for phase, (bps, ticks) in collars.items():
- *         rules.collars[<int>phase].bps = bps             # <<<<<<<<<<<<<<
- *         rules.collars[<int>phase].ticks = ticks
- *     rules.version = 1
-*/
-    __pyx_t_7 = __Pyx_PyLong_As_int64_t(__pyx_v_bps); if (unlikely((__pyx_t_7 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 136, __pyx_L1_error)
-    __pyx_t_11 = __Pyx_PyLong_As_int(__pyx_v_phase); if (unlikely((__pyx_t_11 == (int)-1) && PyErr_Occurred())) __PYX_ERR(0, 136, __pyx_L1_error)
-    (__pyx_v_rules->collars[((int)__pyx_t_11)]).bps = __pyx_t_7;
-
-
-    /* "tests/probe.pyx":137
- *     for phase, (bps, ticks) in collars.items():
- *         rules.collars[<int>phase].bps = bps
- *         rules.collars[<int>phase].ticks = ticks             # <<<<<<<<<<<<<<
- *     rules.version = 1
- *     memcpy(rules.rule_id, b"test", 4)
-*/
-    __pyx_t_7 = __Pyx_PyLong_As_int64_t(__pyx_v_ticks); if (unlikely((__pyx_t_7 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 137, __pyx_L1_error)
-    __pyx_t_11 = __Pyx_PyLong_As_int(__pyx_v_phase); if (unlikely((__pyx_t_11 == (int)-1) && PyErr_Occurred())) __PYX_ERR(0, 137, __pyx_L1_error)
-    (__pyx_v_rules->collars[((int)__pyx_t_11)]).ticks = __pyx_t_7;
-
-  }
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-
-  /* "tests/probe.pyx":138
- *         rules.collars[<int>phase].bps = bps
- *         rules.collars[<int>phase].ticks = ticks
- *     rules.version = 1             # <<<<<<<<<<<<<<
- *     memcpy(rules.rule_id, b"test", 4)
- *     finish(engine, &rules.head)
-*/
-  __pyx_v_rules->version = 1;
-
-  /* "tests/probe.pyx":139
- *         rules.collars[<int>phase].ticks = ticks
- *     rules.version = 1
- *     memcpy(rules.rule_id, b"test", 4)             # <<<<<<<<<<<<<<
- *     finish(engine, &rules.head)
- * 
-*/
-  (void)(memcpy(__pyx_v_rules->rule_id, __pyx_k_test, 4));
-
-  /* "tests/probe.pyx":140
- *     rules.version = 1
- *     memcpy(rules.rule_id, b"test", 4)
- *     finish(engine, &rules.head)             # <<<<<<<<<<<<<<
- * 
- * 
-*/
-  __pyx_f_5tests_5probe_finish(__pyx_v_engine, (&__pyx_v_rules->head)); if (unlikely(PyErr_Occurred())) __PYX_ERR(0, 140, __pyx_L1_error)
-
-  /* "tests/probe.pyx":119
- * 
- * 
- * def set_rules(Engine engine, dict fees, dict firm, dict boards, dict collars, int64_t max_quote_age_ns) -> None:             # <<<<<<<<<<<<<<
- *     """fees by name; firm: gross, long, short, capital; boards: number -> dict; collars: phase -> (bps, ticks)."""
- *     cdef Rules *rules = <Rules *>begin(engine, EV_RULES, sizeof(Rules), NONE)
-*/
-
-  /* function exit code */
-  __pyx_r = Py_None; __Pyx_INCREF(Py_None);
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __Pyx_XDECREF(__pyx_t_2);
-  __Pyx_XDECREF(__pyx_t_4);
-  __Pyx_XDECREF(__pyx_t_5);
-  __Pyx_XDECREF(__pyx_t_13);
-  __Pyx_XDECREF(__pyx_t_14);
-  __Pyx_AddTraceback("tests.probe.set_rules", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __pyx_r = NULL;
-  __pyx_L0:;
-
-  __Pyx_XDECREF(__pyx_v_number);
-  __Pyx_XDECREF(__pyx_v_board);
-  __Pyx_XDECREF(__pyx_v_phase);
-  __Pyx_XDECREF(__pyx_v_bps);
-  __Pyx_XDECREF(__pyx_v_ticks);
-  __Pyx_XGIVEREF(__pyx_r);
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-/* "tests/probe.pyx":143
- * 
- * 
- * def set_group(Engine engine, uint32_t index, bytes name, scope) -> None:             # <<<<<<<<<<<<<<
- *     """scope: (gross, long, short)."""
- *     cdef Group *group = <Group *>begin(engine, EV_GROUP, sizeof(Group), NONE)
-*/
-
-/* Python wrapper */
-static PyObject *__pyx_pw_5tests_5probe_13set_group(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-); /*proto*/
-PyDoc_STRVAR(__pyx_doc_5tests_5probe_12set_group, "set_group(Engine engine, uint32_t index, bytes name, scope) -> None\n\nscope: (gross, long, short).");
-static PyMethodDef __pyx_mdef_5tests_5probe_13set_group = {"set_group", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_13set_group, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_12set_group};
-static PyObject *__pyx_pw_5tests_5probe_13set_group(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-) {
-  struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine = 0;
-  uint32_t __pyx_v_index;
-  PyObject *__pyx_v_name = 0;
-  PyObject *__pyx_v_scope = 0;
-  #if !CYTHON_VECTORCALL
-  CYTHON_UNUSED Py_ssize_t __pyx_nargs;
-  #endif
-  CYTHON_UNUSED PyObject *const *__pyx_kwvalues;
-  PyObject* values[4] = {0,0,0,0};
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  PyObject *__pyx_r = 0;
-  __Pyx_RefNannyDeclarations
-  __Pyx_RefNannySetupContext("set_group (wrapper)", 0);
-  #if !CYTHON_VECTORCALL
-  #if CYTHON_ASSUME_SAFE_SIZE
-  __pyx_nargs = PyTuple_GET_SIZE(__pyx_args);
-  #else
-  __pyx_nargs = PyTuple_Size(__pyx_args); if (unlikely(__pyx_nargs < 0)) return NULL;
-  #endif
-  #endif
-  __pyx_kwvalues = __Pyx_KwValues_FASTCALL(__pyx_args, __pyx_nargs);
-  {
-    PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_engine,&__pyx_mstate_global->__pyx_n_u_index,&__pyx_mstate_global->__pyx_n_u_name,&__pyx_mstate_global->__pyx_n_u_scope,0};
-    const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 143, __pyx_L3_error)
-    if (__pyx_kwds_len > 0) {
-      switch (__pyx_nargs) {
-        case  4:
-        values[3] = __Pyx_ArgRef_FASTCALL(__pyx_args, 3);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 143, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  3:
-        values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 143, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  2:
-        values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 143, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  1:
-        values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 143, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  0: break;
-        default: goto __pyx_L5_argtuple_error;
-      }
-      const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "set_group", 0) < (0)) __PYX_ERR(0, 143, __pyx_L3_error)
-      for (Py_ssize_t i = __pyx_nargs; i < 4; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("set_group", 1, 4, 4, i); __PYX_ERR(0, 143, __pyx_L3_error) }
-      }
-    } else if (unlikely(__pyx_nargs != 4)) {
-      goto __pyx_L5_argtuple_error;
-    } else {
-      values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 143, __pyx_L3_error)
-      values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 143, __pyx_L3_error)
-      values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 143, __pyx_L3_error)
-      values[3] = __Pyx_ArgRef_FASTCALL(__pyx_args, 3);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 143, __pyx_L3_error)
-    }
-    __pyx_v_engine = ((struct __pyx_obj_3ext_6engine_Engine *)values[0]);
-    __pyx_v_index = __Pyx_PyLong_As_uint32_t(values[1]); if (unlikely((__pyx_v_index == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 143, __pyx_L3_error)
-    __pyx_v_name = ((PyObject*)values[2]);
-    __pyx_v_scope = values[3];
-  }
-  goto __pyx_L6_skip;
-  __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("set_group", 1, 4, 4, __pyx_nargs); __PYX_ERR(0, 143, __pyx_L3_error)
-  __pyx_L6_skip:;
-  goto __pyx_L4_argument_unpacking_done;
-  __pyx_L3_error:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __Pyx_AddTraceback("tests.probe.set_group", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __Pyx_RefNannyFinishContext();
-  return NULL;
-  __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_engine), __pyx_mstate_global->__pyx_ptype_3ext_6engine_Engine, 1, "engine", 0))) __PYX_ERR(0, 143, __pyx_L1_error)
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_name), (&PyBytes_Type), 1, "name", 1))) __PYX_ERR(0, 143, __pyx_L1_error)
-  __pyx_r = __pyx_pf_5tests_5probe_12set_group(__pyx_self, __pyx_v_engine, __pyx_v_index, __pyx_v_name, __pyx_v_scope);
-
-  /* function exit code */
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __pyx_r = NULL;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  goto __pyx_L7_cleaned_up;
-  __pyx_L0:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __pyx_L7_cleaned_up:;
-
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-static PyObject *__pyx_pf_5tests_5probe_12set_group(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine, uint32_t __pyx_v_index, PyObject *__pyx_v_name, PyObject *__pyx_v_scope) {
-  struct __pyx_t_3ext_5state_Group *__pyx_v_group;
-  PyObject *__pyx_r = NULL;
-  __Pyx_RefNannyDeclarations
-  struct __pyx_t_3ext_6events_Frame *__pyx_t_1;
-  PyObject *__pyx_t_2 = NULL;
-  PyObject *__pyx_t_3 = NULL;
-  PyObject *__pyx_t_4 = NULL;
-  PyObject *__pyx_t_5 = NULL;
-  PyObject *(*__pyx_t_6)(PyObject *);
-  int64_t __pyx_t_7;
-  int64_t __pyx_t_8;
-  int64_t __pyx_t_9;
-  char const *__pyx_t_10;
-  Py_ssize_t __pyx_t_11;
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  __Pyx_RefNannySetupContext("set_group", 0);
-
-  /* "tests/probe.pyx":145
- * def set_group(Engine engine, uint32_t index, bytes name, scope) -> None:
- *     """scope: (gross, long, short)."""
- *     cdef Group *group = <Group *>begin(engine, EV_GROUP, sizeof(Group), NONE)             # <<<<<<<<<<<<<<
- *     group.index = index
- *     group.scope.gross_limit_e4, group.scope.long_limit_e4, group.scope.short_limit_e4 = scope
-*/
-  __pyx_t_1 = __pyx_f_5tests_5probe_begin(__pyx_v_engine, __pyx_e_3ext_6events_EV_GROUP, (sizeof(struct __pyx_t_3ext_5state_Group)), __pyx_e_3ext_5state_NONE); if (unlikely(__pyx_t_1 == ((void *)NULL))) __PYX_ERR(0, 145, __pyx_L1_error)
-  __pyx_v_group = ((struct __pyx_t_3ext_5state_Group *)__pyx_t_1);
-
-
-  /* "tests/probe.pyx":146
- *     """scope: (gross, long, short)."""
- *     cdef Group *group = <Group *>begin(engine, EV_GROUP, sizeof(Group), NONE)
- *     group.index = index             # <<<<<<<<<<<<<<
- *     group.scope.gross_limit_e4, group.scope.long_limit_e4, group.scope.short_limit_e4 = scope
- *     memcpy(group.id, <const char *>name, len(name))
-*/
-  __pyx_v_group->index = __pyx_v_index;
-
-  /* "tests/probe.pyx":147
- *     cdef Group *group = <Group *>begin(engine, EV_GROUP, sizeof(Group), NONE)
- *     group.index = index
- *     group.scope.gross_limit_e4, group.scope.long_limit_e4, group.scope.short_limit_e4 = scope             # <<<<<<<<<<<<<<
- *     memcpy(group.id, <const char *>name, len(name))
- *     finish(engine, &group.head)
-*/
-  if ((likely(PyTuple_CheckExact(__pyx_v_scope))) || (PyList_CheckExact(__pyx_v_scope))) {
-    PyObject* sequence = __pyx_v_scope;
-    Py_ssize_t size = __Pyx_PySequence_SIZE(sequence);
-    if (unlikely(size != 3)) {
-      if (size > 3) __Pyx_RaiseTooManyValuesError(3);
-      else if (size >= 0) __Pyx_RaiseNeedMoreValuesError(size);
-      __PYX_ERR(0, 147, __pyx_L1_error)
-    }
-    #if CYTHON_ASSUME_SAFE_MACROS && !CYTHON_AVOID_BORROWED_REFS
-    if (likely(PyTuple_CheckExact(sequence))) {
-      __pyx_t_2 = PyTuple_GET_ITEM(sequence, 0);
-      __Pyx_INCREF(__pyx_t_2);
-      __pyx_t_3 = PyTuple_GET_ITEM(sequence, 1);
-      __Pyx_INCREF(__pyx_t_3);
-      __pyx_t_4 = PyTuple_GET_ITEM(sequence, 2);
-      __Pyx_INCREF(__pyx_t_4);
-    } else {
-      __pyx_t_2 = __Pyx_PyList_GET_ITEM_REF(sequence, 0, __Pyx_ReferenceSharing_SharedReference);
-      if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 147, __pyx_L1_error)
-      __Pyx_XGOTREF(__pyx_t_2);
-      __pyx_t_3 = __Pyx_PyList_GET_ITEM_REF(sequence, 1, __Pyx_ReferenceSharing_SharedReference);
-      if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 147, __pyx_L1_error)
-      __Pyx_XGOTREF(__pyx_t_3);
-      __pyx_t_4 = __Pyx_PyList_GET_ITEM_REF(sequence, 2, __Pyx_ReferenceSharing_SharedReference);
-      if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 147, __pyx_L1_error)
-      __Pyx_XGOTREF(__pyx_t_4);
-    }
-    #else
-    __pyx_t_2 = __Pyx_PySequence_ITEM(sequence, 0); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 147, __pyx_L1_error)
-    __Pyx_GOTREF(__pyx_t_2);
-    __pyx_t_3 = __Pyx_PySequence_ITEM(sequence, 1); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 147, __pyx_L1_error)
-    __Pyx_GOTREF(__pyx_t_3);
-    __pyx_t_4 = __Pyx_PySequence_ITEM(sequence, 2); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 147, __pyx_L1_error)
-    __Pyx_GOTREF(__pyx_t_4);
-    #endif
-  } else {
-    Py_ssize_t index = -1;
-    __pyx_t_5 = PyObject_GetIter(__pyx_v_scope); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 147, __pyx_L1_error)
-    __Pyx_GOTREF(__pyx_t_5);
-    __pyx_t_6 = (CYTHON_COMPILING_IN_LIMITED_API) ? PyIter_Next : __Pyx_PyObject_GetIterNextFunc(__pyx_t_5);
-    index = 0; __pyx_t_2 = __pyx_t_6(__pyx_t_5); if (unlikely(!__pyx_t_2)) goto __pyx_L3_unpacking_failed;
-    __Pyx_GOTREF(__pyx_t_2);
-    index = 1; __pyx_t_3 = __pyx_t_6(__pyx_t_5); if (unlikely(!__pyx_t_3)) goto __pyx_L3_unpacking_failed;
-    __Pyx_GOTREF(__pyx_t_3);
-    index = 2; __pyx_t_4 = __pyx_t_6(__pyx_t_5); if (unlikely(!__pyx_t_4)) goto __pyx_L3_unpacking_failed;
-    __Pyx_GOTREF(__pyx_t_4);
-    if (__Pyx_IternextUnpackEndCheck(__pyx_t_6(__pyx_t_5), 3) < (0)) __PYX_ERR(0, 147, __pyx_L1_error)
-    __pyx_t_6 = NULL;
-    __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
-    goto __pyx_L4_unpacking_done;
-    __pyx_L3_unpacking_failed:;
-    __Pyx_DECREF(__pyx_t_5); __pyx_t_5 = 0;
-    __pyx_t_6 = NULL;
-    if (__Pyx_IterFinish() == 0) __Pyx_RaiseNeedMoreValuesError(index);
-    __PYX_ERR(0, 147, __pyx_L1_error)
-    __pyx_L4_unpacking_done:;
-  }
-  __pyx_t_7 = __Pyx_PyLong_As_int64_t(__pyx_t_2); if (unlikely((__pyx_t_7 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 147, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_t_8 = __Pyx_PyLong_As_int64_t(__pyx_t_3); if (unlikely((__pyx_t_8 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 147, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
-  __pyx_t_9 = __Pyx_PyLong_As_int64_t(__pyx_t_4); if (unlikely((__pyx_t_9 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 147, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
-  __pyx_v_group->scope.gross_limit_e4 = __pyx_t_7;
-  __pyx_v_group->scope.long_limit_e4 = __pyx_t_8;
-  __pyx_v_group->scope.short_limit_e4 = __pyx_t_9;
-
-  /* "tests/probe.pyx":148
- *     group.index = index
- *     group.scope.gross_limit_e4, group.scope.long_limit_e4, group.scope.short_limit_e4 = scope
- *     memcpy(group.id, <const char *>name, len(name))             # <<<<<<<<<<<<<<
- *     finish(engine, &group.head)
- * 
-*/
-  if (unlikely(__pyx_v_name == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "expected bytes, NoneType found");
-    __PYX_ERR(0, 148, __pyx_L1_error)
-  }
-  __pyx_t_10 = __Pyx_PyBytes_AsString(__pyx_v_name); if (unlikely((!__pyx_t_10) && PyErr_Occurred())) __PYX_ERR(0, 148, __pyx_L1_error)
-  if (unlikely(__pyx_v_name == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "object of type \047NoneType\047 has no len()");
-    __PYX_ERR(0, 148, __pyx_L1_error)
-  }
-  __pyx_t_11 = __Pyx_PyBytes_GET_SIZE(__pyx_v_name); if (unlikely(__pyx_t_11 == ((Py_ssize_t)-1))) __PYX_ERR(0, 148, __pyx_L1_error)
-  (void)(memcpy(__pyx_v_group->id, ((char const *)__pyx_t_10), __pyx_t_11));
-
-
-
-  /* "tests/probe.pyx":149
- *     group.scope.gross_limit_e4, group.scope.long_limit_e4, group.scope.short_limit_e4 = scope
- *     memcpy(group.id, <const char *>name, len(name))
- *     finish(engine, &group.head)             # <<<<<<<<<<<<<<
- * 
- * 
-*/
-  __pyx_f_5tests_5probe_finish(__pyx_v_engine, (&__pyx_v_group->head)); if (unlikely(PyErr_Occurred())) __PYX_ERR(0, 149, __pyx_L1_error)
-
-  /* "tests/probe.pyx":143
- * 
- * 
- * def set_group(Engine engine, uint32_t index, bytes name, scope) -> None:             # <<<<<<<<<<<<<<
- *     """scope: (gross, long, short)."""
- *     cdef Group *group = <Group *>begin(engine, EV_GROUP, sizeof(Group), NONE)
-*/
-
-  /* function exit code */
-  __pyx_r = Py_None; __Pyx_INCREF(Py_None);
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __Pyx_XDECREF(__pyx_t_2);
-  __Pyx_XDECREF(__pyx_t_3);
-  __Pyx_XDECREF(__pyx_t_4);
-  __Pyx_XDECREF(__pyx_t_5);
-  __Pyx_AddTraceback("tests.probe.set_group", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __pyx_r = NULL;
-  __pyx_L0:;
-
-  __Pyx_XGIVEREF(__pyx_r);
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-/* "tests/probe.pyx":152
- * 
- * 
- * def set_profile(Engine engine, uint32_t index, dict limits) -> None:             # <<<<<<<<<<<<<<
- *     """Profile's fields by name."""
- *     cdef Profile *profile = <Profile *>begin(engine, EV_PROFILE, sizeof(Profile), NONE)
-*/
-
-/* Python wrapper */
-static PyObject *__pyx_pw_5tests_5probe_15set_profile(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-); /*proto*/
-PyDoc_STRVAR(__pyx_doc_5tests_5probe_14set_profile, "set_profile(Engine engine, uint32_t index, dict limits) -> None\n\nProfile\047s fields by name.");
-static PyMethodDef __pyx_mdef_5tests_5probe_15set_profile = {"set_profile", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_15set_profile, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_14set_profile};
-static PyObject *__pyx_pw_5tests_5probe_15set_profile(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-) {
-  struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine = 0;
-  uint32_t __pyx_v_index;
-  PyObject *__pyx_v_limits = 0;
-  #if !CYTHON_VECTORCALL
-  CYTHON_UNUSED Py_ssize_t __pyx_nargs;
-  #endif
-  CYTHON_UNUSED PyObject *const *__pyx_kwvalues;
-  PyObject* values[3] = {0,0,0};
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  PyObject *__pyx_r = 0;
-  __Pyx_RefNannyDeclarations
-  __Pyx_RefNannySetupContext("set_profile (wrapper)", 0);
-  #if !CYTHON_VECTORCALL
-  #if CYTHON_ASSUME_SAFE_SIZE
-  __pyx_nargs = PyTuple_GET_SIZE(__pyx_args);
-  #else
-  __pyx_nargs = PyTuple_Size(__pyx_args); if (unlikely(__pyx_nargs < 0)) return NULL;
-  #endif
-  #endif
-  __pyx_kwvalues = __Pyx_KwValues_FASTCALL(__pyx_args, __pyx_nargs);
-  {
-    PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_engine,&__pyx_mstate_global->__pyx_n_u_index,&__pyx_mstate_global->__pyx_n_u_limits,0};
-    const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 152, __pyx_L3_error)
-    if (__pyx_kwds_len > 0) {
-      switch (__pyx_nargs) {
-        case  3:
-        values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 152, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  2:
-        values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 152, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  1:
-        values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 152, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  0: break;
-        default: goto __pyx_L5_argtuple_error;
-      }
-      const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "set_profile", 0) < (0)) __PYX_ERR(0, 152, __pyx_L3_error)
-      for (Py_ssize_t i = __pyx_nargs; i < 3; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("set_profile", 1, 3, 3, i); __PYX_ERR(0, 152, __pyx_L3_error) }
-      }
-    } else if (unlikely(__pyx_nargs != 3)) {
-      goto __pyx_L5_argtuple_error;
-    } else {
-      values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 152, __pyx_L3_error)
-      values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 152, __pyx_L3_error)
-      values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 152, __pyx_L3_error)
-    }
-    __pyx_v_engine = ((struct __pyx_obj_3ext_6engine_Engine *)values[0]);
-    __pyx_v_index = __Pyx_PyLong_As_uint32_t(values[1]); if (unlikely((__pyx_v_index == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 152, __pyx_L3_error)
-    __pyx_v_limits = ((PyObject*)values[2]);
-  }
-  goto __pyx_L6_skip;
-  __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("set_profile", 1, 3, 3, __pyx_nargs); __PYX_ERR(0, 152, __pyx_L3_error)
-  __pyx_L6_skip:;
-  goto __pyx_L4_argument_unpacking_done;
-  __pyx_L3_error:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __Pyx_AddTraceback("tests.probe.set_profile", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __Pyx_RefNannyFinishContext();
-  return NULL;
-  __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_engine), __pyx_mstate_global->__pyx_ptype_3ext_6engine_Engine, 1, "engine", 0))) __PYX_ERR(0, 152, __pyx_L1_error)
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_limits), (&PyDict_Type), 1, "limits", 1))) __PYX_ERR(0, 152, __pyx_L1_error)
-  __pyx_r = __pyx_pf_5tests_5probe_14set_profile(__pyx_self, __pyx_v_engine, __pyx_v_index, __pyx_v_limits);
-
-  /* function exit code */
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __pyx_r = NULL;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  goto __pyx_L7_cleaned_up;
-  __pyx_L0:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __pyx_L7_cleaned_up:;
-
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-static PyObject *__pyx_pf_5tests_5probe_14set_profile(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine, uint32_t __pyx_v_index, PyObject *__pyx_v_limits) {
-  struct __pyx_t_3ext_5state_Profile *__pyx_v_profile;
-  PyObject *__pyx_r = NULL;
-  __Pyx_RefNannyDeclarations
-  struct __pyx_t_3ext_6events_Frame *__pyx_t_1;
-  PyObject *__pyx_t_2 = NULL;
-  int64_t __pyx_t_3;
-  PyObject *__pyx_t_4 = NULL;
-  uint32_t __pyx_t_5;
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  __Pyx_RefNannySetupContext("set_profile", 0);
-
-  /* "tests/probe.pyx":154
- * def set_profile(Engine engine, uint32_t index, dict limits) -> None:
- *     """Profile's fields by name."""
- *     cdef Profile *profile = <Profile *>begin(engine, EV_PROFILE, sizeof(Profile), NONE)             # <<<<<<<<<<<<<<
- *     profile.index = index
- *     profile.scope.gross_limit_e4 = limits["gross_limit"]
-*/
-  __pyx_t_1 = __pyx_f_5tests_5probe_begin(__pyx_v_engine, __pyx_e_3ext_6events_EV_PROFILE, (sizeof(struct __pyx_t_3ext_5state_Profile)), __pyx_e_3ext_5state_NONE); if (unlikely(__pyx_t_1 == ((void *)NULL))) __PYX_ERR(0, 154, __pyx_L1_error)
-  __pyx_v_profile = ((struct __pyx_t_3ext_5state_Profile *)__pyx_t_1);
-
-
-  /* "tests/probe.pyx":155
- *     """Profile's fields by name."""
- *     cdef Profile *profile = <Profile *>begin(engine, EV_PROFILE, sizeof(Profile), NONE)
- *     profile.index = index             # <<<<<<<<<<<<<<
- *     profile.scope.gross_limit_e4 = limits["gross_limit"]
- *     profile.scope.long_limit_e4 = limits["long_limit"]
-*/
-  __pyx_v_profile->index = __pyx_v_index;
-
-  /* "tests/probe.pyx":156
- *     cdef Profile *profile = <Profile *>begin(engine, EV_PROFILE, sizeof(Profile), NONE)
- *     profile.index = index
- *     profile.scope.gross_limit_e4 = limits["gross_limit"]             # <<<<<<<<<<<<<<
- *     profile.scope.long_limit_e4 = limits["long_limit"]
- *     profile.scope.short_limit_e4 = limits["short_limit"]
-*/
-  if (unlikely(__pyx_v_limits == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 156, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_limits, __pyx_mstate_global->__pyx_n_u_gross_limit); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 156, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_3 = __Pyx_PyLong_As_int64_t(__pyx_t_2); if (unlikely((__pyx_t_3 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 156, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_v_profile->scope.gross_limit_e4 = __pyx_t_3;
-
-  /* "tests/probe.pyx":157
- *     profile.index = index
- *     profile.scope.gross_limit_e4 = limits["gross_limit"]
- *     profile.scope.long_limit_e4 = limits["long_limit"]             # <<<<<<<<<<<<<<
- *     profile.scope.short_limit_e4 = limits["short_limit"]
- *     profile.max_qty_shares = limits["max_qty"]
-*/
-  if (unlikely(__pyx_v_limits == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 157, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_limits, __pyx_mstate_global->__pyx_n_u_long_limit); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 157, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_3 = __Pyx_PyLong_As_int64_t(__pyx_t_2); if (unlikely((__pyx_t_3 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 157, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_v_profile->scope.long_limit_e4 = __pyx_t_3;
-
-  /* "tests/probe.pyx":158
- *     profile.scope.gross_limit_e4 = limits["gross_limit"]
- *     profile.scope.long_limit_e4 = limits["long_limit"]
- *     profile.scope.short_limit_e4 = limits["short_limit"]             # <<<<<<<<<<<<<<
- *     profile.max_qty_shares = limits["max_qty"]
- *     profile.max_ntl_e4 = limits["max_ntl"]
-*/
-  if (unlikely(__pyx_v_limits == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 158, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_limits, __pyx_mstate_global->__pyx_n_u_short_limit); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 158, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_3 = __Pyx_PyLong_As_int64_t(__pyx_t_2); if (unlikely((__pyx_t_3 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 158, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_v_profile->scope.short_limit_e4 = __pyx_t_3;
-
-  /* "tests/probe.pyx":159
- *     profile.scope.long_limit_e4 = limits["long_limit"]
- *     profile.scope.short_limit_e4 = limits["short_limit"]
- *     profile.max_qty_shares = limits["max_qty"]             # <<<<<<<<<<<<<<
- *     profile.max_ntl_e4 = limits["max_ntl"]
- *     profile.position_limit_shares = limits["position_limit_shares"]
-*/
-  if (unlikely(__pyx_v_limits == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 159, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_limits, __pyx_mstate_global->__pyx_n_u_max_qty); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 159, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_3 = __Pyx_PyLong_As_int64_t(__pyx_t_2); if (unlikely((__pyx_t_3 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 159, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_v_profile->max_qty_shares = __pyx_t_3;
-
-  /* "tests/probe.pyx":160
- *     profile.scope.short_limit_e4 = limits["short_limit"]
- *     profile.max_qty_shares = limits["max_qty"]
- *     profile.max_ntl_e4 = limits["max_ntl"]             # <<<<<<<<<<<<<<
- *     profile.position_limit_shares = limits["position_limit_shares"]
- *     profile.dup_window_ns = limits["dup_window_ms"] * 1000000
-*/
-  if (unlikely(__pyx_v_limits == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 160, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_limits, __pyx_mstate_global->__pyx_n_u_max_ntl); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 160, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_3 = __Pyx_PyLong_As_int64_t(__pyx_t_2); if (unlikely((__pyx_t_3 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 160, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_v_profile->max_ntl_e4 = __pyx_t_3;
-
-  /* "tests/probe.pyx":161
- *     profile.max_qty_shares = limits["max_qty"]
- *     profile.max_ntl_e4 = limits["max_ntl"]
- *     profile.position_limit_shares = limits["position_limit_shares"]             # <<<<<<<<<<<<<<
- *     profile.dup_window_ns = limits["dup_window_ms"] * 1000000
- *     profile.dup_max = limits["dup_max"]
-*/
-  if (unlikely(__pyx_v_limits == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 161, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_limits, __pyx_mstate_global->__pyx_n_u_position_limit_shares); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 161, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_3 = __Pyx_PyLong_As_int64_t(__pyx_t_2); if (unlikely((__pyx_t_3 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 161, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_v_profile->position_limit_shares = __pyx_t_3;
-
-  /* "tests/probe.pyx":162
- *     profile.max_ntl_e4 = limits["max_ntl"]
- *     profile.position_limit_shares = limits["position_limit_shares"]
- *     profile.dup_window_ns = limits["dup_window_ms"] * 1000000             # <<<<<<<<<<<<<<
- *     profile.dup_max = limits["dup_max"]
- *     profile.open_orders = limits["open_orders"]
-*/
-  if (unlikely(__pyx_v_limits == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 162, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_limits, __pyx_mstate_global->__pyx_n_u_dup_window_ms); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 162, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_4 = __Pyx_PyLong_MultiplyObjC(__pyx_t_2, __pyx_mstate_global->__pyx_int_1000000, 0xF4240, 0, 0); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 162, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_4);
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_t_3 = __Pyx_PyLong_As_int64_t(__pyx_t_4); if (unlikely((__pyx_t_3 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 162, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
-  __pyx_v_profile->dup_window_ns = __pyx_t_3;
-
-  /* "tests/probe.pyx":163
- *     profile.position_limit_shares = limits["position_limit_shares"]
- *     profile.dup_window_ns = limits["dup_window_ms"] * 1000000
- *     profile.dup_max = limits["dup_max"]             # <<<<<<<<<<<<<<
- *     profile.open_orders = limits["open_orders"]
- *     profile.open_orders_per_symbol = limits["open_orders_per_symbol"]
-*/
-  if (unlikely(__pyx_v_limits == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 163, __pyx_L1_error)
-  }
-  __pyx_t_4 = __Pyx_PyDict_GetItem(__pyx_v_limits, __pyx_mstate_global->__pyx_n_u_dup_max); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 163, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_4);
-  __pyx_t_5 = __Pyx_PyLong_As_uint32_t(__pyx_t_4); if (unlikely((__pyx_t_5 == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 163, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
-  __pyx_v_profile->dup_max = __pyx_t_5;
-
-  /* "tests/probe.pyx":164
- *     profile.dup_window_ns = limits["dup_window_ms"] * 1000000
- *     profile.dup_max = limits["dup_max"]
- *     profile.open_orders = limits["open_orders"]             # <<<<<<<<<<<<<<
- *     profile.open_orders_per_symbol = limits["open_orders_per_symbol"]
- *     profile.rate_out_per_s = limits["rate_out_per_s"]
-*/
-  if (unlikely(__pyx_v_limits == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 164, __pyx_L1_error)
-  }
-  __pyx_t_4 = __Pyx_PyDict_GetItem(__pyx_v_limits, __pyx_mstate_global->__pyx_n_u_open_orders); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 164, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_4);
-  __pyx_t_5 = __Pyx_PyLong_As_uint32_t(__pyx_t_4); if (unlikely((__pyx_t_5 == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 164, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
-  __pyx_v_profile->open_orders = __pyx_t_5;
-
-  /* "tests/probe.pyx":165
- *     profile.dup_max = limits["dup_max"]
- *     profile.open_orders = limits["open_orders"]
- *     profile.open_orders_per_symbol = limits["open_orders_per_symbol"]             # <<<<<<<<<<<<<<
- *     profile.rate_out_per_s = limits["rate_out_per_s"]
- *     profile.rate_out_per_day = limits["rate_out_per_day"]
-*/
-  if (unlikely(__pyx_v_limits == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 165, __pyx_L1_error)
-  }
-  __pyx_t_4 = __Pyx_PyDict_GetItem(__pyx_v_limits, __pyx_mstate_global->__pyx_n_u_open_orders_per_symbol); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 165, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_4);
-  __pyx_t_5 = __Pyx_PyLong_As_uint32_t(__pyx_t_4); if (unlikely((__pyx_t_5 == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 165, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
-  __pyx_v_profile->open_orders_per_symbol = __pyx_t_5;
-
-  /* "tests/probe.pyx":166
- *     profile.open_orders = limits["open_orders"]
- *     profile.open_orders_per_symbol = limits["open_orders_per_symbol"]
- *     profile.rate_out_per_s = limits["rate_out_per_s"]             # <<<<<<<<<<<<<<
- *     profile.rate_out_per_day = limits["rate_out_per_day"]
- *     profile.rate_symbol_per_s = limits["rate_symbol_per_s"]
-*/
-  if (unlikely(__pyx_v_limits == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 166, __pyx_L1_error)
-  }
-  __pyx_t_4 = __Pyx_PyDict_GetItem(__pyx_v_limits, __pyx_mstate_global->__pyx_n_u_rate_out_per_s); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 166, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_4);
-  __pyx_t_5 = __Pyx_PyLong_As_uint32_t(__pyx_t_4); if (unlikely((__pyx_t_5 == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 166, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
-  __pyx_v_profile->rate_out_per_s = __pyx_t_5;
-
-  /* "tests/probe.pyx":167
- *     profile.open_orders_per_symbol = limits["open_orders_per_symbol"]
- *     profile.rate_out_per_s = limits["rate_out_per_s"]
- *     profile.rate_out_per_day = limits["rate_out_per_day"]             # <<<<<<<<<<<<<<
- *     profile.rate_symbol_per_s = limits["rate_symbol_per_s"]
- *     profile.boards = limits["boards"]
-*/
-  if (unlikely(__pyx_v_limits == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 167, __pyx_L1_error)
-  }
-  __pyx_t_4 = __Pyx_PyDict_GetItem(__pyx_v_limits, __pyx_mstate_global->__pyx_n_u_rate_out_per_day); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 167, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_4);
-  __pyx_t_5 = __Pyx_PyLong_As_uint32_t(__pyx_t_4); if (unlikely((__pyx_t_5 == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 167, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
-  __pyx_v_profile->rate_out_per_day = __pyx_t_5;
-
-  /* "tests/probe.pyx":168
- *     profile.rate_out_per_s = limits["rate_out_per_s"]
- *     profile.rate_out_per_day = limits["rate_out_per_day"]
- *     profile.rate_symbol_per_s = limits["rate_symbol_per_s"]             # <<<<<<<<<<<<<<
- *     profile.boards = limits["boards"]
- *     profile.ord_types = limits["ord_types"]
-*/
-  if (unlikely(__pyx_v_limits == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 168, __pyx_L1_error)
-  }
-  __pyx_t_4 = __Pyx_PyDict_GetItem(__pyx_v_limits, __pyx_mstate_global->__pyx_n_u_rate_symbol_per_s); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 168, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_4);
-  __pyx_t_5 = __Pyx_PyLong_As_uint32_t(__pyx_t_4); if (unlikely((__pyx_t_5 == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 168, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
-  __pyx_v_profile->rate_symbol_per_s = __pyx_t_5;
-
-  /* "tests/probe.pyx":169
- *     profile.rate_out_per_day = limits["rate_out_per_day"]
- *     profile.rate_symbol_per_s = limits["rate_symbol_per_s"]
- *     profile.boards = limits["boards"]             # <<<<<<<<<<<<<<
- *     profile.ord_types = limits["ord_types"]
- *     profile.restricted = limits["restricted"]
-*/
-  if (unlikely(__pyx_v_limits == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 169, __pyx_L1_error)
-  }
-  __pyx_t_4 = __Pyx_PyDict_GetItem(__pyx_v_limits, __pyx_mstate_global->__pyx_n_u_boards); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 169, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_4);
-  __pyx_t_5 = __Pyx_PyLong_As_uint32_t(__pyx_t_4); if (unlikely((__pyx_t_5 == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 169, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
-  __pyx_v_profile->boards = __pyx_t_5;
-
-  /* "tests/probe.pyx":170
- *     profile.rate_symbol_per_s = limits["rate_symbol_per_s"]
- *     profile.boards = limits["boards"]
- *     profile.ord_types = limits["ord_types"]             # <<<<<<<<<<<<<<
- *     profile.restricted = limits["restricted"]
- *     finish(engine, &profile.head)
-*/
-  if (unlikely(__pyx_v_limits == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 170, __pyx_L1_error)
-  }
-  __pyx_t_4 = __Pyx_PyDict_GetItem(__pyx_v_limits, __pyx_mstate_global->__pyx_n_u_ord_types); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 170, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_4);
-  __pyx_t_5 = __Pyx_PyLong_As_uint32_t(__pyx_t_4); if (unlikely((__pyx_t_5 == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 170, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
-  __pyx_v_profile->ord_types = __pyx_t_5;
-
-  /* "tests/probe.pyx":171
- *     profile.boards = limits["boards"]
- *     profile.ord_types = limits["ord_types"]
- *     profile.restricted = limits["restricted"]             # <<<<<<<<<<<<<<
- *     finish(engine, &profile.head)
- * 
-*/
-  if (unlikely(__pyx_v_limits == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 171, __pyx_L1_error)
-  }
-  __pyx_t_4 = __Pyx_PyDict_GetItem(__pyx_v_limits, __pyx_mstate_global->__pyx_n_u_restricted); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 171, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_4);
-  __pyx_t_5 = __Pyx_PyLong_As_uint32_t(__pyx_t_4); if (unlikely((__pyx_t_5 == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 171, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_4); __pyx_t_4 = 0;
-  __pyx_v_profile->restricted = __pyx_t_5;
-
-  /* "tests/probe.pyx":172
- *     profile.ord_types = limits["ord_types"]
- *     profile.restricted = limits["restricted"]
- *     finish(engine, &profile.head)             # <<<<<<<<<<<<<<
- * 
- * 
-*/
-  __pyx_f_5tests_5probe_finish(__pyx_v_engine, (&__pyx_v_profile->head)); if (unlikely(PyErr_Occurred())) __PYX_ERR(0, 172, __pyx_L1_error)
-
-  /* "tests/probe.pyx":152
- * 
- * 
- * def set_profile(Engine engine, uint32_t index, dict limits) -> None:             # <<<<<<<<<<<<<<
- *     """Profile's fields by name."""
- *     cdef Profile *profile = <Profile *>begin(engine, EV_PROFILE, sizeof(Profile), NONE)
-*/
-
-  /* function exit code */
-  __pyx_r = Py_None; __Pyx_INCREF(Py_None);
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __Pyx_XDECREF(__pyx_t_2);
-  __Pyx_XDECREF(__pyx_t_4);
-  __Pyx_AddTraceback("tests.probe.set_profile", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __pyx_r = NULL;
-  __pyx_L0:;
-
-  __Pyx_XGIVEREF(__pyx_r);
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-/* "tests/probe.pyx":175
- * 
- * 
- * def set_restriction(Engine engine, uint32_t profile, uint32_t instrument, uint32_t side_mask) -> None:             # <<<<<<<<<<<<<<
- *     cdef RestrictionEvent *event = <RestrictionEvent *>begin(engine, EV_RESTRICTION, sizeof(RestrictionEvent), NONE)
- *     event.profile = profile
-*/
-
-/* Python wrapper */
-static PyObject *__pyx_pw_5tests_5probe_17set_restriction(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-); /*proto*/
-PyDoc_STRVAR(__pyx_doc_5tests_5probe_16set_restriction, "set_restriction(Engine engine, uint32_t profile, uint32_t instrument, uint32_t side_mask) -> None");
-static PyMethodDef __pyx_mdef_5tests_5probe_17set_restriction = {"set_restriction", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_17set_restriction, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_16set_restriction};
-static PyObject *__pyx_pw_5tests_5probe_17set_restriction(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-) {
-  struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine = 0;
-  uint32_t __pyx_v_profile;
-  uint32_t __pyx_v_instrument;
-  uint32_t __pyx_v_side_mask;
-  #if !CYTHON_VECTORCALL
-  CYTHON_UNUSED Py_ssize_t __pyx_nargs;
-  #endif
-  CYTHON_UNUSED PyObject *const *__pyx_kwvalues;
-  PyObject* values[4] = {0,0,0,0};
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  PyObject *__pyx_r = 0;
-  __Pyx_RefNannyDeclarations
-  __Pyx_RefNannySetupContext("set_restriction (wrapper)", 0);
-  #if !CYTHON_VECTORCALL
-  #if CYTHON_ASSUME_SAFE_SIZE
-  __pyx_nargs = PyTuple_GET_SIZE(__pyx_args);
-  #else
-  __pyx_nargs = PyTuple_Size(__pyx_args); if (unlikely(__pyx_nargs < 0)) return NULL;
-  #endif
-  #endif
-  __pyx_kwvalues = __Pyx_KwValues_FASTCALL(__pyx_args, __pyx_nargs);
-  {
-    PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_engine,&__pyx_mstate_global->__pyx_n_u_profile,&__pyx_mstate_global->__pyx_n_u_instrument,&__pyx_mstate_global->__pyx_n_u_side_mask,0};
-    const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 175, __pyx_L3_error)
-    if (__pyx_kwds_len > 0) {
-      switch (__pyx_nargs) {
-        case  4:
-        values[3] = __Pyx_ArgRef_FASTCALL(__pyx_args, 3);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 175, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  3:
-        values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 175, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  2:
-        values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 175, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  1:
-        values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 175, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  0: break;
-        default: goto __pyx_L5_argtuple_error;
-      }
-      const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "set_restriction", 0) < (0)) __PYX_ERR(0, 175, __pyx_L3_error)
-      for (Py_ssize_t i = __pyx_nargs; i < 4; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("set_restriction", 1, 4, 4, i); __PYX_ERR(0, 175, __pyx_L3_error) }
-      }
-    } else if (unlikely(__pyx_nargs != 4)) {
-      goto __pyx_L5_argtuple_error;
-    } else {
-      values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 175, __pyx_L3_error)
-      values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 175, __pyx_L3_error)
-      values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 175, __pyx_L3_error)
-      values[3] = __Pyx_ArgRef_FASTCALL(__pyx_args, 3);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 175, __pyx_L3_error)
-    }
-    __pyx_v_engine = ((struct __pyx_obj_3ext_6engine_Engine *)values[0]);
-    __pyx_v_profile = __Pyx_PyLong_As_uint32_t(values[1]); if (unlikely((__pyx_v_profile == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 175, __pyx_L3_error)
-    __pyx_v_instrument = __Pyx_PyLong_As_uint32_t(values[2]); if (unlikely((__pyx_v_instrument == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 175, __pyx_L3_error)
-    __pyx_v_side_mask = __Pyx_PyLong_As_uint32_t(values[3]); if (unlikely((__pyx_v_side_mask == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 175, __pyx_L3_error)
-  }
-  goto __pyx_L6_skip;
-  __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("set_restriction", 1, 4, 4, __pyx_nargs); __PYX_ERR(0, 175, __pyx_L3_error)
-  __pyx_L6_skip:;
-  goto __pyx_L4_argument_unpacking_done;
-  __pyx_L3_error:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __Pyx_AddTraceback("tests.probe.set_restriction", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __Pyx_RefNannyFinishContext();
-  return NULL;
-  __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_engine), __pyx_mstate_global->__pyx_ptype_3ext_6engine_Engine, 1, "engine", 0))) __PYX_ERR(0, 175, __pyx_L1_error)
-  __pyx_r = __pyx_pf_5tests_5probe_16set_restriction(__pyx_self, __pyx_v_engine, __pyx_v_profile, __pyx_v_instrument, __pyx_v_side_mask);
-
-  /* function exit code */
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __pyx_r = NULL;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  goto __pyx_L7_cleaned_up;
-  __pyx_L0:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __pyx_L7_cleaned_up:;
-
-
-
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-static PyObject *__pyx_pf_5tests_5probe_16set_restriction(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine, uint32_t __pyx_v_profile, uint32_t __pyx_v_instrument, uint32_t __pyx_v_side_mask) {
-  struct __pyx_t_3ext_6events_RestrictionEvent *__pyx_v_event;
-  PyObject *__pyx_r = NULL;
-  __Pyx_RefNannyDeclarations
-  struct __pyx_t_3ext_6events_Frame *__pyx_t_1;
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  __Pyx_RefNannySetupContext("set_restriction", 0);
-
-  /* "tests/probe.pyx":176
- * 
- * def set_restriction(Engine engine, uint32_t profile, uint32_t instrument, uint32_t side_mask) -> None:
- *     cdef RestrictionEvent *event = <RestrictionEvent *>begin(engine, EV_RESTRICTION, sizeof(RestrictionEvent), NONE)             # <<<<<<<<<<<<<<
- *     event.profile = profile
- *     event.instrument = instrument
-*/
-  __pyx_t_1 = __pyx_f_5tests_5probe_begin(__pyx_v_engine, __pyx_e_3ext_6events_EV_RESTRICTION, (sizeof(struct __pyx_t_3ext_6events_RestrictionEvent)), __pyx_e_3ext_5state_NONE); if (unlikely(__pyx_t_1 == ((void *)NULL))) __PYX_ERR(0, 176, __pyx_L1_error)
-  __pyx_v_event = ((struct __pyx_t_3ext_6events_RestrictionEvent *)__pyx_t_1);
-
-
-  /* "tests/probe.pyx":177
- * def set_restriction(Engine engine, uint32_t profile, uint32_t instrument, uint32_t side_mask) -> None:
- *     cdef RestrictionEvent *event = <RestrictionEvent *>begin(engine, EV_RESTRICTION, sizeof(RestrictionEvent), NONE)
- *     event.profile = profile             # <<<<<<<<<<<<<<
- *     event.instrument = instrument
- *     event.side_mask = side_mask
-*/
-  __pyx_v_event->profile = __pyx_v_profile;
-
-  /* "tests/probe.pyx":178
- *     cdef RestrictionEvent *event = <RestrictionEvent *>begin(engine, EV_RESTRICTION, sizeof(RestrictionEvent), NONE)
- *     event.profile = profile
- *     event.instrument = instrument             # <<<<<<<<<<<<<<
- *     event.side_mask = side_mask
- *     finish(engine, &event.head)
-*/
-  __pyx_v_event->instrument = __pyx_v_instrument;
-
-  /* "tests/probe.pyx":179
- *     event.profile = profile
- *     event.instrument = instrument
- *     event.side_mask = side_mask             # <<<<<<<<<<<<<<
- *     finish(engine, &event.head)
- * 
-*/
-  __pyx_v_event->side_mask = __pyx_v_side_mask;
-
-  /* "tests/probe.pyx":180
- *     event.instrument = instrument
- *     event.side_mask = side_mask
- *     finish(engine, &event.head)             # <<<<<<<<<<<<<<
- * 
- * 
-*/
-  __pyx_f_5tests_5probe_finish(__pyx_v_engine, (&__pyx_v_event->head)); if (unlikely(PyErr_Occurred())) __PYX_ERR(0, 180, __pyx_L1_error)
-
-  /* "tests/probe.pyx":175
- * 
- * 
- * def set_restriction(Engine engine, uint32_t profile, uint32_t instrument, uint32_t side_mask) -> None:             # <<<<<<<<<<<<<<
- *     cdef RestrictionEvent *event = <RestrictionEvent *>begin(engine, EV_RESTRICTION, sizeof(RestrictionEvent), NONE)
- *     event.profile = profile
-*/
-
-  /* function exit code */
-  __pyx_r = Py_None; __Pyx_INCREF(Py_None);
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __Pyx_AddTraceback("tests.probe.set_restriction", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __pyx_r = NULL;
-  __pyx_L0:;
-
-  __Pyx_XGIVEREF(__pyx_r);
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-/* "tests/probe.pyx":183
- * 
- * 
- * def set_account(Engine engine, uint32_t index, bytes name, uint32_t profile, group, int state, int64_t cash_e4) -> None:             # <<<<<<<<<<<<<<
- *     """group: an index, or None."""
- *     cdef AccountEvent *event = <AccountEvent *>begin(engine, EV_ACCOUNT, sizeof(AccountEvent), index)
-*/
-
-/* Python wrapper */
-static PyObject *__pyx_pw_5tests_5probe_19set_account(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-); /*proto*/
-PyDoc_STRVAR(__pyx_doc_5tests_5probe_18set_account, "set_account(Engine engine, uint32_t index, bytes name, uint32_t profile, group, int state, int64_t cash_e4) -> None\n\ngroup: an index, or None.");
-static PyMethodDef __pyx_mdef_5tests_5probe_19set_account = {"set_account", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_19set_account, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_18set_account};
-static PyObject *__pyx_pw_5tests_5probe_19set_account(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-) {
-  struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine = 0;
-  uint32_t __pyx_v_index;
-  PyObject *__pyx_v_name = 0;
-  uint32_t __pyx_v_profile;
-  PyObject *__pyx_v_group = 0;
-  int __pyx_v_state;
-  int64_t __pyx_v_cash_e4;
-  #if !CYTHON_VECTORCALL
-  CYTHON_UNUSED Py_ssize_t __pyx_nargs;
-  #endif
-  CYTHON_UNUSED PyObject *const *__pyx_kwvalues;
-  PyObject* values[7] = {0,0,0,0,0,0,0};
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  PyObject *__pyx_r = 0;
-  __Pyx_RefNannyDeclarations
-  __Pyx_RefNannySetupContext("set_account (wrapper)", 0);
-  #if !CYTHON_VECTORCALL
-  #if CYTHON_ASSUME_SAFE_SIZE
-  __pyx_nargs = PyTuple_GET_SIZE(__pyx_args);
-  #else
-  __pyx_nargs = PyTuple_Size(__pyx_args); if (unlikely(__pyx_nargs < 0)) return NULL;
-  #endif
-  #endif
-  __pyx_kwvalues = __Pyx_KwValues_FASTCALL(__pyx_args, __pyx_nargs);
-  {
-    PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_engine,&__pyx_mstate_global->__pyx_n_u_index,&__pyx_mstate_global->__pyx_n_u_name,&__pyx_mstate_global->__pyx_n_u_profile,&__pyx_mstate_global->__pyx_n_u_group,&__pyx_mstate_global->__pyx_n_u_state,&__pyx_mstate_global->__pyx_n_u_cash_e4,0};
-    const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 183, __pyx_L3_error)
-    if (__pyx_kwds_len > 0) {
-      switch (__pyx_nargs) {
-        case  7:
-        values[6] = __Pyx_ArgRef_FASTCALL(__pyx_args, 6);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[6])) __PYX_ERR(0, 183, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  6:
-        values[5] = __Pyx_ArgRef_FASTCALL(__pyx_args, 5);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[5])) __PYX_ERR(0, 183, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  5:
-        values[4] = __Pyx_ArgRef_FASTCALL(__pyx_args, 4);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[4])) __PYX_ERR(0, 183, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  4:
-        values[3] = __Pyx_ArgRef_FASTCALL(__pyx_args, 3);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 183, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  3:
-        values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 183, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  2:
-        values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 183, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  1:
-        values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 183, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  0: break;
-        default: goto __pyx_L5_argtuple_error;
-      }
-      const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "set_account", 0) < (0)) __PYX_ERR(0, 183, __pyx_L3_error)
-      for (Py_ssize_t i = __pyx_nargs; i < 7; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("set_account", 1, 7, 7, i); __PYX_ERR(0, 183, __pyx_L3_error) }
-      }
-    } else if (unlikely(__pyx_nargs != 7)) {
-      goto __pyx_L5_argtuple_error;
-    } else {
-      values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 183, __pyx_L3_error)
-      values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 183, __pyx_L3_error)
-      values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 183, __pyx_L3_error)
-      values[3] = __Pyx_ArgRef_FASTCALL(__pyx_args, 3);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 183, __pyx_L3_error)
-      values[4] = __Pyx_ArgRef_FASTCALL(__pyx_args, 4);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[4])) __PYX_ERR(0, 183, __pyx_L3_error)
-      values[5] = __Pyx_ArgRef_FASTCALL(__pyx_args, 5);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[5])) __PYX_ERR(0, 183, __pyx_L3_error)
-      values[6] = __Pyx_ArgRef_FASTCALL(__pyx_args, 6);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[6])) __PYX_ERR(0, 183, __pyx_L3_error)
-    }
-    __pyx_v_engine = ((struct __pyx_obj_3ext_6engine_Engine *)values[0]);
-    __pyx_v_index = __Pyx_PyLong_As_uint32_t(values[1]); if (unlikely((__pyx_v_index == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 183, __pyx_L3_error)
-    __pyx_v_name = ((PyObject*)values[2]);
-    __pyx_v_profile = __Pyx_PyLong_As_uint32_t(values[3]); if (unlikely((__pyx_v_profile == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 183, __pyx_L3_error)
-    __pyx_v_group = values[4];
-    __pyx_v_state = __Pyx_PyLong_As_int(values[5]); if (unlikely((__pyx_v_state == (int)-1) && PyErr_Occurred())) __PYX_ERR(0, 183, __pyx_L3_error)
-    __pyx_v_cash_e4 = __Pyx_PyLong_As_int64_t(values[6]); if (unlikely((__pyx_v_cash_e4 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 183, __pyx_L3_error)
-  }
-  goto __pyx_L6_skip;
-  __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("set_account", 1, 7, 7, __pyx_nargs); __PYX_ERR(0, 183, __pyx_L3_error)
-  __pyx_L6_skip:;
-  goto __pyx_L4_argument_unpacking_done;
-  __pyx_L3_error:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __Pyx_AddTraceback("tests.probe.set_account", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __Pyx_RefNannyFinishContext();
-  return NULL;
-  __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_engine), __pyx_mstate_global->__pyx_ptype_3ext_6engine_Engine, 1, "engine", 0))) __PYX_ERR(0, 183, __pyx_L1_error)
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_name), (&PyBytes_Type), 1, "name", 1))) __PYX_ERR(0, 183, __pyx_L1_error)
-  __pyx_r = __pyx_pf_5tests_5probe_18set_account(__pyx_self, __pyx_v_engine, __pyx_v_index, __pyx_v_name, __pyx_v_profile, __pyx_v_group, __pyx_v_state, __pyx_v_cash_e4);
-
-  /* function exit code */
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __pyx_r = NULL;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  goto __pyx_L7_cleaned_up;
-  __pyx_L0:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __pyx_L7_cleaned_up:;
-
-
-
-
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-static PyObject *__pyx_pf_5tests_5probe_18set_account(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine, uint32_t __pyx_v_index, PyObject *__pyx_v_name, uint32_t __pyx_v_profile, PyObject *__pyx_v_group, int __pyx_v_state, int64_t __pyx_v_cash_e4) {
-  struct __pyx_t_3ext_5state_AccountEvent *__pyx_v_event;
-  PyObject *__pyx_r = NULL;
-  __Pyx_RefNannyDeclarations
-  struct __pyx_t_3ext_6events_Frame *__pyx_t_1;
-  uint32_t __pyx_t_2;
-  int __pyx_t_3;
-  uint32_t __pyx_t_4;
-  Py_ssize_t __pyx_t_5;
-  char const *__pyx_t_6;
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  __Pyx_RefNannySetupContext("set_account", 0);
-
-  /* "tests/probe.pyx":185
- * def set_account(Engine engine, uint32_t index, bytes name, uint32_t profile, group, int state, int64_t cash_e4) -> None:
- *     """group: an index, or None."""
- *     cdef AccountEvent *event = <AccountEvent *>begin(engine, EV_ACCOUNT, sizeof(AccountEvent), index)             # <<<<<<<<<<<<<<
- *     event.cash_e4 = cash_e4
- *     event.profile = profile
-*/
-  __pyx_t_1 = __pyx_f_5tests_5probe_begin(__pyx_v_engine, __pyx_e_3ext_6events_EV_ACCOUNT, (sizeof(struct __pyx_t_3ext_5state_AccountEvent)), __pyx_v_index); if (unlikely(__pyx_t_1 == ((void *)NULL))) __PYX_ERR(0, 185, __pyx_L1_error)
-  __pyx_v_event = ((struct __pyx_t_3ext_5state_AccountEvent *)__pyx_t_1);
-
-
-  /* "tests/probe.pyx":186
- *     """group: an index, or None."""
- *     cdef AccountEvent *event = <AccountEvent *>begin(engine, EV_ACCOUNT, sizeof(AccountEvent), index)
- *     event.cash_e4 = cash_e4             # <<<<<<<<<<<<<<
- *     event.profile = profile
- *     event.group = NONE if group is None else group
-*/
-  __pyx_v_event->cash_e4 = __pyx_v_cash_e4;
-
-  /* "tests/probe.pyx":187
- *     cdef AccountEvent *event = <AccountEvent *>begin(engine, EV_ACCOUNT, sizeof(AccountEvent), index)
- *     event.cash_e4 = cash_e4
- *     event.profile = profile             # <<<<<<<<<<<<<<
- *     event.group = NONE if group is None else group
- *     event.owner_type = 1
-*/
-  __pyx_v_event->profile = __pyx_v_profile;
-
-  /* "tests/probe.pyx":188
- *     event.cash_e4 = cash_e4
- *     event.profile = profile
- *     event.group = NONE if group is None else group             # <<<<<<<<<<<<<<
- *     event.owner_type = 1
- *     event.state = state
-*/
-  __pyx_t_3 = (__pyx_v_group == Py_None);
-  if (__pyx_t_3) {
-
-    __pyx_t_2 = __pyx_e_3ext_5state_NONE;
-  } else {
-    __pyx_t_4 = __Pyx_PyLong_As_uint32_t(__pyx_v_group); if (unlikely((__pyx_t_4 == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 188, __pyx_L1_error)
-    __pyx_t_2 = __pyx_t_4;
-  }
-
-  __pyx_v_event->group = __pyx_t_2;
-
-  /* "tests/probe.pyx":189
- *     event.profile = profile
- *     event.group = NONE if group is None else group
- *     event.owner_type = 1             # <<<<<<<<<<<<<<
- *     event.state = state
- *     event.id_size = len(name)
-*/
-  __pyx_v_event->owner_type = 1;
-
-  /* "tests/probe.pyx":190
- *     event.group = NONE if group is None else group
- *     event.owner_type = 1
- *     event.state = state             # <<<<<<<<<<<<<<
- *     event.id_size = len(name)
- *     memcpy(event.id, <const char *>name, len(name))
-*/
-  __pyx_v_event->state = __pyx_v_state;
-
-  /* "tests/probe.pyx":191
- *     event.owner_type = 1
- *     event.state = state
- *     event.id_size = len(name)             # <<<<<<<<<<<<<<
- *     memcpy(event.id, <const char *>name, len(name))
- *     memset(event.shareholder, 32, sizeof(event.shareholder))
-*/
-  if (unlikely(__pyx_v_name == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "object of type \047NoneType\047 has no len()");
-    __PYX_ERR(0, 191, __pyx_L1_error)
-  }
-  __pyx_t_5 = __Pyx_PyBytes_GET_SIZE(__pyx_v_name); if (unlikely(__pyx_t_5 == ((Py_ssize_t)-1))) __PYX_ERR(0, 191, __pyx_L1_error)
-  __pyx_v_event->id_size = __pyx_t_5;
-
-  /* "tests/probe.pyx":192
- *     event.state = state
- *     event.id_size = len(name)
- *     memcpy(event.id, <const char *>name, len(name))             # <<<<<<<<<<<<<<
- *     memset(event.shareholder, 32, sizeof(event.shareholder))
- *     finish(engine, &event.head)
-*/
-  if (unlikely(__pyx_v_name == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "expected bytes, NoneType found");
-    __PYX_ERR(0, 192, __pyx_L1_error)
-  }
-  __pyx_t_6 = __Pyx_PyBytes_AsString(__pyx_v_name); if (unlikely((!__pyx_t_6) && PyErr_Occurred())) __PYX_ERR(0, 192, __pyx_L1_error)
-  if (unlikely(__pyx_v_name == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "object of type \047NoneType\047 has no len()");
-    __PYX_ERR(0, 192, __pyx_L1_error)
-  }
-  __pyx_t_5 = __Pyx_PyBytes_GET_SIZE(__pyx_v_name); if (unlikely(__pyx_t_5 == ((Py_ssize_t)-1))) __PYX_ERR(0, 192, __pyx_L1_error)
-  (void)(memcpy(__pyx_v_event->id, ((char const *)__pyx_t_6), __pyx_t_5));
-
-
-
-  /* "tests/probe.pyx":193
- *     event.id_size = len(name)
- *     memcpy(event.id, <const char *>name, len(name))
- *     memset(event.shareholder, 32, sizeof(event.shareholder))             # <<<<<<<<<<<<<<
- *     finish(engine, &event.head)
- * 
-*/
-  (void)(memset(__pyx_v_event->shareholder, 32, (sizeof(__pyx_v_event->shareholder))));
-
-  /* "tests/probe.pyx":194
- *     memcpy(event.id, <const char *>name, len(name))
- *     memset(event.shareholder, 32, sizeof(event.shareholder))
- *     finish(engine, &event.head)             # <<<<<<<<<<<<<<
- * 
- * 
-*/
-  __pyx_f_5tests_5probe_finish(__pyx_v_engine, (&__pyx_v_event->head)); if (unlikely(PyErr_Occurred())) __PYX_ERR(0, 194, __pyx_L1_error)
-
-  /* "tests/probe.pyx":183
- * 
- * 
- * def set_account(Engine engine, uint32_t index, bytes name, uint32_t profile, group, int state, int64_t cash_e4) -> None:             # <<<<<<<<<<<<<<
- *     """group: an index, or None."""
- *     cdef AccountEvent *event = <AccountEvent *>begin(engine, EV_ACCOUNT, sizeof(AccountEvent), index)
-*/
-
-  /* function exit code */
-  __pyx_r = Py_None; __Pyx_INCREF(Py_None);
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __Pyx_AddTraceback("tests.probe.set_account", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __pyx_r = NULL;
-  __pyx_L0:;
-
-  __Pyx_XGIVEREF(__pyx_r);
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-/* "tests/probe.pyx":197
- * 
- * 
- * def set_instrument(Engine engine, dict fields) -> int:             # <<<<<<<<<<<<<<
- *     """Instrument's fields by name; returns its index."""
- *     cdef Instrument *event = <Instrument *>begin(engine, EV_INSTRUMENT, sizeof(Instrument), NONE)
-*/
-
-/* Python wrapper */
-static PyObject *__pyx_pw_5tests_5probe_21set_instrument(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-); /*proto*/
-PyDoc_STRVAR(__pyx_doc_5tests_5probe_20set_instrument, "set_instrument(Engine engine, dict fields) -> int\n\nInstrument\047s fields by name; returns its index.");
-static PyMethodDef __pyx_mdef_5tests_5probe_21set_instrument = {"set_instrument", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_21set_instrument, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_20set_instrument};
-static PyObject *__pyx_pw_5tests_5probe_21set_instrument(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-) {
-  struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine = 0;
-  PyObject *__pyx_v_fields = 0;
-  #if !CYTHON_VECTORCALL
-  CYTHON_UNUSED Py_ssize_t __pyx_nargs;
-  #endif
-  CYTHON_UNUSED PyObject *const *__pyx_kwvalues;
-  PyObject* values[2] = {0,0};
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  PyObject *__pyx_r = 0;
-  __Pyx_RefNannyDeclarations
-  __Pyx_RefNannySetupContext("set_instrument (wrapper)", 0);
-  #if !CYTHON_VECTORCALL
-  #if CYTHON_ASSUME_SAFE_SIZE
-  __pyx_nargs = PyTuple_GET_SIZE(__pyx_args);
-  #else
-  __pyx_nargs = PyTuple_Size(__pyx_args); if (unlikely(__pyx_nargs < 0)) return NULL;
-  #endif
-  #endif
-  __pyx_kwvalues = __Pyx_KwValues_FASTCALL(__pyx_args, __pyx_nargs);
-  {
-    PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_engine,&__pyx_mstate_global->__pyx_n_u_fields,0};
-    const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 197, __pyx_L3_error)
-    if (__pyx_kwds_len > 0) {
-      switch (__pyx_nargs) {
-        case  2:
-        values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 197, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  1:
-        values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 197, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  0: break;
-        default: goto __pyx_L5_argtuple_error;
-      }
-      const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "set_instrument", 0) < (0)) __PYX_ERR(0, 197, __pyx_L3_error)
-      for (Py_ssize_t i = __pyx_nargs; i < 2; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("set_instrument", 1, 2, 2, i); __PYX_ERR(0, 197, __pyx_L3_error) }
-      }
-    } else if (unlikely(__pyx_nargs != 2)) {
-      goto __pyx_L5_argtuple_error;
-    } else {
-      values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 197, __pyx_L3_error)
-      values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 197, __pyx_L3_error)
-    }
-    __pyx_v_engine = ((struct __pyx_obj_3ext_6engine_Engine *)values[0]);
-    __pyx_v_fields = ((PyObject*)values[1]);
-  }
-  goto __pyx_L6_skip;
-  __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("set_instrument", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 197, __pyx_L3_error)
-  __pyx_L6_skip:;
-  goto __pyx_L4_argument_unpacking_done;
-  __pyx_L3_error:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __Pyx_AddTraceback("tests.probe.set_instrument", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __Pyx_RefNannyFinishContext();
-  return NULL;
-  __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_engine), __pyx_mstate_global->__pyx_ptype_3ext_6engine_Engine, 1, "engine", 0))) __PYX_ERR(0, 197, __pyx_L1_error)
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_fields), (&PyDict_Type), 1, "fields", 1))) __PYX_ERR(0, 197, __pyx_L1_error)
-  __pyx_r = __pyx_pf_5tests_5probe_20set_instrument(__pyx_self, __pyx_v_engine, __pyx_v_fields);
-
-  /* function exit code */
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __pyx_r = NULL;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  goto __pyx_L7_cleaned_up;
-  __pyx_L0:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __pyx_L7_cleaned_up:;
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-static PyObject *__pyx_pf_5tests_5probe_20set_instrument(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine, PyObject *__pyx_v_fields) {
-  struct __pyx_t_3ext_5state_Instrument *__pyx_v_event;
-  uint32_t __pyx_v_symbol;
-  int __pyx_v_venue;
-  PyObject *__pyx_r = NULL;
-  __Pyx_RefNannyDeclarations
-  struct __pyx_t_3ext_6events_Frame *__pyx_t_1;
-  PyObject *__pyx_t_2 = NULL;
-  uint32_t __pyx_t_3;
-  int __pyx_t_4;
-  int64_t __pyx_t_5;
-  uint8_t __pyx_t_6;
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  __Pyx_RefNannySetupContext("set_instrument", 0);
-
-  /* "tests/probe.pyx":199
- * def set_instrument(Engine engine, dict fields) -> int:
- *     """Instrument's fields by name; returns its index."""
- *     cdef Instrument *event = <Instrument *>begin(engine, EV_INSTRUMENT, sizeof(Instrument), NONE)             # <<<<<<<<<<<<<<
- *     cdef uint32_t symbol = fields["symbol"]
- *     cdef int venue = fields["venue"]
-*/
-  __pyx_t_1 = __pyx_f_5tests_5probe_begin(__pyx_v_engine, __pyx_e_3ext_6events_EV_INSTRUMENT, (sizeof(struct __pyx_t_3ext_5state_Instrument)), __pyx_e_3ext_5state_NONE); if (unlikely(__pyx_t_1 == ((void *)NULL))) __PYX_ERR(0, 199, __pyx_L1_error)
-  __pyx_v_event = ((struct __pyx_t_3ext_5state_Instrument *)__pyx_t_1);
-
-
-  /* "tests/probe.pyx":200
- *     """Instrument's fields by name; returns its index."""
- *     cdef Instrument *event = <Instrument *>begin(engine, EV_INSTRUMENT, sizeof(Instrument), NONE)
- *     cdef uint32_t symbol = fields["symbol"]             # <<<<<<<<<<<<<<
- *     cdef int venue = fields["venue"]
- *     event.symbol = symbol
-*/
-  if (unlikely(__pyx_v_fields == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 200, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_fields, __pyx_mstate_global->__pyx_n_u_symbol); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 200, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_3 = __Pyx_PyLong_As_uint32_t(__pyx_t_2); if (unlikely((__pyx_t_3 == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 200, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_v_symbol = __pyx_t_3;
-
-  /* "tests/probe.pyx":201
- *     cdef Instrument *event = <Instrument *>begin(engine, EV_INSTRUMENT, sizeof(Instrument), NONE)
- *     cdef uint32_t symbol = fields["symbol"]
- *     cdef int venue = fields["venue"]             # <<<<<<<<<<<<<<
- *     event.symbol = symbol
- *     event.venue = venue
-*/
-  if (unlikely(__pyx_v_fields == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 201, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_fields, __pyx_mstate_global->__pyx_n_u_venue); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 201, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_4 = __Pyx_PyLong_As_int(__pyx_t_2); if (unlikely((__pyx_t_4 == (int)-1) && PyErr_Occurred())) __PYX_ERR(0, 201, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_v_venue = __pyx_t_4;
-
-  /* "tests/probe.pyx":202
- *     cdef uint32_t symbol = fields["symbol"]
- *     cdef int venue = fields["venue"]
- *     event.symbol = symbol             # <<<<<<<<<<<<<<
- *     event.venue = venue
- *     event.prev_close_e4 = fields["prev_close"]
-*/
-  __pyx_v_event->symbol = __pyx_v_symbol;
-
-  /* "tests/probe.pyx":203
- *     cdef int venue = fields["venue"]
- *     event.symbol = symbol
- *     event.venue = venue             # <<<<<<<<<<<<<<
- *     event.prev_close_e4 = fields["prev_close"]
- *     event.up_limit_e4 = fields["up_limit"]
-*/
-  __pyx_v_event->venue = __pyx_v_venue;
-
-  /* "tests/probe.pyx":204
- *     event.symbol = symbol
- *     event.venue = venue
- *     event.prev_close_e4 = fields["prev_close"]             # <<<<<<<<<<<<<<
- *     event.up_limit_e4 = fields["up_limit"]
- *     event.down_limit_e4 = fields["down_limit"]
-*/
-  if (unlikely(__pyx_v_fields == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 204, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_fields, __pyx_mstate_global->__pyx_n_u_prev_close); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 204, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_5 = __Pyx_PyLong_As_int64_t(__pyx_t_2); if (unlikely((__pyx_t_5 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 204, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_v_event->prev_close_e4 = __pyx_t_5;
-
-  /* "tests/probe.pyx":205
- *     event.venue = venue
- *     event.prev_close_e4 = fields["prev_close"]
- *     event.up_limit_e4 = fields["up_limit"]             # <<<<<<<<<<<<<<
- *     event.down_limit_e4 = fields["down_limit"]
- *     event.tick_e4 = fields["tick"]
-*/
-  if (unlikely(__pyx_v_fields == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 205, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_fields, __pyx_mstate_global->__pyx_n_u_up_limit); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 205, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_5 = __Pyx_PyLong_As_int64_t(__pyx_t_2); if (unlikely((__pyx_t_5 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 205, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_v_event->up_limit_e4 = __pyx_t_5;
-
-  /* "tests/probe.pyx":206
- *     event.prev_close_e4 = fields["prev_close"]
- *     event.up_limit_e4 = fields["up_limit"]
- *     event.down_limit_e4 = fields["down_limit"]             # <<<<<<<<<<<<<<
- *     event.tick_e4 = fields["tick"]
- *     event.buy_min_shares = fields["min_qty"]
-*/
-  if (unlikely(__pyx_v_fields == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 206, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_fields, __pyx_mstate_global->__pyx_n_u_down_limit); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 206, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_5 = __Pyx_PyLong_As_int64_t(__pyx_t_2); if (unlikely((__pyx_t_5 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 206, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_v_event->down_limit_e4 = __pyx_t_5;
-
-  /* "tests/probe.pyx":207
- *     event.up_limit_e4 = fields["up_limit"]
- *     event.down_limit_e4 = fields["down_limit"]
- *     event.tick_e4 = fields["tick"]             # <<<<<<<<<<<<<<
- *     event.buy_min_shares = fields["min_qty"]
- *     event.buy_step_shares = fields["step_qty"]
-*/
-  if (unlikely(__pyx_v_fields == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 207, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_fields, __pyx_mstate_global->__pyx_n_u_tick); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 207, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_5 = __Pyx_PyLong_As_int64_t(__pyx_t_2); if (unlikely((__pyx_t_5 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 207, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_v_event->tick_e4 = __pyx_t_5;
-
-  /* "tests/probe.pyx":208
- *     event.down_limit_e4 = fields["down_limit"]
- *     event.tick_e4 = fields["tick"]
- *     event.buy_min_shares = fields["min_qty"]             # <<<<<<<<<<<<<<
- *     event.buy_step_shares = fields["step_qty"]
- *     event.max_limit_shares = fields["max_limit_qty"]
-*/
-  if (unlikely(__pyx_v_fields == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 208, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_fields, __pyx_mstate_global->__pyx_n_u_min_qty); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 208, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_5 = __Pyx_PyLong_As_int64_t(__pyx_t_2); if (unlikely((__pyx_t_5 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 208, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_v_event->buy_min_shares = __pyx_t_5;
-
-  /* "tests/probe.pyx":209
- *     event.tick_e4 = fields["tick"]
- *     event.buy_min_shares = fields["min_qty"]
- *     event.buy_step_shares = fields["step_qty"]             # <<<<<<<<<<<<<<
- *     event.max_limit_shares = fields["max_limit_qty"]
- *     event.max_market_shares = fields["max_market_qty"]
-*/
-  if (unlikely(__pyx_v_fields == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 209, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_fields, __pyx_mstate_global->__pyx_n_u_step_qty); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 209, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_5 = __Pyx_PyLong_As_int64_t(__pyx_t_2); if (unlikely((__pyx_t_5 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 209, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_v_event->buy_step_shares = __pyx_t_5;
-
-  /* "tests/probe.pyx":210
- *     event.buy_min_shares = fields["min_qty"]
- *     event.buy_step_shares = fields["step_qty"]
- *     event.max_limit_shares = fields["max_limit_qty"]             # <<<<<<<<<<<<<<
- *     event.max_market_shares = fields["max_market_qty"]
- *     event.board = fields["board"]
-*/
-  if (unlikely(__pyx_v_fields == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 210, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_fields, __pyx_mstate_global->__pyx_n_u_max_limit_qty); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 210, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_5 = __Pyx_PyLong_As_int64_t(__pyx_t_2); if (unlikely((__pyx_t_5 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 210, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_v_event->max_limit_shares = __pyx_t_5;
-
-  /* "tests/probe.pyx":211
- *     event.buy_step_shares = fields["step_qty"]
- *     event.max_limit_shares = fields["max_limit_qty"]
- *     event.max_market_shares = fields["max_market_qty"]             # <<<<<<<<<<<<<<
- *     event.board = fields["board"]
- *     event.status = fields["status"]
-*/
-  if (unlikely(__pyx_v_fields == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 211, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_fields, __pyx_mstate_global->__pyx_n_u_max_market_qty); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 211, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_5 = __Pyx_PyLong_As_int64_t(__pyx_t_2); if (unlikely((__pyx_t_5 == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 211, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_v_event->max_market_shares = __pyx_t_5;
-
-  /* "tests/probe.pyx":212
- *     event.max_limit_shares = fields["max_limit_qty"]
- *     event.max_market_shares = fields["max_market_qty"]
- *     event.board = fields["board"]             # <<<<<<<<<<<<<<
- *     event.status = fields["status"]
- *     event.is_st = fields["is_st"]
-*/
-  if (unlikely(__pyx_v_fields == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 212, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_fields, __pyx_mstate_global->__pyx_n_u_board); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 212, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_6 = __Pyx_PyLong_As_uint8_t(__pyx_t_2); if (unlikely((__pyx_t_6 == ((uint8_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 212, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_v_event->board = __pyx_t_6;
-
-  /* "tests/probe.pyx":213
- *     event.max_market_shares = fields["max_market_qty"]
- *     event.board = fields["board"]
- *     event.status = fields["status"]             # <<<<<<<<<<<<<<
- *     event.is_st = fields["is_st"]
- *     event.t_plus = fields["t_plus"]
-*/
-  if (unlikely(__pyx_v_fields == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 213, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_fields, __pyx_mstate_global->__pyx_n_u_status); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 213, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_6 = __Pyx_PyLong_As_uint8_t(__pyx_t_2); if (unlikely((__pyx_t_6 == ((uint8_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 213, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_v_event->status = __pyx_t_6;
-
-  /* "tests/probe.pyx":214
- *     event.board = fields["board"]
- *     event.status = fields["status"]
- *     event.is_st = fields["is_st"]             # <<<<<<<<<<<<<<
- *     event.t_plus = fields["t_plus"]
- *     finish(engine, &event.head)
-*/
-  if (unlikely(__pyx_v_fields == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 214, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_fields, __pyx_mstate_global->__pyx_n_u_is_st); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 214, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_6 = __Pyx_PyLong_As_uint8_t(__pyx_t_2); if (unlikely((__pyx_t_6 == ((uint8_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 214, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_v_event->is_st = __pyx_t_6;
-
-  /* "tests/probe.pyx":215
- *     event.status = fields["status"]
- *     event.is_st = fields["is_st"]
- *     event.t_plus = fields["t_plus"]             # <<<<<<<<<<<<<<
- *     finish(engine, &event.head)
- *     return engine.state.find_instrument(venue, symbol)
-*/
-  if (unlikely(__pyx_v_fields == Py_None)) {
-    PyErr_SetString(PyExc_TypeError, "\047NoneType\047 object is not subscriptable");
-    __PYX_ERR(0, 215, __pyx_L1_error)
-  }
-  __pyx_t_2 = __Pyx_PyDict_GetItem(__pyx_v_fields, __pyx_mstate_global->__pyx_n_u_t_plus); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 215, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_6 = __Pyx_PyLong_As_uint8_t(__pyx_t_2); if (unlikely((__pyx_t_6 == ((uint8_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 215, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_v_event->t_plus = __pyx_t_6;
-
-  /* "tests/probe.pyx":216
- *     event.is_st = fields["is_st"]
- *     event.t_plus = fields["t_plus"]
- *     finish(engine, &event.head)             # <<<<<<<<<<<<<<
- *     return engine.state.find_instrument(venue, symbol)
- * 
-*/
-  __pyx_f_5tests_5probe_finish(__pyx_v_engine, (&__pyx_v_event->head)); if (unlikely(PyErr_Occurred())) __PYX_ERR(0, 216, __pyx_L1_error)
-
-  /* "tests/probe.pyx":217
- *     event.t_plus = fields["t_plus"]
- *     finish(engine, &event.head)
- *     return engine.state.find_instrument(venue, symbol)             # <<<<<<<<<<<<<<
- * 
- * 
-*/
-  __pyx_t_2 = __Pyx_PyLong_From_uint32_t(((struct __pyx_vtabstruct_3ext_5state_State *)__pyx_v_engine->state->__pyx_vtab)->find_instrument(__pyx_v_engine->state, __pyx_v_venue, __pyx_v_symbol)); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 217, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  if (__Pyx_PyInt_FromNumber(&__pyx_t_2, NULL, 0) < (0)) __PYX_ERR(0, 217, __pyx_L1_error)
-  {
-    PyObject *__pyx_temp;
-    {
-      __pyx_temp = __pyx_r;
-      __pyx_r = ((PyObject*)__pyx_t_2);
-    }
-    __Pyx_XDECREF(__pyx_temp);
-  }
-  __pyx_t_2 = 0;
-  goto __pyx_L0;
-
-  /* "tests/probe.pyx":197
- * 
- * 
- * def set_instrument(Engine engine, dict fields) -> int:             # <<<<<<<<<<<<<<
- *     """Instrument's fields by name; returns its index."""
- *     cdef Instrument *event = <Instrument *>begin(engine, EV_INSTRUMENT, sizeof(Instrument), NONE)
-*/
-
-  /* function exit code */
-  __pyx_L1_error:;
-  __Pyx_XDECREF(__pyx_t_2);
-  __Pyx_AddTraceback("tests.probe.set_instrument", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __pyx_r = NULL;
-  __pyx_L0:;
-
-
-
-  __Pyx_XGIVEREF(__pyx_r);
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-/* "tests/probe.pyx":220
- * 
- * 
- * def set_position(Engine engine, uint32_t account, uint32_t instrument, int64_t total, int64_t sellable) -> None:             # <<<<<<<<<<<<<<
- *     cdef PositionEvent *event = <PositionEvent *>begin(engine, EV_POSITION, sizeof(PositionEvent), account)
- *     event.instrument = instrument
-*/
-
-/* Python wrapper */
-static PyObject *__pyx_pw_5tests_5probe_23set_position(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-); /*proto*/
-PyDoc_STRVAR(__pyx_doc_5tests_5probe_22set_position, "set_position(Engine engine, uint32_t account, uint32_t instrument, int64_t total, int64_t sellable) -> None");
-static PyMethodDef __pyx_mdef_5tests_5probe_23set_position = {"set_position", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_23set_position, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_22set_position};
-static PyObject *__pyx_pw_5tests_5probe_23set_position(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-) {
-  struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine = 0;
-  uint32_t __pyx_v_account;
-  uint32_t __pyx_v_instrument;
-  int64_t __pyx_v_total;
-  int64_t __pyx_v_sellable;
-  #if !CYTHON_VECTORCALL
-  CYTHON_UNUSED Py_ssize_t __pyx_nargs;
-  #endif
-  CYTHON_UNUSED PyObject *const *__pyx_kwvalues;
-  PyObject* values[5] = {0,0,0,0,0};
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  PyObject *__pyx_r = 0;
-  __Pyx_RefNannyDeclarations
-  __Pyx_RefNannySetupContext("set_position (wrapper)", 0);
-  #if !CYTHON_VECTORCALL
-  #if CYTHON_ASSUME_SAFE_SIZE
-  __pyx_nargs = PyTuple_GET_SIZE(__pyx_args);
-  #else
-  __pyx_nargs = PyTuple_Size(__pyx_args); if (unlikely(__pyx_nargs < 0)) return NULL;
-  #endif
-  #endif
-  __pyx_kwvalues = __Pyx_KwValues_FASTCALL(__pyx_args, __pyx_nargs);
-  {
-    PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_engine,&__pyx_mstate_global->__pyx_n_u_account,&__pyx_mstate_global->__pyx_n_u_instrument,&__pyx_mstate_global->__pyx_n_u_total,&__pyx_mstate_global->__pyx_n_u_sellable,0};
-    const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 220, __pyx_L3_error)
-    if (__pyx_kwds_len > 0) {
-      switch (__pyx_nargs) {
-        case  5:
-        values[4] = __Pyx_ArgRef_FASTCALL(__pyx_args, 4);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[4])) __PYX_ERR(0, 220, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  4:
-        values[3] = __Pyx_ArgRef_FASTCALL(__pyx_args, 3);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 220, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  3:
-        values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 220, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  2:
-        values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 220, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  1:
-        values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 220, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  0: break;
-        default: goto __pyx_L5_argtuple_error;
-      }
-      const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "set_position", 0) < (0)) __PYX_ERR(0, 220, __pyx_L3_error)
-      for (Py_ssize_t i = __pyx_nargs; i < 5; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("set_position", 1, 5, 5, i); __PYX_ERR(0, 220, __pyx_L3_error) }
-      }
-    } else if (unlikely(__pyx_nargs != 5)) {
-      goto __pyx_L5_argtuple_error;
-    } else {
-      values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 220, __pyx_L3_error)
-      values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 220, __pyx_L3_error)
-      values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 220, __pyx_L3_error)
-      values[3] = __Pyx_ArgRef_FASTCALL(__pyx_args, 3);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 220, __pyx_L3_error)
-      values[4] = __Pyx_ArgRef_FASTCALL(__pyx_args, 4);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[4])) __PYX_ERR(0, 220, __pyx_L3_error)
-    }
-    __pyx_v_engine = ((struct __pyx_obj_3ext_6engine_Engine *)values[0]);
-    __pyx_v_account = __Pyx_PyLong_As_uint32_t(values[1]); if (unlikely((__pyx_v_account == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 220, __pyx_L3_error)
-    __pyx_v_instrument = __Pyx_PyLong_As_uint32_t(values[2]); if (unlikely((__pyx_v_instrument == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 220, __pyx_L3_error)
-    __pyx_v_total = __Pyx_PyLong_As_int64_t(values[3]); if (unlikely((__pyx_v_total == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 220, __pyx_L3_error)
-    __pyx_v_sellable = __Pyx_PyLong_As_int64_t(values[4]); if (unlikely((__pyx_v_sellable == ((int64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 220, __pyx_L3_error)
-  }
-  goto __pyx_L6_skip;
-  __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("set_position", 1, 5, 5, __pyx_nargs); __PYX_ERR(0, 220, __pyx_L3_error)
-  __pyx_L6_skip:;
-  goto __pyx_L4_argument_unpacking_done;
-  __pyx_L3_error:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __Pyx_AddTraceback("tests.probe.set_position", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __Pyx_RefNannyFinishContext();
-  return NULL;
-  __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_engine), __pyx_mstate_global->__pyx_ptype_3ext_6engine_Engine, 1, "engine", 0))) __PYX_ERR(0, 220, __pyx_L1_error)
-  __pyx_r = __pyx_pf_5tests_5probe_22set_position(__pyx_self, __pyx_v_engine, __pyx_v_account, __pyx_v_instrument, __pyx_v_total, __pyx_v_sellable);
-
-  /* function exit code */
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __pyx_r = NULL;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  goto __pyx_L7_cleaned_up;
-  __pyx_L0:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __pyx_L7_cleaned_up:;
-
-
-
-
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-static PyObject *__pyx_pf_5tests_5probe_22set_position(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine, uint32_t __pyx_v_account, uint32_t __pyx_v_instrument, int64_t __pyx_v_total, int64_t __pyx_v_sellable) {
-  struct __pyx_t_3ext_6events_PositionEvent *__pyx_v_event;
-  PyObject *__pyx_r = NULL;
-  __Pyx_RefNannyDeclarations
-  struct __pyx_t_3ext_6events_Frame *__pyx_t_1;
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  __Pyx_RefNannySetupContext("set_position", 0);
-
-  /* "tests/probe.pyx":221
- * 
- * def set_position(Engine engine, uint32_t account, uint32_t instrument, int64_t total, int64_t sellable) -> None:
- *     cdef PositionEvent *event = <PositionEvent *>begin(engine, EV_POSITION, sizeof(PositionEvent), account)             # <<<<<<<<<<<<<<
- *     event.instrument = instrument
- *     event.total_shares = total
-*/
-  __pyx_t_1 = __pyx_f_5tests_5probe_begin(__pyx_v_engine, __pyx_e_3ext_6events_EV_POSITION, (sizeof(struct __pyx_t_3ext_6events_PositionEvent)), __pyx_v_account); if (unlikely(__pyx_t_1 == ((void *)NULL))) __PYX_ERR(0, 221, __pyx_L1_error)
-  __pyx_v_event = ((struct __pyx_t_3ext_6events_PositionEvent *)__pyx_t_1);
-
-
-  /* "tests/probe.pyx":222
- * def set_position(Engine engine, uint32_t account, uint32_t instrument, int64_t total, int64_t sellable) -> None:
- *     cdef PositionEvent *event = <PositionEvent *>begin(engine, EV_POSITION, sizeof(PositionEvent), account)
- *     event.instrument = instrument             # <<<<<<<<<<<<<<
- *     event.total_shares = total
- *     event.sellable_shares = sellable
-*/
-  __pyx_v_event->instrument = __pyx_v_instrument;
-
-  /* "tests/probe.pyx":223
- *     cdef PositionEvent *event = <PositionEvent *>begin(engine, EV_POSITION, sizeof(PositionEvent), account)
- *     event.instrument = instrument
- *     event.total_shares = total             # <<<<<<<<<<<<<<
- *     event.sellable_shares = sellable
- *     finish(engine, &event.head)
-*/
-  __pyx_v_event->total_shares = __pyx_v_total;
-
-  /* "tests/probe.pyx":224
- *     event.instrument = instrument
- *     event.total_shares = total
- *     event.sellable_shares = sellable             # <<<<<<<<<<<<<<
- *     finish(engine, &event.head)
- * 
-*/
-  __pyx_v_event->sellable_shares = __pyx_v_sellable;
-
-  /* "tests/probe.pyx":225
- *     event.total_shares = total
- *     event.sellable_shares = sellable
- *     finish(engine, &event.head)             # <<<<<<<<<<<<<<
- * 
- * 
-*/
-  __pyx_f_5tests_5probe_finish(__pyx_v_engine, (&__pyx_v_event->head)); if (unlikely(PyErr_Occurred())) __PYX_ERR(0, 225, __pyx_L1_error)
-
-  /* "tests/probe.pyx":220
- * 
- * 
- * def set_position(Engine engine, uint32_t account, uint32_t instrument, int64_t total, int64_t sellable) -> None:             # <<<<<<<<<<<<<<
- *     cdef PositionEvent *event = <PositionEvent *>begin(engine, EV_POSITION, sizeof(PositionEvent), account)
- *     event.instrument = instrument
-*/
-
-  /* function exit code */
-  __pyx_r = Py_None; __Pyx_INCREF(Py_None);
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __Pyx_AddTraceback("tests.probe.set_position", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __pyx_r = NULL;
-  __pyx_L0:;
-
-  __Pyx_XGIVEREF(__pyx_r);
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-/* "tests/probe.pyx":228
- * 
- * 
- * def set_port(Engine engine, uint32_t index, uint32_t rate_in, uint32_t cancel_rate_in, uint32_t streak_max, uint32_t latch_ms) -> None:             # <<<<<<<<<<<<<<
- *     cdef PortEvent *event = <PortEvent *>begin(engine, EV_PORT, sizeof(PortEvent), NONE)
- *     event.port = index
-*/
-
-/* Python wrapper */
-static PyObject *__pyx_pw_5tests_5probe_25set_port(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-); /*proto*/
-PyDoc_STRVAR(__pyx_doc_5tests_5probe_24set_port, "set_port(Engine engine, uint32_t index, uint32_t rate_in, uint32_t cancel_rate_in, uint32_t streak_max, uint32_t latch_ms) -> None");
-static PyMethodDef __pyx_mdef_5tests_5probe_25set_port = {"set_port", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_25set_port, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_24set_port};
-static PyObject *__pyx_pw_5tests_5probe_25set_port(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-) {
-  struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine = 0;
-  uint32_t __pyx_v_index;
-  uint32_t __pyx_v_rate_in;
-  uint32_t __pyx_v_cancel_rate_in;
-  uint32_t __pyx_v_streak_max;
-  uint32_t __pyx_v_latch_ms;
-  #if !CYTHON_VECTORCALL
-  CYTHON_UNUSED Py_ssize_t __pyx_nargs;
-  #endif
-  CYTHON_UNUSED PyObject *const *__pyx_kwvalues;
-  PyObject* values[6] = {0,0,0,0,0,0};
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  PyObject *__pyx_r = 0;
-  __Pyx_RefNannyDeclarations
-  __Pyx_RefNannySetupContext("set_port (wrapper)", 0);
-  #if !CYTHON_VECTORCALL
-  #if CYTHON_ASSUME_SAFE_SIZE
-  __pyx_nargs = PyTuple_GET_SIZE(__pyx_args);
-  #else
-  __pyx_nargs = PyTuple_Size(__pyx_args); if (unlikely(__pyx_nargs < 0)) return NULL;
-  #endif
-  #endif
-  __pyx_kwvalues = __Pyx_KwValues_FASTCALL(__pyx_args, __pyx_nargs);
-  {
-    PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_engine,&__pyx_mstate_global->__pyx_n_u_index,&__pyx_mstate_global->__pyx_n_u_rate_in,&__pyx_mstate_global->__pyx_n_u_cancel_rate_in,&__pyx_mstate_global->__pyx_n_u_streak_max,&__pyx_mstate_global->__pyx_n_u_latch_ms,0};
-    const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 228, __pyx_L3_error)
-    if (__pyx_kwds_len > 0) {
-      switch (__pyx_nargs) {
-        case  6:
-        values[5] = __Pyx_ArgRef_FASTCALL(__pyx_args, 5);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[5])) __PYX_ERR(0, 228, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  5:
-        values[4] = __Pyx_ArgRef_FASTCALL(__pyx_args, 4);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[4])) __PYX_ERR(0, 228, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  4:
-        values[3] = __Pyx_ArgRef_FASTCALL(__pyx_args, 3);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 228, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  3:
-        values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 228, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  2:
-        values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 228, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  1:
-        values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 228, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  0: break;
-        default: goto __pyx_L5_argtuple_error;
-      }
-      const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "set_port", 0) < (0)) __PYX_ERR(0, 228, __pyx_L3_error)
-      for (Py_ssize_t i = __pyx_nargs; i < 6; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("set_port", 1, 6, 6, i); __PYX_ERR(0, 228, __pyx_L3_error) }
-      }
-    } else if (unlikely(__pyx_nargs != 6)) {
-      goto __pyx_L5_argtuple_error;
-    } else {
-      values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 228, __pyx_L3_error)
-      values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 228, __pyx_L3_error)
-      values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 228, __pyx_L3_error)
-      values[3] = __Pyx_ArgRef_FASTCALL(__pyx_args, 3);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[3])) __PYX_ERR(0, 228, __pyx_L3_error)
-      values[4] = __Pyx_ArgRef_FASTCALL(__pyx_args, 4);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[4])) __PYX_ERR(0, 228, __pyx_L3_error)
-      values[5] = __Pyx_ArgRef_FASTCALL(__pyx_args, 5);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[5])) __PYX_ERR(0, 228, __pyx_L3_error)
-    }
-    __pyx_v_engine = ((struct __pyx_obj_3ext_6engine_Engine *)values[0]);
-    __pyx_v_index = __Pyx_PyLong_As_uint32_t(values[1]); if (unlikely((__pyx_v_index == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 228, __pyx_L3_error)
-    __pyx_v_rate_in = __Pyx_PyLong_As_uint32_t(values[2]); if (unlikely((__pyx_v_rate_in == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 228, __pyx_L3_error)
-    __pyx_v_cancel_rate_in = __Pyx_PyLong_As_uint32_t(values[3]); if (unlikely((__pyx_v_cancel_rate_in == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 228, __pyx_L3_error)
-    __pyx_v_streak_max = __Pyx_PyLong_As_uint32_t(values[4]); if (unlikely((__pyx_v_streak_max == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 228, __pyx_L3_error)
-    __pyx_v_latch_ms = __Pyx_PyLong_As_uint32_t(values[5]); if (unlikely((__pyx_v_latch_ms == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 228, __pyx_L3_error)
-  }
-  goto __pyx_L6_skip;
-  __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("set_port", 1, 6, 6, __pyx_nargs); __PYX_ERR(0, 228, __pyx_L3_error)
-  __pyx_L6_skip:;
-  goto __pyx_L4_argument_unpacking_done;
-  __pyx_L3_error:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __Pyx_AddTraceback("tests.probe.set_port", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __Pyx_RefNannyFinishContext();
-  return NULL;
-  __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_engine), __pyx_mstate_global->__pyx_ptype_3ext_6engine_Engine, 1, "engine", 0))) __PYX_ERR(0, 228, __pyx_L1_error)
-  __pyx_r = __pyx_pf_5tests_5probe_24set_port(__pyx_self, __pyx_v_engine, __pyx_v_index, __pyx_v_rate_in, __pyx_v_cancel_rate_in, __pyx_v_streak_max, __pyx_v_latch_ms);
-
-  /* function exit code */
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __pyx_r = NULL;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  goto __pyx_L7_cleaned_up;
-  __pyx_L0:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __pyx_L7_cleaned_up:;
-
-
-
-
-
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-static PyObject *__pyx_pf_5tests_5probe_24set_port(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine, uint32_t __pyx_v_index, uint32_t __pyx_v_rate_in, uint32_t __pyx_v_cancel_rate_in, uint32_t __pyx_v_streak_max, uint32_t __pyx_v_latch_ms) {
-  struct __pyx_t_3ext_6events_PortEvent *__pyx_v_event;
-  PyObject *__pyx_r = NULL;
-  __Pyx_RefNannyDeclarations
-  struct __pyx_t_3ext_6events_Frame *__pyx_t_1;
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  __Pyx_RefNannySetupContext("set_port", 0);
-
-  /* "tests/probe.pyx":229
- * 
- * def set_port(Engine engine, uint32_t index, uint32_t rate_in, uint32_t cancel_rate_in, uint32_t streak_max, uint32_t latch_ms) -> None:
- *     cdef PortEvent *event = <PortEvent *>begin(engine, EV_PORT, sizeof(PortEvent), NONE)             # <<<<<<<<<<<<<<
- *     event.port = index
- *     event.rate_in_per_s = rate_in
-*/
-  __pyx_t_1 = __pyx_f_5tests_5probe_begin(__pyx_v_engine, __pyx_e_3ext_6events_EV_PORT, (sizeof(struct __pyx_t_3ext_6events_PortEvent)), __pyx_e_3ext_5state_NONE); if (unlikely(__pyx_t_1 == ((void *)NULL))) __PYX_ERR(0, 229, __pyx_L1_error)
-  __pyx_v_event = ((struct __pyx_t_3ext_6events_PortEvent *)__pyx_t_1);
-
-
-  /* "tests/probe.pyx":230
- * def set_port(Engine engine, uint32_t index, uint32_t rate_in, uint32_t cancel_rate_in, uint32_t streak_max, uint32_t latch_ms) -> None:
- *     cdef PortEvent *event = <PortEvent *>begin(engine, EV_PORT, sizeof(PortEvent), NONE)
- *     event.port = index             # <<<<<<<<<<<<<<
- *     event.rate_in_per_s = rate_in
- *     event.cancel_rate_in_per_s = cancel_rate_in
-*/
-  __pyx_v_event->port = __pyx_v_index;
-
-  /* "tests/probe.pyx":231
- *     cdef PortEvent *event = <PortEvent *>begin(engine, EV_PORT, sizeof(PortEvent), NONE)
- *     event.port = index
- *     event.rate_in_per_s = rate_in             # <<<<<<<<<<<<<<
- *     event.cancel_rate_in_per_s = cancel_rate_in
- *     event.reject_streak_max = streak_max
-*/
-  __pyx_v_event->rate_in_per_s = __pyx_v_rate_in;
-
-  /* "tests/probe.pyx":232
- *     event.port = index
- *     event.rate_in_per_s = rate_in
- *     event.cancel_rate_in_per_s = cancel_rate_in             # <<<<<<<<<<<<<<
- *     event.reject_streak_max = streak_max
- *     event.reject_latch_ms = latch_ms
-*/
-  __pyx_v_event->cancel_rate_in_per_s = __pyx_v_cancel_rate_in;
-
-  /* "tests/probe.pyx":233
- *     event.rate_in_per_s = rate_in
- *     event.cancel_rate_in_per_s = cancel_rate_in
- *     event.reject_streak_max = streak_max             # <<<<<<<<<<<<<<
- *     event.reject_latch_ms = latch_ms
- *     event.token_hash[0] = <uint8_t>index
-*/
-  __pyx_v_event->reject_streak_max = __pyx_v_streak_max;
-
-  /* "tests/probe.pyx":234
- *     event.cancel_rate_in_per_s = cancel_rate_in
- *     event.reject_streak_max = streak_max
- *     event.reject_latch_ms = latch_ms             # <<<<<<<<<<<<<<
- *     event.token_hash[0] = <uint8_t>index
- *     finish(engine, &event.head)
-*/
-  __pyx_v_event->reject_latch_ms = __pyx_v_latch_ms;
-
-  /* "tests/probe.pyx":235
- *     event.reject_streak_max = streak_max
- *     event.reject_latch_ms = latch_ms
- *     event.token_hash[0] = <uint8_t>index             # <<<<<<<<<<<<<<
- *     finish(engine, &event.head)
- * 
-*/
-  (__pyx_v_event->token_hash[0]) = ((uint8_t)__pyx_v_index);
-
-  /* "tests/probe.pyx":236
- *     event.reject_latch_ms = latch_ms
- *     event.token_hash[0] = <uint8_t>index
- *     finish(engine, &event.head)             # <<<<<<<<<<<<<<
- * 
- * 
-*/
-  __pyx_f_5tests_5probe_finish(__pyx_v_engine, (&__pyx_v_event->head)); if (unlikely(PyErr_Occurred())) __PYX_ERR(0, 236, __pyx_L1_error)
-
-  /* "tests/probe.pyx":228
- * 
- * 
- * def set_port(Engine engine, uint32_t index, uint32_t rate_in, uint32_t cancel_rate_in, uint32_t streak_max, uint32_t latch_ms) -> None:             # <<<<<<<<<<<<<<
- *     cdef PortEvent *event = <PortEvent *>begin(engine, EV_PORT, sizeof(PortEvent), NONE)
- *     event.port = index
-*/
-
-  /* function exit code */
-  __pyx_r = Py_None; __Pyx_INCREF(Py_None);
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __Pyx_AddTraceback("tests.probe.set_port", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __pyx_r = NULL;
-  __pyx_L0:;
-
-  __Pyx_XGIVEREF(__pyx_r);
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-/* "tests/probe.pyx":242
- * 
- * 
- * cdef tuple usage_of(const Usage *usage):             # <<<<<<<<<<<<<<
+ * cdef tuple usage_row(const Usage *usage):             # <<<<<<<<<<<<<<
  *     return (usage.open_buy_e4, usage.open_sell_e4, usage.filled_buy_e4, usage.filled_sell_e4)
  * 
 */
 
-static PyObject *__pyx_f_5tests_5probe_usage_of(struct __pyx_t_3ext_5state_Usage const *__pyx_v_usage) {
+static PyObject *__pyx_f_5tests_5probe_usage_row(struct __pyx_t_3ext_5state_Usage const *__pyx_v_usage) {
   PyObject *__pyx_r = NULL;
   __Pyx_RefNannyDeclarations
   PyObject *__pyx_t_1 = NULL;
@@ -11678,33 +4709,33 @@ static PyObject *__pyx_f_5tests_5probe_usage_of(struct __pyx_t_3ext_5state_Usage
   int __pyx_lineno = 0;
   const char *__pyx_filename = NULL;
   int __pyx_clineno = 0;
-  __Pyx_RefNannySetupContext("usage_of", 0);
+  __Pyx_RefNannySetupContext("usage_row", 0);
 
-  /* "tests/probe.pyx":243
+  /* "tests/probe.pyx":12
  * 
- * cdef tuple usage_of(const Usage *usage):
+ * cdef tuple usage_row(const Usage *usage):
  *     return (usage.open_buy_e4, usage.open_sell_e4, usage.filled_buy_e4, usage.filled_sell_e4)             # <<<<<<<<<<<<<<
  * 
  * 
 */
-  __pyx_t_1 = __Pyx_PyLong_From_int64_t(__pyx_v_usage->open_buy_e4); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 243, __pyx_L1_error)
+  __pyx_t_1 = __Pyx_PyLong_From_int64_t(__pyx_v_usage->open_buy_e4); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 12, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
-  __pyx_t_2 = __Pyx_PyLong_From_int64_t(__pyx_v_usage->open_sell_e4); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 243, __pyx_L1_error)
+  __pyx_t_2 = __Pyx_PyLong_From_int64_t(__pyx_v_usage->open_sell_e4); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 12, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_3 = __Pyx_PyLong_From_int64_t(__pyx_v_usage->filled_buy_e4); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 243, __pyx_L1_error)
+  __pyx_t_3 = __Pyx_PyLong_From_int64_t(__pyx_v_usage->filled_buy_e4); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 12, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_3);
-  __pyx_t_4 = __Pyx_PyLong_From_int64_t(__pyx_v_usage->filled_sell_e4); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 243, __pyx_L1_error)
+  __pyx_t_4 = __Pyx_PyLong_From_int64_t(__pyx_v_usage->filled_sell_e4); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 12, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_4);
-  __pyx_t_5 = PyTuple_New(4); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 243, __pyx_L1_error)
+  __pyx_t_5 = PyTuple_New(4); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 12, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_5);
   __Pyx_GIVEREF(__pyx_t_1);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_5, 0, __pyx_t_1) != (0)) __PYX_ERR(0, 243, __pyx_L1_error);
+  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_5, 0, __pyx_t_1) != (0)) __PYX_ERR(0, 12, __pyx_L1_error);
   __Pyx_GIVEREF(__pyx_t_2);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_5, 1, __pyx_t_2) != (0)) __PYX_ERR(0, 243, __pyx_L1_error);
+  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_5, 1, __pyx_t_2) != (0)) __PYX_ERR(0, 12, __pyx_L1_error);
   __Pyx_GIVEREF(__pyx_t_3);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_5, 2, __pyx_t_3) != (0)) __PYX_ERR(0, 243, __pyx_L1_error);
+  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_5, 2, __pyx_t_3) != (0)) __PYX_ERR(0, 12, __pyx_L1_error);
   __Pyx_GIVEREF(__pyx_t_4);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_5, 3, __pyx_t_4) != (0)) __PYX_ERR(0, 243, __pyx_L1_error);
+  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_5, 3, __pyx_t_4) != (0)) __PYX_ERR(0, 12, __pyx_L1_error);
   __pyx_t_1 = 0;
   __pyx_t_2 = 0;
   __pyx_t_3 = 0;
@@ -11720,10 +4751,10 @@ static PyObject *__pyx_f_5tests_5probe_usage_of(struct __pyx_t_3ext_5state_Usage
   __pyx_t_5 = 0;
   goto __pyx_L0;
 
-  /* "tests/probe.pyx":242
+  /* "tests/probe.pyx":11
  * 
  * 
- * cdef tuple usage_of(const Usage *usage):             # <<<<<<<<<<<<<<
+ * cdef tuple usage_row(const Usage *usage):             # <<<<<<<<<<<<<<
  *     return (usage.open_buy_e4, usage.open_sell_e4, usage.filled_buy_e4, usage.filled_sell_e4)
  * 
 */
@@ -11735,7 +4766,7 @@ static PyObject *__pyx_f_5tests_5probe_usage_of(struct __pyx_t_3ext_5state_Usage
   __Pyx_XDECREF(__pyx_t_3);
   __Pyx_XDECREF(__pyx_t_4);
   __Pyx_XDECREF(__pyx_t_5);
-  __Pyx_AddTraceback("tests.probe.usage_of", __pyx_clineno, __pyx_lineno, __pyx_filename);
+  __Pyx_AddTraceback("tests.probe.usage_row", __pyx_clineno, __pyx_lineno, __pyx_filename);
   __pyx_r = 0;
   __pyx_L0:;
   __Pyx_XGIVEREF(__pyx_r);
@@ -11743,25 +4774,25 @@ static PyObject *__pyx_f_5tests_5probe_usage_of(struct __pyx_t_3ext_5state_Usage
   return __pyx_r;
 }
 
-/* "tests/probe.pyx":246
+/* "tests/probe.pyx":15
  * 
  * 
- * def account_row(State state, uint32_t index) -> dict:             # <<<<<<<<<<<<<<
- *     cdef const Account *account = &state.accounts[index]
- *     return {"cash": account.cash_e4, "cash_held": account.cash_held_e4, "event_seq": account.event_seq,
+ * def account_usage(State state, uint32_t index) -> tuple:             # <<<<<<<<<<<<<<
+ *     """(open buys, open sells, filled buys, filled sells) in 1e-4 yuan."""
+ *     return usage_row(&state.accounts[index].usage)
 */
 
 /* Python wrapper */
-static PyObject *__pyx_pw_5tests_5probe_27account_row(PyObject *__pyx_self, 
+static PyObject *__pyx_pw_5tests_5probe_1account_usage(PyObject *__pyx_self, 
 #if CYTHON_VECTORCALL
 PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
 #else
 PyObject *__pyx_args, PyObject *__pyx_kwds
 #endif
 ); /*proto*/
-PyDoc_STRVAR(__pyx_doc_5tests_5probe_26account_row, "account_row(State state, uint32_t index) -> dict");
-static PyMethodDef __pyx_mdef_5tests_5probe_27account_row = {"account_row", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_27account_row, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_26account_row};
-static PyObject *__pyx_pw_5tests_5probe_27account_row(PyObject *__pyx_self, 
+PyDoc_STRVAR(__pyx_doc_5tests_5probe_account_usage, "account_usage(State state, uint32_t index) -> tuple\n\n(open buys, open sells, filled buys, filled sells) in 1e-4 yuan.");
+static PyMethodDef __pyx_mdef_5tests_5probe_1account_usage = {"account_usage", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_1account_usage, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_account_usage};
+static PyObject *__pyx_pw_5tests_5probe_1account_usage(PyObject *__pyx_self, 
 #if CYTHON_VECTORCALL
 PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
 #else
@@ -11780,7 +4811,7 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   int __pyx_clineno = 0;
   PyObject *__pyx_r = 0;
   __Pyx_RefNannyDeclarations
-  __Pyx_RefNannySetupContext("account_row (wrapper)", 0);
+  __Pyx_RefNannySetupContext("account_usage (wrapper)", 0);
   #if !CYTHON_VECTORCALL
   #if CYTHON_ASSUME_SAFE_SIZE
   __pyx_nargs = PyTuple_GET_SIZE(__pyx_args);
@@ -11792,51 +4823,51 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   {
     PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_state,&__pyx_mstate_global->__pyx_n_u_index,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 246, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 15, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
         case  2:
         values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 246, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 15, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 246, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 15, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "account_row", 0) < (0)) __PYX_ERR(0, 246, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "account_usage", 0) < (0)) __PYX_ERR(0, 15, __pyx_L3_error)
       for (Py_ssize_t i = __pyx_nargs; i < 2; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("account_row", 1, 2, 2, i); __PYX_ERR(0, 246, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("account_usage", 1, 2, 2, i); __PYX_ERR(0, 15, __pyx_L3_error) }
       }
     } else if (unlikely(__pyx_nargs != 2)) {
       goto __pyx_L5_argtuple_error;
     } else {
       values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 246, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 15, __pyx_L3_error)
       values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 246, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 15, __pyx_L3_error)
     }
     __pyx_v_state = ((struct __pyx_obj_3ext_5state_State *)values[0]);
-    __pyx_v_index = __Pyx_PyLong_As_uint32_t(values[1]); if (unlikely((__pyx_v_index == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 246, __pyx_L3_error)
+    __pyx_v_index = __Pyx_PyLong_As_uint32_t(values[1]); if (unlikely((__pyx_v_index == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 15, __pyx_L3_error)
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("account_row", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 246, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("account_usage", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 15, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
   for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
     Py_XDECREF(values[__pyx_temp]);
   }
-  __Pyx_AddTraceback("tests.probe.account_row", __pyx_clineno, __pyx_lineno, __pyx_filename);
+  __Pyx_AddTraceback("tests.probe.account_usage", __pyx_clineno, __pyx_lineno, __pyx_filename);
   __Pyx_RefNannyFinishContext();
   return NULL;
   __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_state), __pyx_mstate_global->__pyx_ptype_3ext_5state_State, 1, "state", 0))) __PYX_ERR(0, 246, __pyx_L1_error)
-  __pyx_r = __pyx_pf_5tests_5probe_26account_row(__pyx_self, __pyx_v_state, __pyx_v_index);
+  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_state), __pyx_mstate_global->__pyx_ptype_3ext_5state_State, 1, "state", 0))) __PYX_ERR(0, 15, __pyx_L1_error)
+  __pyx_r = __pyx_pf_5tests_5probe_account_usage(__pyx_self, __pyx_v_state, __pyx_v_index);
 
   /* function exit code */
   goto __pyx_L0;
@@ -11856,63 +4887,24 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   return __pyx_r;
 }
 
-static PyObject *__pyx_pf_5tests_5probe_26account_row(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_5state_State *__pyx_v_state, uint32_t __pyx_v_index) {
-  struct __pyx_t_3ext_5state_Account const *__pyx_v_account;
+static PyObject *__pyx_pf_5tests_5probe_account_usage(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_5state_State *__pyx_v_state, uint32_t __pyx_v_index) {
   PyObject *__pyx_r = NULL;
   __Pyx_RefNannyDeclarations
   PyObject *__pyx_t_1 = NULL;
-  PyObject *__pyx_t_2 = NULL;
   int __pyx_lineno = 0;
   const char *__pyx_filename = NULL;
   int __pyx_clineno = 0;
-  __Pyx_RefNannySetupContext("account_row", 0);
+  __Pyx_RefNannySetupContext("account_usage", 0);
 
-  /* "tests/probe.pyx":247
+  /* "tests/probe.pyx":17
+ * def account_usage(State state, uint32_t index) -> tuple:
+ *     """(open buys, open sells, filled buys, filled sells) in 1e-4 yuan."""
+ *     return usage_row(&state.accounts[index].usage)             # <<<<<<<<<<<<<<
  * 
- * def account_row(State state, uint32_t index) -> dict:
- *     cdef const Account *account = &state.accounts[index]             # <<<<<<<<<<<<<<
- *     return {"cash": account.cash_e4, "cash_held": account.cash_held_e4, "event_seq": account.event_seq,
- *             "usage": usage_of(&account.usage), "open_count": account.open_orders}
-*/
-  __pyx_v_account = (&(__pyx_v_state->accounts[__pyx_v_index]));
-
-  /* "tests/probe.pyx":248
- * def account_row(State state, uint32_t index) -> dict:
- *     cdef const Account *account = &state.accounts[index]
- *     return {"cash": account.cash_e4, "cash_held": account.cash_held_e4, "event_seq": account.event_seq,             # <<<<<<<<<<<<<<
- *             "usage": usage_of(&account.usage), "open_count": account.open_orders}
  * 
 */
-  __pyx_t_1 = __Pyx_PyDict_NewPresized(5); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 248, __pyx_L1_error)
+  __pyx_t_1 = __pyx_f_5tests_5probe_usage_row((&(__pyx_v_state->accounts[__pyx_v_index]).usage)); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 17, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
-  __pyx_t_2 = __Pyx_PyLong_From_int64_t(__pyx_v_account->cash_e4); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 248, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  if (PyDict_SetItem(__pyx_t_1, __pyx_mstate_global->__pyx_n_u_cash, __pyx_t_2) < (0)) __PYX_ERR(0, 248, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_t_2 = __Pyx_PyLong_From_int64_t(__pyx_v_account->cash_held_e4); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 248, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  if (PyDict_SetItem(__pyx_t_1, __pyx_mstate_global->__pyx_n_u_cash_held, __pyx_t_2) < (0)) __PYX_ERR(0, 248, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_t_2 = __Pyx_PyLong_From_uint32_t(__pyx_v_account->event_seq); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 248, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  if (PyDict_SetItem(__pyx_t_1, __pyx_mstate_global->__pyx_n_u_event_seq, __pyx_t_2) < (0)) __PYX_ERR(0, 248, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-
-  /* "tests/probe.pyx":249
- *     cdef const Account *account = &state.accounts[index]
- *     return {"cash": account.cash_e4, "cash_held": account.cash_held_e4, "event_seq": account.event_seq,
- *             "usage": usage_of(&account.usage), "open_count": account.open_orders}             # <<<<<<<<<<<<<<
- * 
- * 
-*/
-  __pyx_t_2 = __pyx_f_5tests_5probe_usage_of((&__pyx_v_account->usage)); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 249, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  if (PyDict_SetItem(__pyx_t_1, __pyx_mstate_global->__pyx_n_u_usage, __pyx_t_2) < (0)) __PYX_ERR(0, 248, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  __pyx_t_2 = __Pyx_PyLong_From_uint32_t(__pyx_v_account->open_orders); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 249, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  if (PyDict_SetItem(__pyx_t_1, __pyx_mstate_global->__pyx_n_u_open_count, __pyx_t_2) < (0)) __PYX_ERR(0, 248, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
   {
     PyObject *__pyx_temp;
     {
@@ -11924,317 +4916,44 @@ static PyObject *__pyx_pf_5tests_5probe_26account_row(CYTHON_UNUSED PyObject *__
   __pyx_t_1 = 0;
   goto __pyx_L0;
 
-  /* "tests/probe.pyx":246
+  /* "tests/probe.pyx":15
  * 
  * 
- * def account_row(State state, uint32_t index) -> dict:             # <<<<<<<<<<<<<<
- *     cdef const Account *account = &state.accounts[index]
- *     return {"cash": account.cash_e4, "cash_held": account.cash_held_e4, "event_seq": account.event_seq,
+ * def account_usage(State state, uint32_t index) -> tuple:             # <<<<<<<<<<<<<<
+ *     """(open buys, open sells, filled buys, filled sells) in 1e-4 yuan."""
+ *     return usage_row(&state.accounts[index].usage)
 */
 
   /* function exit code */
   __pyx_L1_error:;
   __Pyx_XDECREF(__pyx_t_1);
-  __Pyx_XDECREF(__pyx_t_2);
-  __Pyx_AddTraceback("tests.probe.account_row", __pyx_clineno, __pyx_lineno, __pyx_filename);
+  __Pyx_AddTraceback("tests.probe.account_usage", __pyx_clineno, __pyx_lineno, __pyx_filename);
   __pyx_r = NULL;
   __pyx_L0:;
-
   __Pyx_XGIVEREF(__pyx_r);
   __Pyx_RefNannyFinishContext();
   return __pyx_r;
 }
 
-/* "tests/probe.pyx":252
- * 
- * 
- * def position_row(State state, uint32_t account, uint32_t instrument):             # <<<<<<<<<<<<<<
- *     """(total, sellable, held for sells, bought today, open buys), or None where there is no record."""
- *     cdef const Position *position = state.find_position(account, instrument)
-*/
-
-/* Python wrapper */
-static PyObject *__pyx_pw_5tests_5probe_29position_row(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-); /*proto*/
-PyDoc_STRVAR(__pyx_doc_5tests_5probe_28position_row, "position_row(State state, uint32_t account, uint32_t instrument)\n\n(total, sellable, held for sells, bought today, open buys), or None where there is no record.");
-static PyMethodDef __pyx_mdef_5tests_5probe_29position_row = {"position_row", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_29position_row, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_28position_row};
-static PyObject *__pyx_pw_5tests_5probe_29position_row(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-) {
-  struct __pyx_obj_3ext_5state_State *__pyx_v_state = 0;
-  uint32_t __pyx_v_account;
-  uint32_t __pyx_v_instrument;
-  #if !CYTHON_VECTORCALL
-  CYTHON_UNUSED Py_ssize_t __pyx_nargs;
-  #endif
-  CYTHON_UNUSED PyObject *const *__pyx_kwvalues;
-  PyObject* values[3] = {0,0,0};
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  PyObject *__pyx_r = 0;
-  __Pyx_RefNannyDeclarations
-  __Pyx_RefNannySetupContext("position_row (wrapper)", 0);
-  #if !CYTHON_VECTORCALL
-  #if CYTHON_ASSUME_SAFE_SIZE
-  __pyx_nargs = PyTuple_GET_SIZE(__pyx_args);
-  #else
-  __pyx_nargs = PyTuple_Size(__pyx_args); if (unlikely(__pyx_nargs < 0)) return NULL;
-  #endif
-  #endif
-  __pyx_kwvalues = __Pyx_KwValues_FASTCALL(__pyx_args, __pyx_nargs);
-  {
-    PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_state,&__pyx_mstate_global->__pyx_n_u_account,&__pyx_mstate_global->__pyx_n_u_instrument,0};
-    const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 252, __pyx_L3_error)
-    if (__pyx_kwds_len > 0) {
-      switch (__pyx_nargs) {
-        case  3:
-        values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 252, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  2:
-        values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 252, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  1:
-        values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 252, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  0: break;
-        default: goto __pyx_L5_argtuple_error;
-      }
-      const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "position_row", 0) < (0)) __PYX_ERR(0, 252, __pyx_L3_error)
-      for (Py_ssize_t i = __pyx_nargs; i < 3; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("position_row", 1, 3, 3, i); __PYX_ERR(0, 252, __pyx_L3_error) }
-      }
-    } else if (unlikely(__pyx_nargs != 3)) {
-      goto __pyx_L5_argtuple_error;
-    } else {
-      values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 252, __pyx_L3_error)
-      values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 252, __pyx_L3_error)
-      values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 252, __pyx_L3_error)
-    }
-    __pyx_v_state = ((struct __pyx_obj_3ext_5state_State *)values[0]);
-    __pyx_v_account = __Pyx_PyLong_As_uint32_t(values[1]); if (unlikely((__pyx_v_account == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 252, __pyx_L3_error)
-    __pyx_v_instrument = __Pyx_PyLong_As_uint32_t(values[2]); if (unlikely((__pyx_v_instrument == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 252, __pyx_L3_error)
-  }
-  goto __pyx_L6_skip;
-  __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("position_row", 1, 3, 3, __pyx_nargs); __PYX_ERR(0, 252, __pyx_L3_error)
-  __pyx_L6_skip:;
-  goto __pyx_L4_argument_unpacking_done;
-  __pyx_L3_error:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __Pyx_AddTraceback("tests.probe.position_row", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __Pyx_RefNannyFinishContext();
-  return NULL;
-  __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_state), __pyx_mstate_global->__pyx_ptype_3ext_5state_State, 1, "state", 0))) __PYX_ERR(0, 252, __pyx_L1_error)
-  __pyx_r = __pyx_pf_5tests_5probe_28position_row(__pyx_self, __pyx_v_state, __pyx_v_account, __pyx_v_instrument);
-
-  /* function exit code */
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __pyx_r = NULL;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  goto __pyx_L7_cleaned_up;
-  __pyx_L0:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __pyx_L7_cleaned_up:;
-
-
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-static PyObject *__pyx_pf_5tests_5probe_28position_row(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_5state_State *__pyx_v_state, uint32_t __pyx_v_account, uint32_t __pyx_v_instrument) {
-  struct __pyx_t_3ext_5state_Position const *__pyx_v_position;
-  PyObject *__pyx_r = NULL;
-  __Pyx_RefNannyDeclarations
-  int __pyx_t_1;
-  PyObject *__pyx_t_2 = NULL;
-  PyObject *__pyx_t_3 = NULL;
-  PyObject *__pyx_t_4 = NULL;
-  PyObject *__pyx_t_5 = NULL;
-  PyObject *__pyx_t_6 = NULL;
-  PyObject *__pyx_t_7 = NULL;
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  __Pyx_RefNannySetupContext("position_row", 0);
-
-  /* "tests/probe.pyx":254
- * def position_row(State state, uint32_t account, uint32_t instrument):
- *     """(total, sellable, held for sells, bought today, open buys), or None where there is no record."""
- *     cdef const Position *position = state.find_position(account, instrument)             # <<<<<<<<<<<<<<
- *     if position == NULL:
- *         return None
-*/
-  __pyx_v_position = ((struct __pyx_vtabstruct_3ext_5state_State *)__pyx_v_state->__pyx_vtab)->find_position(__pyx_v_state, __pyx_v_account, __pyx_v_instrument);
-
-  /* "tests/probe.pyx":255
- *     """(total, sellable, held for sells, bought today, open buys), or None where there is no record."""
- *     cdef const Position *position = state.find_position(account, instrument)
- *     if position == NULL:             # <<<<<<<<<<<<<<
- *         return None
- *     return (position.total_shares, position.sellable_shares, position.sell_held_shares, position.bought_today_shares,
-*/
-  __pyx_t_1 = (__pyx_v_position == NULL);
-
-  if (__pyx_t_1) {
-
-
-    /* "tests/probe.pyx":256
- *     cdef const Position *position = state.find_position(account, instrument)
- *     if position == NULL:
- *         return None             # <<<<<<<<<<<<<<
- *     return (position.total_shares, position.sellable_shares, position.sell_held_shares, position.bought_today_shares,
- *             position.open_buy_shares)
-*/
-    {
-      PyObject *__pyx_temp;
-      {
-        __pyx_temp = __pyx_r;
-        __pyx_r = Py_None; __Pyx_INCREF(Py_None);
-      }
-      __Pyx_XDECREF(__pyx_temp);
-    }
-    goto __pyx_L0;
-
-    /* "tests/probe.pyx":255
- *     """(total, sellable, held for sells, bought today, open buys), or None where there is no record."""
- *     cdef const Position *position = state.find_position(account, instrument)
- *     if position == NULL:             # <<<<<<<<<<<<<<
- *         return None
- *     return (position.total_shares, position.sellable_shares, position.sell_held_shares, position.bought_today_shares,
-*/
-  }
-
-  /* "tests/probe.pyx":257
- *     if position == NULL:
- *         return None
- *     return (position.total_shares, position.sellable_shares, position.sell_held_shares, position.bought_today_shares,             # <<<<<<<<<<<<<<
- *             position.open_buy_shares)
- * 
-*/
-  __pyx_t_2 = __Pyx_PyLong_From_int64_t(__pyx_v_position->total_shares); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 257, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_3 = __Pyx_PyLong_From_int64_t(__pyx_v_position->sellable_shares); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 257, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_3);
-  __pyx_t_4 = __Pyx_PyLong_From_int64_t(__pyx_v_position->sell_held_shares); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 257, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_4);
-  __pyx_t_5 = __Pyx_PyLong_From_int64_t(__pyx_v_position->bought_today_shares); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 257, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_5);
-
-  /* "tests/probe.pyx":258
- *         return None
- *     return (position.total_shares, position.sellable_shares, position.sell_held_shares, position.bought_today_shares,
- *             position.open_buy_shares)             # <<<<<<<<<<<<<<
- * 
- * 
-*/
-  __pyx_t_6 = __Pyx_PyLong_From_int64_t(__pyx_v_position->open_buy_shares); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 258, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_6);
-
-  /* "tests/probe.pyx":257
- *     if position == NULL:
- *         return None
- *     return (position.total_shares, position.sellable_shares, position.sell_held_shares, position.bought_today_shares,             # <<<<<<<<<<<<<<
- *             position.open_buy_shares)
- * 
-*/
-  __pyx_t_7 = PyTuple_New(5); if (unlikely(!__pyx_t_7)) __PYX_ERR(0, 257, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_7);
-  __Pyx_GIVEREF(__pyx_t_2);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_7, 0, __pyx_t_2) != (0)) __PYX_ERR(0, 257, __pyx_L1_error);
-  __Pyx_GIVEREF(__pyx_t_3);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_7, 1, __pyx_t_3) != (0)) __PYX_ERR(0, 257, __pyx_L1_error);
-  __Pyx_GIVEREF(__pyx_t_4);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_7, 2, __pyx_t_4) != (0)) __PYX_ERR(0, 257, __pyx_L1_error);
-  __Pyx_GIVEREF(__pyx_t_5);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_7, 3, __pyx_t_5) != (0)) __PYX_ERR(0, 257, __pyx_L1_error);
-  __Pyx_GIVEREF(__pyx_t_6);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_7, 4, __pyx_t_6) != (0)) __PYX_ERR(0, 257, __pyx_L1_error);
-  __pyx_t_2 = 0;
-  __pyx_t_3 = 0;
-  __pyx_t_4 = 0;
-  __pyx_t_5 = 0;
-  __pyx_t_6 = 0;
-  {
-    PyObject *__pyx_temp;
-    {
-      __pyx_temp = __pyx_r;
-      __pyx_r = __pyx_t_7;
-    }
-    __Pyx_XDECREF(__pyx_temp);
-  }
-  __pyx_t_7 = 0;
-  goto __pyx_L0;
-
-  /* "tests/probe.pyx":252
- * 
- * 
- * def position_row(State state, uint32_t account, uint32_t instrument):             # <<<<<<<<<<<<<<
- *     """(total, sellable, held for sells, bought today, open buys), or None where there is no record."""
- *     cdef const Position *position = state.find_position(account, instrument)
-*/
-
-  /* function exit code */
-  __pyx_L1_error:;
-  __Pyx_XDECREF(__pyx_t_2);
-  __Pyx_XDECREF(__pyx_t_3);
-  __Pyx_XDECREF(__pyx_t_4);
-  __Pyx_XDECREF(__pyx_t_5);
-  __Pyx_XDECREF(__pyx_t_6);
-  __Pyx_XDECREF(__pyx_t_7);
-  __Pyx_AddTraceback("tests.probe.position_row", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __pyx_r = NULL;
-  __pyx_L0:;
-
-  __Pyx_XGIVEREF(__pyx_r);
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-/* "tests/probe.pyx":261
+/* "tests/probe.pyx":20
  * 
  * 
  * def group_usage(State state, uint32_t index) -> tuple:             # <<<<<<<<<<<<<<
- *     return usage_of(&state.groups[index].usage)
- * 
+ *     """As account_usage."""
+ *     return usage_row(&state.groups[index].usage)
 */
 
 /* Python wrapper */
-static PyObject *__pyx_pw_5tests_5probe_31group_usage(PyObject *__pyx_self, 
+static PyObject *__pyx_pw_5tests_5probe_3group_usage(PyObject *__pyx_self, 
 #if CYTHON_VECTORCALL
 PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
 #else
 PyObject *__pyx_args, PyObject *__pyx_kwds
 #endif
 ); /*proto*/
-PyDoc_STRVAR(__pyx_doc_5tests_5probe_30group_usage, "group_usage(State state, uint32_t index) -> tuple");
-static PyMethodDef __pyx_mdef_5tests_5probe_31group_usage = {"group_usage", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_31group_usage, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_30group_usage};
-static PyObject *__pyx_pw_5tests_5probe_31group_usage(PyObject *__pyx_self, 
+PyDoc_STRVAR(__pyx_doc_5tests_5probe_2group_usage, "group_usage(State state, uint32_t index) -> tuple\n\nAs account_usage.");
+static PyMethodDef __pyx_mdef_5tests_5probe_3group_usage = {"group_usage", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_3group_usage, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_2group_usage};
+static PyObject *__pyx_pw_5tests_5probe_3group_usage(PyObject *__pyx_self, 
 #if CYTHON_VECTORCALL
 PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
 #else
@@ -12265,39 +4984,39 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   {
     PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_state,&__pyx_mstate_global->__pyx_n_u_index,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 261, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 20, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
         case  2:
         values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 261, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 20, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 261, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 20, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "group_usage", 0) < (0)) __PYX_ERR(0, 261, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "group_usage", 0) < (0)) __PYX_ERR(0, 20, __pyx_L3_error)
       for (Py_ssize_t i = __pyx_nargs; i < 2; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("group_usage", 1, 2, 2, i); __PYX_ERR(0, 261, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("group_usage", 1, 2, 2, i); __PYX_ERR(0, 20, __pyx_L3_error) }
       }
     } else if (unlikely(__pyx_nargs != 2)) {
       goto __pyx_L5_argtuple_error;
     } else {
       values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 261, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 20, __pyx_L3_error)
       values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 261, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 20, __pyx_L3_error)
     }
     __pyx_v_state = ((struct __pyx_obj_3ext_5state_State *)values[0]);
-    __pyx_v_index = __Pyx_PyLong_As_uint32_t(values[1]); if (unlikely((__pyx_v_index == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 261, __pyx_L3_error)
+    __pyx_v_index = __Pyx_PyLong_As_uint32_t(values[1]); if (unlikely((__pyx_v_index == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 20, __pyx_L3_error)
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("group_usage", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 261, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("group_usage", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 20, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
@@ -12308,8 +5027,8 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   __Pyx_RefNannyFinishContext();
   return NULL;
   __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_state), __pyx_mstate_global->__pyx_ptype_3ext_5state_State, 1, "state", 0))) __PYX_ERR(0, 261, __pyx_L1_error)
-  __pyx_r = __pyx_pf_5tests_5probe_30group_usage(__pyx_self, __pyx_v_state, __pyx_v_index);
+  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_state), __pyx_mstate_global->__pyx_ptype_3ext_5state_State, 1, "state", 0))) __PYX_ERR(0, 20, __pyx_L1_error)
+  __pyx_r = __pyx_pf_5tests_5probe_2group_usage(__pyx_self, __pyx_v_state, __pyx_v_index);
 
   /* function exit code */
   goto __pyx_L0;
@@ -12329,7 +5048,7 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   return __pyx_r;
 }
 
-static PyObject *__pyx_pf_5tests_5probe_30group_usage(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_5state_State *__pyx_v_state, uint32_t __pyx_v_index) {
+static PyObject *__pyx_pf_5tests_5probe_2group_usage(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_5state_State *__pyx_v_state, uint32_t __pyx_v_index) {
   PyObject *__pyx_r = NULL;
   __Pyx_RefNannyDeclarations
   PyObject *__pyx_t_1 = NULL;
@@ -12338,14 +5057,14 @@ static PyObject *__pyx_pf_5tests_5probe_30group_usage(CYTHON_UNUSED PyObject *__
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("group_usage", 0);
 
-  /* "tests/probe.pyx":262
- * 
+  /* "tests/probe.pyx":22
  * def group_usage(State state, uint32_t index) -> tuple:
- *     return usage_of(&state.groups[index].usage)             # <<<<<<<<<<<<<<
+ *     """As account_usage."""
+ *     return usage_row(&state.groups[index].usage)             # <<<<<<<<<<<<<<
  * 
  * 
 */
-  __pyx_t_1 = __pyx_f_5tests_5probe_usage_of((&(__pyx_v_state->groups[__pyx_v_index]).usage)); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 262, __pyx_L1_error)
+  __pyx_t_1 = __pyx_f_5tests_5probe_usage_row((&(__pyx_v_state->groups[__pyx_v_index]).usage)); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 22, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   {
     PyObject *__pyx_temp;
@@ -12358,12 +5077,12 @@ static PyObject *__pyx_pf_5tests_5probe_30group_usage(CYTHON_UNUSED PyObject *__
   __pyx_t_1 = 0;
   goto __pyx_L0;
 
-  /* "tests/probe.pyx":261
+  /* "tests/probe.pyx":20
  * 
  * 
  * def group_usage(State state, uint32_t index) -> tuple:             # <<<<<<<<<<<<<<
- *     return usage_of(&state.groups[index].usage)
- * 
+ *     """As account_usage."""
+ *     return usage_row(&state.groups[index].usage)
 */
 
   /* function exit code */
@@ -12377,25 +5096,25 @@ static PyObject *__pyx_pf_5tests_5probe_30group_usage(CYTHON_UNUSED PyObject *__
   return __pyx_r;
 }
 
-/* "tests/probe.pyx":265
+/* "tests/probe.pyx":25
  * 
  * 
  * def firm_usage(State state) -> tuple:             # <<<<<<<<<<<<<<
- *     return usage_of(&state.firm)
- * 
+ *     """As account_usage."""
+ *     return usage_row(&state.firm)
 */
 
 /* Python wrapper */
-static PyObject *__pyx_pw_5tests_5probe_33firm_usage(PyObject *__pyx_self, 
+static PyObject *__pyx_pw_5tests_5probe_5firm_usage(PyObject *__pyx_self, 
 #if CYTHON_VECTORCALL
 PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
 #else
 PyObject *__pyx_args, PyObject *__pyx_kwds
 #endif
 ); /*proto*/
-PyDoc_STRVAR(__pyx_doc_5tests_5probe_32firm_usage, "firm_usage(State state) -> tuple");
-static PyMethodDef __pyx_mdef_5tests_5probe_33firm_usage = {"firm_usage", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_33firm_usage, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_32firm_usage};
-static PyObject *__pyx_pw_5tests_5probe_33firm_usage(PyObject *__pyx_self, 
+PyDoc_STRVAR(__pyx_doc_5tests_5probe_4firm_usage, "firm_usage(State state) -> tuple\n\nAs account_usage.");
+static PyMethodDef __pyx_mdef_5tests_5probe_5firm_usage = {"firm_usage", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_5firm_usage, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_4firm_usage};
+static PyObject *__pyx_pw_5tests_5probe_5firm_usage(PyObject *__pyx_self, 
 #if CYTHON_VECTORCALL
 PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
 #else
@@ -12425,32 +5144,32 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   {
     PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_state,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 265, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 25, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 265, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 25, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "firm_usage", 0) < (0)) __PYX_ERR(0, 265, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "firm_usage", 0) < (0)) __PYX_ERR(0, 25, __pyx_L3_error)
       for (Py_ssize_t i = __pyx_nargs; i < 1; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("firm_usage", 1, 1, 1, i); __PYX_ERR(0, 265, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("firm_usage", 1, 1, 1, i); __PYX_ERR(0, 25, __pyx_L3_error) }
       }
     } else if (unlikely(__pyx_nargs != 1)) {
       goto __pyx_L5_argtuple_error;
     } else {
       values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 265, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 25, __pyx_L3_error)
     }
     __pyx_v_state = ((struct __pyx_obj_3ext_5state_State *)values[0]);
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("firm_usage", 1, 1, 1, __pyx_nargs); __PYX_ERR(0, 265, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("firm_usage", 1, 1, 1, __pyx_nargs); __PYX_ERR(0, 25, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
@@ -12461,8 +5180,8 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   __Pyx_RefNannyFinishContext();
   return NULL;
   __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_state), __pyx_mstate_global->__pyx_ptype_3ext_5state_State, 1, "state", 0))) __PYX_ERR(0, 265, __pyx_L1_error)
-  __pyx_r = __pyx_pf_5tests_5probe_32firm_usage(__pyx_self, __pyx_v_state);
+  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_state), __pyx_mstate_global->__pyx_ptype_3ext_5state_State, 1, "state", 0))) __PYX_ERR(0, 25, __pyx_L1_error)
+  __pyx_r = __pyx_pf_5tests_5probe_4firm_usage(__pyx_self, __pyx_v_state);
 
   /* function exit code */
   goto __pyx_L0;
@@ -12481,7 +5200,7 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   return __pyx_r;
 }
 
-static PyObject *__pyx_pf_5tests_5probe_32firm_usage(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_5state_State *__pyx_v_state) {
+static PyObject *__pyx_pf_5tests_5probe_4firm_usage(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_5state_State *__pyx_v_state) {
   PyObject *__pyx_r = NULL;
   __Pyx_RefNannyDeclarations
   PyObject *__pyx_t_1 = NULL;
@@ -12490,14 +5209,14 @@ static PyObject *__pyx_pf_5tests_5probe_32firm_usage(CYTHON_UNUSED PyObject *__p
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("firm_usage", 0);
 
-  /* "tests/probe.pyx":266
- * 
+  /* "tests/probe.pyx":27
  * def firm_usage(State state) -> tuple:
- *     return usage_of(&state.firm)             # <<<<<<<<<<<<<<
+ *     """As account_usage."""
+ *     return usage_row(&state.firm)             # <<<<<<<<<<<<<<
  * 
  * 
 */
-  __pyx_t_1 = __pyx_f_5tests_5probe_usage_of((&__pyx_v_state->firm)); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 266, __pyx_L1_error)
+  __pyx_t_1 = __pyx_f_5tests_5probe_usage_row((&__pyx_v_state->firm)); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 27, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   {
     PyObject *__pyx_temp;
@@ -12510,12 +5229,12 @@ static PyObject *__pyx_pf_5tests_5probe_32firm_usage(CYTHON_UNUSED PyObject *__p
   __pyx_t_1 = 0;
   goto __pyx_L0;
 
-  /* "tests/probe.pyx":265
+  /* "tests/probe.pyx":25
  * 
  * 
  * def firm_usage(State state) -> tuple:             # <<<<<<<<<<<<<<
- *     return usage_of(&state.firm)
- * 
+ *     """As account_usage."""
+ *     return usage_row(&state.firm)
 */
 
   /* function exit code */
@@ -12529,25 +5248,25 @@ static PyObject *__pyx_pf_5tests_5probe_32firm_usage(CYTHON_UNUSED PyObject *__p
   return __pyx_r;
 }
 
-/* "tests/probe.pyx":269
+/* "tests/probe.pyx":30
  * 
  * 
  * def order_row(State state, uint32_t order_no) -> tuple:             # <<<<<<<<<<<<<<
- *     """(order_id, status, cum qty, cum notional, a cancel is under way, hold, leaves)"""
+ *     """(order_id, OrdStatus, filled shares, filled notional, whether a cancel is under way)"""
  *     cdef const Order *order = &state.orders[order_no]
 */
 
 /* Python wrapper */
-static PyObject *__pyx_pw_5tests_5probe_35order_row(PyObject *__pyx_self, 
+static PyObject *__pyx_pw_5tests_5probe_7order_row(PyObject *__pyx_self, 
 #if CYTHON_VECTORCALL
 PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
 #else
 PyObject *__pyx_args, PyObject *__pyx_kwds
 #endif
 ); /*proto*/
-PyDoc_STRVAR(__pyx_doc_5tests_5probe_34order_row, "order_row(State state, uint32_t order_no) -> tuple\n\n(order_id, status, cum qty, cum notional, a cancel is under way, hold, leaves)");
-static PyMethodDef __pyx_mdef_5tests_5probe_35order_row = {"order_row", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_35order_row, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_34order_row};
-static PyObject *__pyx_pw_5tests_5probe_35order_row(PyObject *__pyx_self, 
+PyDoc_STRVAR(__pyx_doc_5tests_5probe_6order_row, "order_row(State state, uint32_t order_no) -> tuple\n\n(order_id, OrdStatus, filled shares, filled notional, whether a cancel is under way)");
+static PyMethodDef __pyx_mdef_5tests_5probe_7order_row = {"order_row", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_7order_row, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_6order_row};
+static PyObject *__pyx_pw_5tests_5probe_7order_row(PyObject *__pyx_self, 
 #if CYTHON_VECTORCALL
 PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
 #else
@@ -12578,39 +5297,39 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   {
     PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_state,&__pyx_mstate_global->__pyx_n_u_order_no,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 269, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 30, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
         case  2:
         values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 269, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 30, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 269, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 30, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "order_row", 0) < (0)) __PYX_ERR(0, 269, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "order_row", 0) < (0)) __PYX_ERR(0, 30, __pyx_L3_error)
       for (Py_ssize_t i = __pyx_nargs; i < 2; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("order_row", 1, 2, 2, i); __PYX_ERR(0, 269, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("order_row", 1, 2, 2, i); __PYX_ERR(0, 30, __pyx_L3_error) }
       }
     } else if (unlikely(__pyx_nargs != 2)) {
       goto __pyx_L5_argtuple_error;
     } else {
       values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 269, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 30, __pyx_L3_error)
       values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 269, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 30, __pyx_L3_error)
     }
     __pyx_v_state = ((struct __pyx_obj_3ext_5state_State *)values[0]);
-    __pyx_v_order_no = __Pyx_PyLong_As_uint32_t(values[1]); if (unlikely((__pyx_v_order_no == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 269, __pyx_L3_error)
+    __pyx_v_order_no = __Pyx_PyLong_As_uint32_t(values[1]); if (unlikely((__pyx_v_order_no == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 30, __pyx_L3_error)
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("order_row", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 269, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("order_row", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 30, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
@@ -12621,8 +5340,8 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   __Pyx_RefNannyFinishContext();
   return NULL;
   __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_state), __pyx_mstate_global->__pyx_ptype_3ext_5state_State, 1, "state", 0))) __PYX_ERR(0, 269, __pyx_L1_error)
-  __pyx_r = __pyx_pf_5tests_5probe_34order_row(__pyx_self, __pyx_v_state, __pyx_v_order_no);
+  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_state), __pyx_mstate_global->__pyx_ptype_3ext_5state_State, 1, "state", 0))) __PYX_ERR(0, 30, __pyx_L1_error)
+  __pyx_r = __pyx_pf_5tests_5probe_6order_row(__pyx_self, __pyx_v_state, __pyx_v_order_no);
 
   /* function exit code */
   goto __pyx_L0;
@@ -12642,7 +5361,7 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   return __pyx_r;
 }
 
-static PyObject *__pyx_pf_5tests_5probe_34order_row(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_5state_State *__pyx_v_state, uint32_t __pyx_v_order_no) {
+static PyObject *__pyx_pf_5tests_5probe_6order_row(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_5state_State *__pyx_v_state, uint32_t __pyx_v_order_no) {
   struct __pyx_t_3ext_5state_Order const *__pyx_v_order;
   PyObject *__pyx_r = NULL;
   __Pyx_RefNannyDeclarations
@@ -12652,98 +5371,86 @@ static PyObject *__pyx_pf_5tests_5probe_34order_row(CYTHON_UNUSED PyObject *__py
   PyObject *__pyx_t_4 = NULL;
   PyObject *__pyx_t_5 = NULL;
   PyObject *__pyx_t_6 = NULL;
-  PyObject *__pyx_t_7 = NULL;
-  PyObject *__pyx_t_8 = NULL;
   int __pyx_lineno = 0;
   const char *__pyx_filename = NULL;
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("order_row", 0);
 
-  /* "tests/probe.pyx":271
+  /* "tests/probe.pyx":32
  * def order_row(State state, uint32_t order_no) -> tuple:
- *     """(order_id, status, cum qty, cum notional, a cancel is under way, hold, leaves)"""
+ *     """(order_id, OrdStatus, filled shares, filled notional, whether a cancel is under way)"""
  *     cdef const Order *order = &state.orders[order_no]             # <<<<<<<<<<<<<<
- *     return (order_no, order.ord_status, order.cum_qty_shares, order.cum_notional_e4, bool(order.flags & 3), order.hold_e4,
- *             order.leaves_qty_shares)
+ *     return (order_no, order.ord_status, order.cum_qty_shares, order.cum_notional_e4,
+ *             bool(order.flags & (FLAG_CANCEL_SENT | FLAG_CANCEL_QUEUED)))
 */
   __pyx_v_order = (&(__pyx_v_state->orders[__pyx_v_order_no]));
 
-  /* "tests/probe.pyx":272
- *     """(order_id, status, cum qty, cum notional, a cancel is under way, hold, leaves)"""
+  /* "tests/probe.pyx":33
+ *     """(order_id, OrdStatus, filled shares, filled notional, whether a cancel is under way)"""
  *     cdef const Order *order = &state.orders[order_no]
- *     return (order_no, order.ord_status, order.cum_qty_shares, order.cum_notional_e4, bool(order.flags & 3), order.hold_e4,             # <<<<<<<<<<<<<<
- *             order.leaves_qty_shares)
+ *     return (order_no, order.ord_status, order.cum_qty_shares, order.cum_notional_e4,             # <<<<<<<<<<<<<<
+ *             bool(order.flags & (FLAG_CANCEL_SENT | FLAG_CANCEL_QUEUED)))
  * 
 */
-  __pyx_t_1 = __Pyx_PyLong_From_uint32_t(__pyx_v_order_no); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 272, __pyx_L1_error)
+  __pyx_t_1 = __Pyx_PyLong_From_uint32_t(__pyx_v_order_no); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 33, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
-  __pyx_t_2 = __Pyx_PyLong_From_uint8_t(__pyx_v_order->ord_status); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 272, __pyx_L1_error)
+  __pyx_t_2 = __Pyx_PyLong_From_uint8_t(__pyx_v_order->ord_status); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 33, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_3 = __Pyx_PyLong_From_int64_t(__pyx_v_order->cum_qty_shares); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 272, __pyx_L1_error)
+  __pyx_t_3 = __Pyx_PyLong_From_int64_t(__pyx_v_order->cum_qty_shares); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 33, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_3);
-  __pyx_t_4 = __Pyx_PyLong_From_int64_t(__pyx_v_order->cum_notional_e4); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 272, __pyx_L1_error)
+  __pyx_t_4 = __Pyx_PyLong_From_int64_t(__pyx_v_order->cum_notional_e4); if (unlikely(!__pyx_t_4)) __PYX_ERR(0, 33, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_4);
-  __pyx_t_5 = __Pyx_PyBool_FromLong((!(!((__pyx_v_order->flags & 3) != 0)))); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 272, __pyx_L1_error)
+
+  /* "tests/probe.pyx":34
+ *     cdef const Order *order = &state.orders[order_no]
+ *     return (order_no, order.ord_status, order.cum_qty_shares, order.cum_notional_e4,
+ *             bool(order.flags & (FLAG_CANCEL_SENT | FLAG_CANCEL_QUEUED)))             # <<<<<<<<<<<<<<
+ * 
+ * 
+*/
+  __pyx_t_5 = __Pyx_PyBool_FromLong((!(!((__pyx_v_order->flags & (__pyx_e_3ext_5state_FLAG_CANCEL_SENT | __pyx_e_3ext_5state_FLAG_CANCEL_QUEUED)) != 0)))); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 34, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_5);
-  __pyx_t_6 = __Pyx_PyLong_From_int64_t(__pyx_v_order->hold_e4); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 272, __pyx_L1_error)
+
+  /* "tests/probe.pyx":33
+ *     """(order_id, OrdStatus, filled shares, filled notional, whether a cancel is under way)"""
+ *     cdef const Order *order = &state.orders[order_no]
+ *     return (order_no, order.ord_status, order.cum_qty_shares, order.cum_notional_e4,             # <<<<<<<<<<<<<<
+ *             bool(order.flags & (FLAG_CANCEL_SENT | FLAG_CANCEL_QUEUED)))
+ * 
+*/
+  __pyx_t_6 = PyTuple_New(5); if (unlikely(!__pyx_t_6)) __PYX_ERR(0, 33, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_6);
-
-  /* "tests/probe.pyx":273
- *     cdef const Order *order = &state.orders[order_no]
- *     return (order_no, order.ord_status, order.cum_qty_shares, order.cum_notional_e4, bool(order.flags & 3), order.hold_e4,
- *             order.leaves_qty_shares)             # <<<<<<<<<<<<<<
- * 
- * 
-*/
-  __pyx_t_7 = __Pyx_PyLong_From_int64_t(__pyx_v_order->leaves_qty_shares); if (unlikely(!__pyx_t_7)) __PYX_ERR(0, 273, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_7);
-
-  /* "tests/probe.pyx":272
- *     """(order_id, status, cum qty, cum notional, a cancel is under way, hold, leaves)"""
- *     cdef const Order *order = &state.orders[order_no]
- *     return (order_no, order.ord_status, order.cum_qty_shares, order.cum_notional_e4, bool(order.flags & 3), order.hold_e4,             # <<<<<<<<<<<<<<
- *             order.leaves_qty_shares)
- * 
-*/
-  __pyx_t_8 = PyTuple_New(7); if (unlikely(!__pyx_t_8)) __PYX_ERR(0, 272, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_8);
   __Pyx_GIVEREF(__pyx_t_1);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_8, 0, __pyx_t_1) != (0)) __PYX_ERR(0, 272, __pyx_L1_error);
+  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_6, 0, __pyx_t_1) != (0)) __PYX_ERR(0, 33, __pyx_L1_error);
   __Pyx_GIVEREF(__pyx_t_2);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_8, 1, __pyx_t_2) != (0)) __PYX_ERR(0, 272, __pyx_L1_error);
+  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_6, 1, __pyx_t_2) != (0)) __PYX_ERR(0, 33, __pyx_L1_error);
   __Pyx_GIVEREF(__pyx_t_3);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_8, 2, __pyx_t_3) != (0)) __PYX_ERR(0, 272, __pyx_L1_error);
+  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_6, 2, __pyx_t_3) != (0)) __PYX_ERR(0, 33, __pyx_L1_error);
   __Pyx_GIVEREF(__pyx_t_4);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_8, 3, __pyx_t_4) != (0)) __PYX_ERR(0, 272, __pyx_L1_error);
+  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_6, 3, __pyx_t_4) != (0)) __PYX_ERR(0, 33, __pyx_L1_error);
   __Pyx_GIVEREF(__pyx_t_5);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_8, 4, __pyx_t_5) != (0)) __PYX_ERR(0, 272, __pyx_L1_error);
-  __Pyx_GIVEREF(__pyx_t_6);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_8, 5, __pyx_t_6) != (0)) __PYX_ERR(0, 272, __pyx_L1_error);
-  __Pyx_GIVEREF(__pyx_t_7);
-  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_8, 6, __pyx_t_7) != (0)) __PYX_ERR(0, 272, __pyx_L1_error);
+  if (__Pyx_PyTuple_SET_ITEM(__pyx_t_6, 4, __pyx_t_5) != (0)) __PYX_ERR(0, 33, __pyx_L1_error);
   __pyx_t_1 = 0;
   __pyx_t_2 = 0;
   __pyx_t_3 = 0;
   __pyx_t_4 = 0;
   __pyx_t_5 = 0;
-  __pyx_t_6 = 0;
-  __pyx_t_7 = 0;
   {
     PyObject *__pyx_temp;
     {
       __pyx_temp = __pyx_r;
-      __pyx_r = ((PyObject*)__pyx_t_8);
+      __pyx_r = ((PyObject*)__pyx_t_6);
     }
     __Pyx_XDECREF(__pyx_temp);
   }
-  __pyx_t_8 = 0;
+  __pyx_t_6 = 0;
   goto __pyx_L0;
 
-  /* "tests/probe.pyx":269
+  /* "tests/probe.pyx":30
  * 
  * 
  * def order_row(State state, uint32_t order_no) -> tuple:             # <<<<<<<<<<<<<<
- *     """(order_id, status, cum qty, cum notional, a cancel is under way, hold, leaves)"""
+ *     """(order_id, OrdStatus, filled shares, filled notional, whether a cancel is under way)"""
  *     cdef const Order *order = &state.orders[order_no]
 */
 
@@ -12755,8 +5462,6 @@ static PyObject *__pyx_pf_5tests_5probe_34order_row(CYTHON_UNUSED PyObject *__py
   __Pyx_XDECREF(__pyx_t_4);
   __Pyx_XDECREF(__pyx_t_5);
   __Pyx_XDECREF(__pyx_t_6);
-  __Pyx_XDECREF(__pyx_t_7);
-  __Pyx_XDECREF(__pyx_t_8);
   __Pyx_AddTraceback("tests.probe.order_row", __pyx_clineno, __pyx_lineno, __pyx_filename);
   __pyx_r = NULL;
   __pyx_L0:;
@@ -12766,331 +5471,7 @@ static PyObject *__pyx_pf_5tests_5probe_34order_row(CYTHON_UNUSED PyObject *__py
   return __pyx_r;
 }
 
-/* "tests/probe.pyx":276
- * 
- * 
- * def order_account(State state, uint32_t order_no) -> int:             # <<<<<<<<<<<<<<
- *     return state.orders[order_no].account
- * 
-*/
-
-/* Python wrapper */
-static PyObject *__pyx_pw_5tests_5probe_37order_account(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-); /*proto*/
-PyDoc_STRVAR(__pyx_doc_5tests_5probe_36order_account, "order_account(State state, uint32_t order_no) -> int");
-static PyMethodDef __pyx_mdef_5tests_5probe_37order_account = {"order_account", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_37order_account, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_36order_account};
-static PyObject *__pyx_pw_5tests_5probe_37order_account(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-) {
-  struct __pyx_obj_3ext_5state_State *__pyx_v_state = 0;
-  uint32_t __pyx_v_order_no;
-  #if !CYTHON_VECTORCALL
-  CYTHON_UNUSED Py_ssize_t __pyx_nargs;
-  #endif
-  CYTHON_UNUSED PyObject *const *__pyx_kwvalues;
-  PyObject* values[2] = {0,0};
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  PyObject *__pyx_r = 0;
-  __Pyx_RefNannyDeclarations
-  __Pyx_RefNannySetupContext("order_account (wrapper)", 0);
-  #if !CYTHON_VECTORCALL
-  #if CYTHON_ASSUME_SAFE_SIZE
-  __pyx_nargs = PyTuple_GET_SIZE(__pyx_args);
-  #else
-  __pyx_nargs = PyTuple_Size(__pyx_args); if (unlikely(__pyx_nargs < 0)) return NULL;
-  #endif
-  #endif
-  __pyx_kwvalues = __Pyx_KwValues_FASTCALL(__pyx_args, __pyx_nargs);
-  {
-    PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_state,&__pyx_mstate_global->__pyx_n_u_order_no,0};
-    const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 276, __pyx_L3_error)
-    if (__pyx_kwds_len > 0) {
-      switch (__pyx_nargs) {
-        case  2:
-        values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 276, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  1:
-        values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 276, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  0: break;
-        default: goto __pyx_L5_argtuple_error;
-      }
-      const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "order_account", 0) < (0)) __PYX_ERR(0, 276, __pyx_L3_error)
-      for (Py_ssize_t i = __pyx_nargs; i < 2; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("order_account", 1, 2, 2, i); __PYX_ERR(0, 276, __pyx_L3_error) }
-      }
-    } else if (unlikely(__pyx_nargs != 2)) {
-      goto __pyx_L5_argtuple_error;
-    } else {
-      values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 276, __pyx_L3_error)
-      values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 276, __pyx_L3_error)
-    }
-    __pyx_v_state = ((struct __pyx_obj_3ext_5state_State *)values[0]);
-    __pyx_v_order_no = __Pyx_PyLong_As_uint32_t(values[1]); if (unlikely((__pyx_v_order_no == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 276, __pyx_L3_error)
-  }
-  goto __pyx_L6_skip;
-  __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("order_account", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 276, __pyx_L3_error)
-  __pyx_L6_skip:;
-  goto __pyx_L4_argument_unpacking_done;
-  __pyx_L3_error:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __Pyx_AddTraceback("tests.probe.order_account", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __Pyx_RefNannyFinishContext();
-  return NULL;
-  __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_state), __pyx_mstate_global->__pyx_ptype_3ext_5state_State, 1, "state", 0))) __PYX_ERR(0, 276, __pyx_L1_error)
-  __pyx_r = __pyx_pf_5tests_5probe_36order_account(__pyx_self, __pyx_v_state, __pyx_v_order_no);
-
-  /* function exit code */
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __pyx_r = NULL;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  goto __pyx_L7_cleaned_up;
-  __pyx_L0:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __pyx_L7_cleaned_up:;
-
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-static PyObject *__pyx_pf_5tests_5probe_36order_account(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_5state_State *__pyx_v_state, uint32_t __pyx_v_order_no) {
-  PyObject *__pyx_r = NULL;
-  __Pyx_RefNannyDeclarations
-  PyObject *__pyx_t_1 = NULL;
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  __Pyx_RefNannySetupContext("order_account", 0);
-
-  /* "tests/probe.pyx":277
- * 
- * def order_account(State state, uint32_t order_no) -> int:
- *     return state.orders[order_no].account             # <<<<<<<<<<<<<<
- * 
- * 
-*/
-  __pyx_t_1 = __Pyx_PyLong_From_uint32_t((__pyx_v_state->orders[__pyx_v_order_no]).account); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 277, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_1);
-  if (__Pyx_PyInt_FromNumber(&__pyx_t_1, NULL, 0) < (0)) __PYX_ERR(0, 277, __pyx_L1_error)
-  {
-    PyObject *__pyx_temp;
-    {
-      __pyx_temp = __pyx_r;
-      __pyx_r = ((PyObject*)__pyx_t_1);
-    }
-    __Pyx_XDECREF(__pyx_temp);
-  }
-  __pyx_t_1 = 0;
-  goto __pyx_L0;
-
-  /* "tests/probe.pyx":276
- * 
- * 
- * def order_account(State state, uint32_t order_no) -> int:             # <<<<<<<<<<<<<<
- *     return state.orders[order_no].account
- * 
-*/
-
-  /* function exit code */
-  __pyx_L1_error:;
-  __Pyx_XDECREF(__pyx_t_1);
-  __Pyx_AddTraceback("tests.probe.order_account", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __pyx_r = NULL;
-  __pyx_L0:;
-  __Pyx_XGIVEREF(__pyx_r);
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-/* "tests/probe.pyx":280
- * 
- * 
- * def order_venue(State state, uint32_t order_no) -> int:             # <<<<<<<<<<<<<<
- *     return state.orders[order_no].venue
- * 
-*/
-
-/* Python wrapper */
-static PyObject *__pyx_pw_5tests_5probe_39order_venue(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-); /*proto*/
-PyDoc_STRVAR(__pyx_doc_5tests_5probe_38order_venue, "order_venue(State state, uint32_t order_no) -> int");
-static PyMethodDef __pyx_mdef_5tests_5probe_39order_venue = {"order_venue", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_39order_venue, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_38order_venue};
-static PyObject *__pyx_pw_5tests_5probe_39order_venue(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-) {
-  struct __pyx_obj_3ext_5state_State *__pyx_v_state = 0;
-  uint32_t __pyx_v_order_no;
-  #if !CYTHON_VECTORCALL
-  CYTHON_UNUSED Py_ssize_t __pyx_nargs;
-  #endif
-  CYTHON_UNUSED PyObject *const *__pyx_kwvalues;
-  PyObject* values[2] = {0,0};
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  PyObject *__pyx_r = 0;
-  __Pyx_RefNannyDeclarations
-  __Pyx_RefNannySetupContext("order_venue (wrapper)", 0);
-  #if !CYTHON_VECTORCALL
-  #if CYTHON_ASSUME_SAFE_SIZE
-  __pyx_nargs = PyTuple_GET_SIZE(__pyx_args);
-  #else
-  __pyx_nargs = PyTuple_Size(__pyx_args); if (unlikely(__pyx_nargs < 0)) return NULL;
-  #endif
-  #endif
-  __pyx_kwvalues = __Pyx_KwValues_FASTCALL(__pyx_args, __pyx_nargs);
-  {
-    PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_state,&__pyx_mstate_global->__pyx_n_u_order_no,0};
-    const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 280, __pyx_L3_error)
-    if (__pyx_kwds_len > 0) {
-      switch (__pyx_nargs) {
-        case  2:
-        values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 280, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  1:
-        values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 280, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  0: break;
-        default: goto __pyx_L5_argtuple_error;
-      }
-      const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "order_venue", 0) < (0)) __PYX_ERR(0, 280, __pyx_L3_error)
-      for (Py_ssize_t i = __pyx_nargs; i < 2; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("order_venue", 1, 2, 2, i); __PYX_ERR(0, 280, __pyx_L3_error) }
-      }
-    } else if (unlikely(__pyx_nargs != 2)) {
-      goto __pyx_L5_argtuple_error;
-    } else {
-      values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 280, __pyx_L3_error)
-      values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 280, __pyx_L3_error)
-    }
-    __pyx_v_state = ((struct __pyx_obj_3ext_5state_State *)values[0]);
-    __pyx_v_order_no = __Pyx_PyLong_As_uint32_t(values[1]); if (unlikely((__pyx_v_order_no == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 280, __pyx_L3_error)
-  }
-  goto __pyx_L6_skip;
-  __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("order_venue", 1, 2, 2, __pyx_nargs); __PYX_ERR(0, 280, __pyx_L3_error)
-  __pyx_L6_skip:;
-  goto __pyx_L4_argument_unpacking_done;
-  __pyx_L3_error:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __Pyx_AddTraceback("tests.probe.order_venue", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __Pyx_RefNannyFinishContext();
-  return NULL;
-  __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_state), __pyx_mstate_global->__pyx_ptype_3ext_5state_State, 1, "state", 0))) __PYX_ERR(0, 280, __pyx_L1_error)
-  __pyx_r = __pyx_pf_5tests_5probe_38order_venue(__pyx_self, __pyx_v_state, __pyx_v_order_no);
-
-  /* function exit code */
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __pyx_r = NULL;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  goto __pyx_L7_cleaned_up;
-  __pyx_L0:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __pyx_L7_cleaned_up:;
-
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-static PyObject *__pyx_pf_5tests_5probe_38order_venue(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_5state_State *__pyx_v_state, uint32_t __pyx_v_order_no) {
-  PyObject *__pyx_r = NULL;
-  __Pyx_RefNannyDeclarations
-  PyObject *__pyx_t_1 = NULL;
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  __Pyx_RefNannySetupContext("order_venue", 0);
-
-  /* "tests/probe.pyx":281
- * 
- * def order_venue(State state, uint32_t order_no) -> int:
- *     return state.orders[order_no].venue             # <<<<<<<<<<<<<<
- * 
- * 
-*/
-  __pyx_t_1 = __Pyx_PyLong_From_uint8_t((__pyx_v_state->orders[__pyx_v_order_no]).venue); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 281, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_1);
-  if (__Pyx_PyInt_FromNumber(&__pyx_t_1, NULL, 0) < (0)) __PYX_ERR(0, 281, __pyx_L1_error)
-  {
-    PyObject *__pyx_temp;
-    {
-      __pyx_temp = __pyx_r;
-      __pyx_r = ((PyObject*)__pyx_t_1);
-    }
-    __Pyx_XDECREF(__pyx_temp);
-  }
-  __pyx_t_1 = 0;
-  goto __pyx_L0;
-
-  /* "tests/probe.pyx":280
- * 
- * 
- * def order_venue(State state, uint32_t order_no) -> int:             # <<<<<<<<<<<<<<
- *     return state.orders[order_no].venue
- * 
-*/
-
-  /* function exit code */
-  __pyx_L1_error:;
-  __Pyx_XDECREF(__pyx_t_1);
-  __Pyx_AddTraceback("tests.probe.order_venue", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __pyx_r = NULL;
-  __pyx_L0:;
-  __Pyx_XGIVEREF(__pyx_r);
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-/* "tests/probe.pyx":287
+/* "tests/probe.pyx":37
  * 
  * 
  * def frame_offsets(Journal journal) -> list:             # <<<<<<<<<<<<<<
@@ -13099,16 +5480,16 @@ static PyObject *__pyx_pf_5tests_5probe_38order_venue(CYTHON_UNUSED PyObject *__
 */
 
 /* Python wrapper */
-static PyObject *__pyx_pw_5tests_5probe_41frame_offsets(PyObject *__pyx_self, 
+static PyObject *__pyx_pw_5tests_5probe_9frame_offsets(PyObject *__pyx_self, 
 #if CYTHON_VECTORCALL
 PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
 #else
 PyObject *__pyx_args, PyObject *__pyx_kwds
 #endif
 ); /*proto*/
-PyDoc_STRVAR(__pyx_doc_5tests_5probe_40frame_offsets, "frame_offsets(Journal journal) -> list\n\nOffset of every committed frame, and of the end.");
-static PyMethodDef __pyx_mdef_5tests_5probe_41frame_offsets = {"frame_offsets", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_41frame_offsets, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_40frame_offsets};
-static PyObject *__pyx_pw_5tests_5probe_41frame_offsets(PyObject *__pyx_self, 
+PyDoc_STRVAR(__pyx_doc_5tests_5probe_8frame_offsets, "frame_offsets(Journal journal) -> list\n\nOffset of every committed frame, and of the end.");
+static PyMethodDef __pyx_mdef_5tests_5probe_9frame_offsets = {"frame_offsets", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_9frame_offsets, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_8frame_offsets};
+static PyObject *__pyx_pw_5tests_5probe_9frame_offsets(PyObject *__pyx_self, 
 #if CYTHON_VECTORCALL
 PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
 #else
@@ -13138,32 +5519,32 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   {
     PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_journal,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 287, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 37, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 287, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 37, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "frame_offsets", 0) < (0)) __PYX_ERR(0, 287, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "frame_offsets", 0) < (0)) __PYX_ERR(0, 37, __pyx_L3_error)
       for (Py_ssize_t i = __pyx_nargs; i < 1; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("frame_offsets", 1, 1, 1, i); __PYX_ERR(0, 287, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("frame_offsets", 1, 1, 1, i); __PYX_ERR(0, 37, __pyx_L3_error) }
       }
     } else if (unlikely(__pyx_nargs != 1)) {
       goto __pyx_L5_argtuple_error;
     } else {
       values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 287, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 37, __pyx_L3_error)
     }
     __pyx_v_journal = ((struct __pyx_obj_3ext_7journal_Journal *)values[0]);
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("frame_offsets", 1, 1, 1, __pyx_nargs); __PYX_ERR(0, 287, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("frame_offsets", 1, 1, 1, __pyx_nargs); __PYX_ERR(0, 37, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
@@ -13174,8 +5555,8 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   __Pyx_RefNannyFinishContext();
   return NULL;
   __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_journal), __pyx_mstate_global->__pyx_ptype_3ext_7journal_Journal, 1, "journal", 0))) __PYX_ERR(0, 287, __pyx_L1_error)
-  __pyx_r = __pyx_pf_5tests_5probe_40frame_offsets(__pyx_self, __pyx_v_journal);
+  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_journal), __pyx_mstate_global->__pyx_ptype_3ext_7journal_Journal, 1, "journal", 0))) __PYX_ERR(0, 37, __pyx_L1_error)
+  __pyx_r = __pyx_pf_5tests_5probe_8frame_offsets(__pyx_self, __pyx_v_journal);
 
   /* function exit code */
   goto __pyx_L0;
@@ -13194,116 +5575,101 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   return __pyx_r;
 }
 
-static PyObject *__pyx_pf_5tests_5probe_40frame_offsets(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_7journal_Journal *__pyx_v_journal) {
+static PyObject *__pyx_pf_5tests_5probe_8frame_offsets(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_7journal_Journal *__pyx_v_journal) {
   uint64_t __pyx_v_at;
-  uint64_t __pyx_v_end;
   PyObject *__pyx_v_offsets = NULL;
   PyObject *__pyx_r = NULL;
   __Pyx_RefNannyDeclarations
-  uint64_t __pyx_t_1;
+  PyObject *__pyx_t_1 = NULL;
   PyObject *__pyx_t_2 = NULL;
   int __pyx_t_3;
   int __pyx_t_4;
-  PyObject *__pyx_t_5 = NULL;
   int __pyx_lineno = 0;
   const char *__pyx_filename = NULL;
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("frame_offsets", 0);
 
-  /* "tests/probe.pyx":289
+  /* "tests/probe.pyx":39
  * def frame_offsets(Journal journal) -> list:
  *     """Offset of every committed frame, and of the end."""
  *     cdef uint64_t at = JOURNAL_START             # <<<<<<<<<<<<<<
- *     cdef uint64_t end = journal.end
- *     offsets = []
+ *     offsets = [at]
+ *     while at < journal.end:
 */
   __pyx_v_at = __pyx_e_3ext_7journal_JOURNAL_START;
 
-  /* "tests/probe.pyx":290
+  /* "tests/probe.pyx":40
  *     """Offset of every committed frame, and of the end."""
  *     cdef uint64_t at = JOURNAL_START
- *     cdef uint64_t end = journal.end             # <<<<<<<<<<<<<<
- *     offsets = []
- *     while at < end:
+ *     offsets = [at]             # <<<<<<<<<<<<<<
+ *     while at < journal.end:
+ *         at += journal.at(at).size
 */
-  __pyx_t_1 = __pyx_v_journal->end;
-
-  __pyx_v_end = __pyx_t_1;
-
-  /* "tests/probe.pyx":291
- *     cdef uint64_t at = JOURNAL_START
- *     cdef uint64_t end = journal.end
- *     offsets = []             # <<<<<<<<<<<<<<
- *     while at < end:
- *         offsets.append(at)
-*/
-  __pyx_t_2 = PyList_New(0); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 291, __pyx_L1_error)
+  __pyx_t_1 = __Pyx_PyLong_From_uint64_t(__pyx_v_at); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 40, __pyx_L1_error)
+  __Pyx_GOTREF(__pyx_t_1);
+  __pyx_t_2 = PyList_New(1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 40, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
+  __Pyx_GIVEREF(__pyx_t_1);
+  if (__Pyx_PyList_SET_ITEM(__pyx_t_2, 0, __pyx_t_1) != (0)) __PYX_ERR(0, 40, __pyx_L1_error);
+  __pyx_t_1 = 0;
   __pyx_v_offsets = ((PyObject*)__pyx_t_2);
   __pyx_t_2 = 0;
 
-  /* "tests/probe.pyx":292
- *     cdef uint64_t end = journal.end
- *     offsets = []
- *     while at < end:             # <<<<<<<<<<<<<<
- *         offsets.append(at)
+  /* "tests/probe.pyx":41
+ *     cdef uint64_t at = JOURNAL_START
+ *     offsets = [at]
+ *     while at < journal.end:             # <<<<<<<<<<<<<<
  *         at += journal.at(at).size
+ *         offsets.append(at)
 */
   while (1) {
-    __pyx_t_3 = (__pyx_v_at < __pyx_v_end);
+    __pyx_t_3 = (__pyx_v_at < __pyx_v_journal->end);
 
 
     if (!__pyx_t_3) break;
 
-    /* "tests/probe.pyx":293
- *     offsets = []
- *     while at < end:
- *         offsets.append(at)             # <<<<<<<<<<<<<<
- *         at += journal.at(at).size
- *     return [*offsets, at]
-*/
-    __pyx_t_2 = __Pyx_PyLong_From_uint64_t(__pyx_v_at); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 293, __pyx_L1_error)
-    __Pyx_GOTREF(__pyx_t_2);
-    __pyx_t_4 = __Pyx_PyList_Append(__pyx_v_offsets, __pyx_t_2); if (unlikely(__pyx_t_4 == ((int)-1))) __PYX_ERR(0, 293, __pyx_L1_error)
-    __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-
-
-    /* "tests/probe.pyx":294
- *     while at < end:
- *         offsets.append(at)
+    /* "tests/probe.pyx":42
+ *     offsets = [at]
+ *     while at < journal.end:
  *         at += journal.at(at).size             # <<<<<<<<<<<<<<
- *     return [*offsets, at]
- * 
+ *         offsets.append(at)
+ *     return offsets
 */
     __pyx_v_at = (__pyx_v_at + __pyx_f_3ext_7journal_7Journal_at(__pyx_v_journal, __pyx_v_at)->size);
+
+    /* "tests/probe.pyx":43
+ *     while at < journal.end:
+ *         at += journal.at(at).size
+ *         offsets.append(at)             # <<<<<<<<<<<<<<
+ *     return offsets
+ * 
+*/
+    __pyx_t_2 = __Pyx_PyLong_From_uint64_t(__pyx_v_at); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 43, __pyx_L1_error)
+    __Pyx_GOTREF(__pyx_t_2);
+    __pyx_t_4 = __Pyx_PyList_Append(__pyx_v_offsets, __pyx_t_2); if (unlikely(__pyx_t_4 == ((int)-1))) __PYX_ERR(0, 43, __pyx_L1_error)
+    __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
+
   }
 
-  /* "tests/probe.pyx":295
- *         offsets.append(at)
+  /* "tests/probe.pyx":44
  *         at += journal.at(at).size
- *     return [*offsets, at]             # <<<<<<<<<<<<<<
+ *         offsets.append(at)
+ *     return offsets             # <<<<<<<<<<<<<<
  * 
  * 
 */
-  __pyx_t_2 = PySequence_List(__pyx_v_offsets); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 295, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_t_5 = __Pyx_PyLong_From_uint64_t(__pyx_v_at); if (unlikely(!__pyx_t_5)) __PYX_ERR(0, 295, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_5);
-  if (__Pyx_ListComp_AppendAndDecref(__pyx_t_2, __pyx_t_5) < (0)) __PYX_ERR(0, 295, __pyx_L1_error)
-  __Pyx_GIVEREF(__pyx_t_5);
-  __pyx_t_5 = 0;
   {
     PyObject *__pyx_temp;
     {
       __pyx_temp = __pyx_r;
-      __pyx_r = ((PyObject*)__pyx_t_2);
+      __Pyx_INCREF(__pyx_v_offsets);
+      __pyx_r = __pyx_v_offsets;
     }
     __Pyx_XDECREF(__pyx_temp);
   }
-  __pyx_t_2 = 0;
   goto __pyx_L0;
 
-  /* "tests/probe.pyx":287
+  /* "tests/probe.pyx":37
  * 
  * 
  * def frame_offsets(Journal journal) -> list:             # <<<<<<<<<<<<<<
@@ -13313,12 +5679,11 @@ static PyObject *__pyx_pf_5tests_5probe_40frame_offsets(CYTHON_UNUSED PyObject *
 
   /* function exit code */
   __pyx_L1_error:;
+  __Pyx_XDECREF(__pyx_t_1);
   __Pyx_XDECREF(__pyx_t_2);
-  __Pyx_XDECREF(__pyx_t_5);
   __Pyx_AddTraceback("tests.probe.frame_offsets", __pyx_clineno, __pyx_lineno, __pyx_filename);
   __pyx_r = NULL;
   __pyx_L0:;
-
 
   __Pyx_XDECREF(__pyx_v_offsets);
   __Pyx_XGIVEREF(__pyx_r);
@@ -13326,7 +5691,7 @@ static PyObject *__pyx_pf_5tests_5probe_40frame_offsets(CYTHON_UNUSED PyObject *
   return __pyx_r;
 }
 
-/* "tests/probe.pyx":298
+/* "tests/probe.pyx":47
  * 
  * 
  * def fold_one(State state, Journal journal, uint64_t offset) -> int:             # <<<<<<<<<<<<<<
@@ -13335,16 +5700,16 @@ static PyObject *__pyx_pf_5tests_5probe_40frame_offsets(CYTHON_UNUSED PyObject *
 */
 
 /* Python wrapper */
-static PyObject *__pyx_pw_5tests_5probe_43fold_one(PyObject *__pyx_self, 
+static PyObject *__pyx_pw_5tests_5probe_11fold_one(PyObject *__pyx_self, 
 #if CYTHON_VECTORCALL
 PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
 #else
 PyObject *__pyx_args, PyObject *__pyx_kwds
 #endif
 ); /*proto*/
-PyDoc_STRVAR(__pyx_doc_5tests_5probe_42fold_one, "fold_one(State state, Journal journal, uint64_t offset) -> int\n\nApply the frame at offset; returns the next one\047s offset, 0 at the end.");
-static PyMethodDef __pyx_mdef_5tests_5probe_43fold_one = {"fold_one", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_43fold_one, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_42fold_one};
-static PyObject *__pyx_pw_5tests_5probe_43fold_one(PyObject *__pyx_self, 
+PyDoc_STRVAR(__pyx_doc_5tests_5probe_10fold_one, "fold_one(State state, Journal journal, uint64_t offset) -> int\n\nApply the frame at offset; returns the next one\047s offset, 0 at the end.");
+static PyMethodDef __pyx_mdef_5tests_5probe_11fold_one = {"fold_one", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_11fold_one, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_10fold_one};
+static PyObject *__pyx_pw_5tests_5probe_11fold_one(PyObject *__pyx_self, 
 #if CYTHON_VECTORCALL
 PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
 #else
@@ -13376,46 +5741,46 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   {
     PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_state,&__pyx_mstate_global->__pyx_n_u_journal,&__pyx_mstate_global->__pyx_n_u_offset,0};
     const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 298, __pyx_L3_error)
+    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 47, __pyx_L3_error)
     if (__pyx_kwds_len > 0) {
       switch (__pyx_nargs) {
         case  3:
         values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 298, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 47, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  2:
         values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 298, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 47, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  1:
         values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 298, __pyx_L3_error)
+        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 47, __pyx_L3_error)
         CYTHON_FALLTHROUGH;
         case  0: break;
         default: goto __pyx_L5_argtuple_error;
       }
       const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "fold_one", 0) < (0)) __PYX_ERR(0, 298, __pyx_L3_error)
+      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "fold_one", 0) < (0)) __PYX_ERR(0, 47, __pyx_L3_error)
       for (Py_ssize_t i = __pyx_nargs; i < 3; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("fold_one", 1, 3, 3, i); __PYX_ERR(0, 298, __pyx_L3_error) }
+        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("fold_one", 1, 3, 3, i); __PYX_ERR(0, 47, __pyx_L3_error) }
       }
     } else if (unlikely(__pyx_nargs != 3)) {
       goto __pyx_L5_argtuple_error;
     } else {
       values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 298, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 47, __pyx_L3_error)
       values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 298, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 47, __pyx_L3_error)
       values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 298, __pyx_L3_error)
+      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 47, __pyx_L3_error)
     }
     __pyx_v_state = ((struct __pyx_obj_3ext_5state_State *)values[0]);
     __pyx_v_journal = ((struct __pyx_obj_3ext_7journal_Journal *)values[1]);
-    __pyx_v_offset = __Pyx_PyLong_As_uint64_t(values[2]); if (unlikely((__pyx_v_offset == ((uint64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 298, __pyx_L3_error)
+    __pyx_v_offset = __Pyx_PyLong_As_uint64_t(values[2]); if (unlikely((__pyx_v_offset == ((uint64_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 47, __pyx_L3_error)
   }
   goto __pyx_L6_skip;
   __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("fold_one", 1, 3, 3, __pyx_nargs); __PYX_ERR(0, 298, __pyx_L3_error)
+  __Pyx_RaiseArgtupleInvalid("fold_one", 1, 3, 3, __pyx_nargs); __PYX_ERR(0, 47, __pyx_L3_error)
   __pyx_L6_skip:;
   goto __pyx_L4_argument_unpacking_done;
   __pyx_L3_error:;
@@ -13426,9 +5791,9 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   __Pyx_RefNannyFinishContext();
   return NULL;
   __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_state), __pyx_mstate_global->__pyx_ptype_3ext_5state_State, 1, "state", 0))) __PYX_ERR(0, 298, __pyx_L1_error)
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_journal), __pyx_mstate_global->__pyx_ptype_3ext_7journal_Journal, 1, "journal", 0))) __PYX_ERR(0, 298, __pyx_L1_error)
-  __pyx_r = __pyx_pf_5tests_5probe_42fold_one(__pyx_self, __pyx_v_state, __pyx_v_journal, __pyx_v_offset);
+  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_state), __pyx_mstate_global->__pyx_ptype_3ext_5state_State, 1, "state", 0))) __PYX_ERR(0, 47, __pyx_L1_error)
+  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_journal), __pyx_mstate_global->__pyx_ptype_3ext_7journal_Journal, 1, "journal", 0))) __PYX_ERR(0, 47, __pyx_L1_error)
+  __pyx_r = __pyx_pf_5tests_5probe_10fold_one(__pyx_self, __pyx_v_state, __pyx_v_journal, __pyx_v_offset);
 
   /* function exit code */
   goto __pyx_L0;
@@ -13448,7 +5813,7 @@ PyObject *__pyx_args, PyObject *__pyx_kwds
   return __pyx_r;
 }
 
-static PyObject *__pyx_pf_5tests_5probe_42fold_one(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_5state_State *__pyx_v_state, struct __pyx_obj_3ext_7journal_Journal *__pyx_v_journal, uint64_t __pyx_v_offset) {
+static PyObject *__pyx_pf_5tests_5probe_10fold_one(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_5state_State *__pyx_v_state, struct __pyx_obj_3ext_7journal_Journal *__pyx_v_journal, uint64_t __pyx_v_offset) {
   struct __pyx_t_3ext_6events_Frame const *__pyx_v_frame;
   PyObject *__pyx_r = NULL;
   __Pyx_RefNannyDeclarations
@@ -13460,17 +5825,17 @@ static PyObject *__pyx_pf_5tests_5probe_42fold_one(CYTHON_UNUSED PyObject *__pyx
   int __pyx_clineno = 0;
   __Pyx_RefNannySetupContext("fold_one", 0);
 
-  /* "tests/probe.pyx":300
+  /* "tests/probe.pyx":49
  * def fold_one(State state, Journal journal, uint64_t offset) -> int:
  *     """Apply the frame at offset; returns the next one's offset, 0 at the end."""
  *     cdef const Frame *frame = journal.next_frame(offset)             # <<<<<<<<<<<<<<
  *     if frame == NULL:
  *         return 0
 */
-  __pyx_t_1 = ((struct __pyx_vtabstruct_3ext_7journal_Journal *)__pyx_v_journal->__pyx_vtab)->next_frame(__pyx_v_journal, __pyx_v_offset); if (unlikely(__pyx_t_1 == ((void *)NULL) && PyErr_Occurred())) __PYX_ERR(0, 300, __pyx_L1_error)
+  __pyx_t_1 = ((struct __pyx_vtabstruct_3ext_7journal_Journal *)__pyx_v_journal->__pyx_vtab)->next_frame(__pyx_v_journal, __pyx_v_offset); if (unlikely(__pyx_t_1 == ((void *)NULL) && PyErr_Occurred())) __PYX_ERR(0, 49, __pyx_L1_error)
   __pyx_v_frame = __pyx_t_1;
 
-  /* "tests/probe.pyx":301
+  /* "tests/probe.pyx":50
  *     """Apply the frame at offset; returns the next one's offset, 0 at the end."""
  *     cdef const Frame *frame = journal.next_frame(offset)
  *     if frame == NULL:             # <<<<<<<<<<<<<<
@@ -13482,7 +5847,7 @@ static PyObject *__pyx_pf_5tests_5probe_42fold_one(CYTHON_UNUSED PyObject *__pyx
   if (__pyx_t_2) {
 
 
-    /* "tests/probe.pyx":302
+    /* "tests/probe.pyx":51
  *     cdef const Frame *frame = journal.next_frame(offset)
  *     if frame == NULL:
  *         return 0             # <<<<<<<<<<<<<<
@@ -13500,7 +5865,7 @@ static PyObject *__pyx_pf_5tests_5probe_42fold_one(CYTHON_UNUSED PyObject *__pyx
     }
     goto __pyx_L0;
 
-    /* "tests/probe.pyx":301
+    /* "tests/probe.pyx":50
  *     """Apply the frame at offset; returns the next one's offset, 0 at the end."""
  *     cdef const Frame *frame = journal.next_frame(offset)
  *     if frame == NULL:             # <<<<<<<<<<<<<<
@@ -13509,25 +5874,22 @@ static PyObject *__pyx_pf_5tests_5probe_42fold_one(CYTHON_UNUSED PyObject *__pyx
 */
   }
 
-  /* "tests/probe.pyx":303
+  /* "tests/probe.pyx":52
  *     if frame == NULL:
  *         return 0
  *     apply(state, frame, offset)             # <<<<<<<<<<<<<<
  *     return journal.end
- * 
 */
   __pyx_f_3ext_5apply_apply(__pyx_v_state, __pyx_v_frame, __pyx_v_offset);
 
-  /* "tests/probe.pyx":304
+  /* "tests/probe.pyx":53
  *         return 0
  *     apply(state, frame, offset)
  *     return journal.end             # <<<<<<<<<<<<<<
- * 
- * 
 */
-  __pyx_t_3 = __Pyx_PyLong_From_uint64_t(__pyx_v_journal->end); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 304, __pyx_L1_error)
+  __pyx_t_3 = __Pyx_PyLong_From_uint64_t(__pyx_v_journal->end); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 53, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_3);
-  if (__Pyx_PyInt_FromNumber(&__pyx_t_3, NULL, 0) < (0)) __PYX_ERR(0, 304, __pyx_L1_error)
+  if (__Pyx_PyInt_FromNumber(&__pyx_t_3, NULL, 0) < (0)) __PYX_ERR(0, 53, __pyx_L1_error)
   {
     PyObject *__pyx_temp;
     {
@@ -13539,7 +5901,7 @@ static PyObject *__pyx_pf_5tests_5probe_42fold_one(CYTHON_UNUSED PyObject *__pyx
   __pyx_t_3 = 0;
   goto __pyx_L0;
 
-  /* "tests/probe.pyx":298
+  /* "tests/probe.pyx":47
  * 
  * 
  * def fold_one(State state, Journal journal, uint64_t offset) -> int:             # <<<<<<<<<<<<<<
@@ -13558,680 +5920,7 @@ static PyObject *__pyx_pf_5tests_5probe_42fold_one(CYTHON_UNUSED PyObject *__pyx
   __Pyx_RefNannyFinishContext();
   return __pyx_r;
 }
-
-/* "tests/probe.pyx":310
- * 
- * 
- * def watch(Engine engine, Caller caller, uint32_t account) -> None:             # <<<<<<<<<<<<<<
- *     """The session sees every event of the account from now on."""
- *     engine.audience.watch(caller, account)
-*/
-
-/* Python wrapper */
-static PyObject *__pyx_pw_5tests_5probe_45watch(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-); /*proto*/
-PyDoc_STRVAR(__pyx_doc_5tests_5probe_44watch, "watch(Engine engine, Caller caller, uint32_t account) -> None\n\nThe session sees every event of the account from now on.");
-static PyMethodDef __pyx_mdef_5tests_5probe_45watch = {"watch", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_45watch, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_44watch};
-static PyObject *__pyx_pw_5tests_5probe_45watch(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-) {
-  struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine = 0;
-  struct __pyx_obj_3ext_8audience_Caller *__pyx_v_caller = 0;
-  uint32_t __pyx_v_account;
-  #if !CYTHON_VECTORCALL
-  CYTHON_UNUSED Py_ssize_t __pyx_nargs;
-  #endif
-  CYTHON_UNUSED PyObject *const *__pyx_kwvalues;
-  PyObject* values[3] = {0,0,0};
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  PyObject *__pyx_r = 0;
-  __Pyx_RefNannyDeclarations
-  __Pyx_RefNannySetupContext("watch (wrapper)", 0);
-  #if !CYTHON_VECTORCALL
-  #if CYTHON_ASSUME_SAFE_SIZE
-  __pyx_nargs = PyTuple_GET_SIZE(__pyx_args);
-  #else
-  __pyx_nargs = PyTuple_Size(__pyx_args); if (unlikely(__pyx_nargs < 0)) return NULL;
-  #endif
-  #endif
-  __pyx_kwvalues = __Pyx_KwValues_FASTCALL(__pyx_args, __pyx_nargs);
-  {
-    PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_engine,&__pyx_mstate_global->__pyx_n_u_caller,&__pyx_mstate_global->__pyx_n_u_account,0};
-    const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(0, 310, __pyx_L3_error)
-    if (__pyx_kwds_len > 0) {
-      switch (__pyx_nargs) {
-        case  3:
-        values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 310, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  2:
-        values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 310, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  1:
-        values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 310, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  0: break;
-        default: goto __pyx_L5_argtuple_error;
-      }
-      const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "watch", 0) < (0)) __PYX_ERR(0, 310, __pyx_L3_error)
-      for (Py_ssize_t i = __pyx_nargs; i < 3; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("watch", 1, 3, 3, i); __PYX_ERR(0, 310, __pyx_L3_error) }
-      }
-    } else if (unlikely(__pyx_nargs != 3)) {
-      goto __pyx_L5_argtuple_error;
-    } else {
-      values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(0, 310, __pyx_L3_error)
-      values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(0, 310, __pyx_L3_error)
-      values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(0, 310, __pyx_L3_error)
-    }
-    __pyx_v_engine = ((struct __pyx_obj_3ext_6engine_Engine *)values[0]);
-    __pyx_v_caller = ((struct __pyx_obj_3ext_8audience_Caller *)values[1]);
-    __pyx_v_account = __Pyx_PyLong_As_uint32_t(values[2]); if (unlikely((__pyx_v_account == ((uint32_t)-1)) && PyErr_Occurred())) __PYX_ERR(0, 310, __pyx_L3_error)
-  }
-  goto __pyx_L6_skip;
-  __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("watch", 1, 3, 3, __pyx_nargs); __PYX_ERR(0, 310, __pyx_L3_error)
-  __pyx_L6_skip:;
-  goto __pyx_L4_argument_unpacking_done;
-  __pyx_L3_error:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __Pyx_AddTraceback("tests.probe.watch", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __Pyx_RefNannyFinishContext();
-  return NULL;
-  __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_engine), __pyx_mstate_global->__pyx_ptype_3ext_6engine_Engine, 1, "engine", 0))) __PYX_ERR(0, 310, __pyx_L1_error)
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v_caller), __pyx_mstate_global->__pyx_ptype_3ext_8audience_Caller, 1, "caller", 0))) __PYX_ERR(0, 310, __pyx_L1_error)
-  __pyx_r = __pyx_pf_5tests_5probe_44watch(__pyx_self, __pyx_v_engine, __pyx_v_caller, __pyx_v_account);
-
-  /* function exit code */
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __pyx_r = NULL;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  goto __pyx_L7_cleaned_up;
-  __pyx_L0:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __pyx_L7_cleaned_up:;
-
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-static PyObject *__pyx_pf_5tests_5probe_44watch(CYTHON_UNUSED PyObject *__pyx_self, struct __pyx_obj_3ext_6engine_Engine *__pyx_v_engine, struct __pyx_obj_3ext_8audience_Caller *__pyx_v_caller, uint32_t __pyx_v_account) {
-  PyObject *__pyx_r = NULL;
-  __Pyx_RefNannyDeclarations
-  __Pyx_RefNannySetupContext("watch", 0);
-
-  /* "tests/probe.pyx":312
- * def watch(Engine engine, Caller caller, uint32_t account) -> None:
- *     """The session sees every event of the account from now on."""
- *     engine.audience.watch(caller, account)             # <<<<<<<<<<<<<<
-*/
-  ((struct __pyx_vtabstruct_3ext_8audience_Audience *)__pyx_v_engine->audience->__pyx_vtab)->watch(__pyx_v_engine->audience, __pyx_v_caller, __pyx_v_account);
-
-  /* "tests/probe.pyx":310
- * 
- * 
- * def watch(Engine engine, Caller caller, uint32_t account) -> None:             # <<<<<<<<<<<<<<
- *     """The session sees every event of the account from now on."""
- *     engine.audience.watch(caller, account)
-*/
-
-  /* function exit code */
-  __pyx_r = Py_None; __Pyx_INCREF(Py_None);
-  __Pyx_XGIVEREF(__pyx_r);
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-/* "(tree fragment)":4
- *     int __Pyx_CheckUnpickleChecksum(long, long, long, long, const char*) except -1
- *     int __Pyx_UpdateUnpickledDict(object, object, Py_ssize_t) except -1
- * def __pyx_unpickle_SpyOutlet(__pyx_type, long __pyx_checksum, tuple __pyx_state):             # <<<<<<<<<<<<<<
- *     cdef object __pyx_result
- *     __Pyx_CheckUnpickleChecksum(__pyx_checksum, 0x8ac802f, 0x5a78201, 0x001b18b, b'marked, out, sent, turn')
-*/
-
-/* Python wrapper */
-static PyObject *__pyx_pw_5tests_5probe_47__pyx_unpickle_SpyOutlet(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-); /*proto*/
-PyDoc_STRVAR(__pyx_doc_5tests_5probe_46__pyx_unpickle_SpyOutlet, "__pyx_unpickle_SpyOutlet(__pyx_type, long __pyx_checksum, tuple __pyx_state)");
-static PyMethodDef __pyx_mdef_5tests_5probe_47__pyx_unpickle_SpyOutlet = {"__pyx_unpickle_SpyOutlet", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_47__pyx_unpickle_SpyOutlet, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_46__pyx_unpickle_SpyOutlet};
-static PyObject *__pyx_pw_5tests_5probe_47__pyx_unpickle_SpyOutlet(PyObject *__pyx_self, 
-#if CYTHON_VECTORCALL
-PyObject *const *__pyx_args, Py_ssize_t __pyx_nargs, PyObject *__pyx_kwds
-#else
-PyObject *__pyx_args, PyObject *__pyx_kwds
-#endif
-) {
-  PyObject *__pyx_v___pyx_type = 0;
-  long __pyx_v___pyx_checksum;
-  PyObject *__pyx_v___pyx_state = 0;
-  #if !CYTHON_VECTORCALL
-  CYTHON_UNUSED Py_ssize_t __pyx_nargs;
-  #endif
-  CYTHON_UNUSED PyObject *const *__pyx_kwvalues;
-  PyObject* values[3] = {0,0,0};
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  PyObject *__pyx_r = 0;
-  __Pyx_RefNannyDeclarations
-  __Pyx_RefNannySetupContext("__pyx_unpickle_SpyOutlet (wrapper)", 0);
-  #if !CYTHON_VECTORCALL
-  #if CYTHON_ASSUME_SAFE_SIZE
-  __pyx_nargs = PyTuple_GET_SIZE(__pyx_args);
-  #else
-  __pyx_nargs = PyTuple_Size(__pyx_args); if (unlikely(__pyx_nargs < 0)) return NULL;
-  #endif
-  #endif
-  __pyx_kwvalues = __Pyx_KwValues_FASTCALL(__pyx_args, __pyx_nargs);
-  {
-    PyObject ** const __pyx_pyargnames[] = {&__pyx_mstate_global->__pyx_n_u_pyx_type,&__pyx_mstate_global->__pyx_n_u_pyx_checksum,&__pyx_mstate_global->__pyx_n_u_pyx_state,0};
-    const Py_ssize_t __pyx_kwds_len = (__pyx_kwds) ? __Pyx_NumKwargs_FASTCALL(__pyx_kwds) : 0;
-    if (unlikely(__pyx_kwds_len < 0)) __PYX_ERR(1, 4, __pyx_L3_error)
-    if (__pyx_kwds_len > 0) {
-      switch (__pyx_nargs) {
-        case  3:
-        values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(1, 4, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  2:
-        values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(1, 4, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  1:
-        values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-        if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(1, 4, __pyx_L3_error)
-        CYTHON_FALLTHROUGH;
-        case  0: break;
-        default: goto __pyx_L5_argtuple_error;
-      }
-      const Py_ssize_t kwd_pos_args = __pyx_nargs;
-      if (__Pyx_ParseKeywords(__pyx_kwds, __pyx_kwvalues, __pyx_pyargnames, 0, values, kwd_pos_args, __pyx_kwds_len, "__pyx_unpickle_SpyOutlet", 0) < (0)) __PYX_ERR(1, 4, __pyx_L3_error)
-      for (Py_ssize_t i = __pyx_nargs; i < 3; i++) {
-        if (unlikely(!values[i])) { __Pyx_RaiseArgtupleInvalid("__pyx_unpickle_SpyOutlet", 1, 3, 3, i); __PYX_ERR(1, 4, __pyx_L3_error) }
-      }
-    } else if (unlikely(__pyx_nargs != 3)) {
-      goto __pyx_L5_argtuple_error;
-    } else {
-      values[0] = __Pyx_ArgRef_FASTCALL(__pyx_args, 0);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[0])) __PYX_ERR(1, 4, __pyx_L3_error)
-      values[1] = __Pyx_ArgRef_FASTCALL(__pyx_args, 1);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[1])) __PYX_ERR(1, 4, __pyx_L3_error)
-      values[2] = __Pyx_ArgRef_FASTCALL(__pyx_args, 2);
-      if (!CYTHON_ASSUME_SAFE_MACROS && unlikely(!values[2])) __PYX_ERR(1, 4, __pyx_L3_error)
-    }
-    __pyx_v___pyx_type = values[0];
-    __pyx_v___pyx_checksum = __Pyx_PyLong_As_long(values[1]); if (unlikely((__pyx_v___pyx_checksum == (long)-1) && PyErr_Occurred())) __PYX_ERR(1, 4, __pyx_L3_error)
-    __pyx_v___pyx_state = ((PyObject*)values[2]);
-  }
-  goto __pyx_L6_skip;
-  __pyx_L5_argtuple_error:;
-  __Pyx_RaiseArgtupleInvalid("__pyx_unpickle_SpyOutlet", 1, 3, 3, __pyx_nargs); __PYX_ERR(1, 4, __pyx_L3_error)
-  __pyx_L6_skip:;
-  goto __pyx_L4_argument_unpacking_done;
-  __pyx_L3_error:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __Pyx_AddTraceback("tests.probe.__pyx_unpickle_SpyOutlet", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __Pyx_RefNannyFinishContext();
-  return NULL;
-  __pyx_L4_argument_unpacking_done:;
-  if (unlikely(!__Pyx_ArgTypeTest(((PyObject *)__pyx_v___pyx_state), (&PyTuple_Type), 1, "__pyx_state", 1))) __PYX_ERR(1, 4, __pyx_L1_error)
-  __pyx_r = __pyx_pf_5tests_5probe_46__pyx_unpickle_SpyOutlet(__pyx_self, __pyx_v___pyx_type, __pyx_v___pyx_checksum, __pyx_v___pyx_state);
-
-  /* function exit code */
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __pyx_r = NULL;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  goto __pyx_L7_cleaned_up;
-  __pyx_L0:;
-  for (Py_ssize_t __pyx_temp=0; __pyx_temp < (Py_ssize_t)(sizeof(values)/sizeof(values[0])); ++__pyx_temp) {
-    Py_XDECREF(values[__pyx_temp]);
-  }
-  __pyx_L7_cleaned_up:;
-
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-static PyObject *__pyx_pf_5tests_5probe_46__pyx_unpickle_SpyOutlet(CYTHON_UNUSED PyObject *__pyx_self, PyObject *__pyx_v___pyx_type, long __pyx_v___pyx_checksum, PyObject *__pyx_v___pyx_state) {
-  PyObject *__pyx_v___pyx_result = 0;
-  PyObject *__pyx_r = NULL;
-  __Pyx_RefNannyDeclarations
-  int __pyx_t_1;
-  PyObject *__pyx_t_2 = NULL;
-  PyObject *__pyx_t_3 = NULL;
-  size_t __pyx_t_4;
-  int __pyx_t_5;
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  __Pyx_RefNannySetupContext("__pyx_unpickle_SpyOutlet", 0);
-
-  /* "(tree fragment)":6
- * def __pyx_unpickle_SpyOutlet(__pyx_type, long __pyx_checksum, tuple __pyx_state):
- *     cdef object __pyx_result
- *     __Pyx_CheckUnpickleChecksum(__pyx_checksum, 0x8ac802f, 0x5a78201, 0x001b18b, b'marked, out, sent, turn')             # <<<<<<<<<<<<<<
- *     __pyx_result = SpyOutlet.__new__(__pyx_type)
- *     if __pyx_state is not None:
-*/
-  __pyx_t_1 = __Pyx_CheckUnpickleChecksum(__pyx_v___pyx_checksum, 0x8ac802f, 0x5a78201, 0x001b18b, __pyx_k_marked_out_sent_turn); if (unlikely(__pyx_t_1 == ((int)-1))) __PYX_ERR(1, 6, __pyx_L1_error)
-
-
-  /* "(tree fragment)":7
- *     cdef object __pyx_result
- *     __Pyx_CheckUnpickleChecksum(__pyx_checksum, 0x8ac802f, 0x5a78201, 0x001b18b, b'marked, out, sent, turn')
- *     __pyx_result = SpyOutlet.__new__(__pyx_type)             # <<<<<<<<<<<<<<
- *     if __pyx_state is not None:
- *         __pyx_unpickle_SpyOutlet__set_state(<SpyOutlet> __pyx_result, __pyx_state)
-*/
-  __pyx_t_3 = ((PyObject *)__pyx_mstate_global->__pyx_ptype_5tests_5probe_SpyOutlet);
-  __Pyx_INCREF(__pyx_t_3);
-  __pyx_t_4 = 0;
-  {
-    PyObject *__pyx_callargs[2] = {__pyx_t_3, __pyx_v___pyx_type};
-    __pyx_t_2 = __Pyx_PyObject_FastCallMethod((PyObject*)__pyx_mstate_global->__pyx_n_u_new_2, __pyx_callargs+__pyx_t_4, (2-__pyx_t_4) | (1*__Pyx_PY_VECTORCALL_ARGUMENTS_OFFSET));
-    __Pyx_XDECREF(__pyx_t_3); __pyx_t_3 = 0;
-    if (unlikely(!__pyx_t_2)) __PYX_ERR(1, 7, __pyx_L1_error)
-    __Pyx_GOTREF(__pyx_t_2);
-  }
-  __pyx_v___pyx_result = __pyx_t_2;
-  __pyx_t_2 = 0;
-
-  /* "(tree fragment)":8
- *     __Pyx_CheckUnpickleChecksum(__pyx_checksum, 0x8ac802f, 0x5a78201, 0x001b18b, b'marked, out, sent, turn')
- *     __pyx_result = SpyOutlet.__new__(__pyx_type)
- *     if __pyx_state is not None:             # <<<<<<<<<<<<<<
- *         __pyx_unpickle_SpyOutlet__set_state(<SpyOutlet> __pyx_result, __pyx_state)
- *     return __pyx_result
-*/
-  __pyx_t_5 = (__pyx_v___pyx_state != ((PyObject*)Py_None));
-  if (__pyx_t_5) {
-
-
-    /* "(tree fragment)":9
- *     __pyx_result = SpyOutlet.__new__(__pyx_type)
- *     if __pyx_state is not None:
- *         __pyx_unpickle_SpyOutlet__set_state(<SpyOutlet> __pyx_result, __pyx_state)             # <<<<<<<<<<<<<<
- *     return __pyx_result
- * cdef __pyx_unpickle_SpyOutlet__set_state(SpyOutlet __pyx_result, __pyx_state: tuple):
-*/
-    if (unlikely(__pyx_v___pyx_state == Py_None)) {
-      PyErr_SetString(PyExc_TypeError, "cannot pass None into a C function argument that is declared \047not None\047");
-      __PYX_ERR(1, 9, __pyx_L1_error)
-    }
-    __pyx_t_2 = __pyx_f_5tests_5probe___pyx_unpickle_SpyOutlet__set_state(((struct __pyx_obj_5tests_5probe_SpyOutlet *)__pyx_v___pyx_result), __pyx_v___pyx_state); if (unlikely(!__pyx_t_2)) __PYX_ERR(1, 9, __pyx_L1_error)
-    __Pyx_GOTREF(__pyx_t_2);
-    __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-
-    /* "(tree fragment)":8
- *     __Pyx_CheckUnpickleChecksum(__pyx_checksum, 0x8ac802f, 0x5a78201, 0x001b18b, b'marked, out, sent, turn')
- *     __pyx_result = SpyOutlet.__new__(__pyx_type)
- *     if __pyx_state is not None:             # <<<<<<<<<<<<<<
- *         __pyx_unpickle_SpyOutlet__set_state(<SpyOutlet> __pyx_result, __pyx_state)
- *     return __pyx_result
-*/
-  }
-
-  /* "(tree fragment)":10
- *     if __pyx_state is not None:
- *         __pyx_unpickle_SpyOutlet__set_state(<SpyOutlet> __pyx_result, __pyx_state)
- *     return __pyx_result             # <<<<<<<<<<<<<<
- * cdef __pyx_unpickle_SpyOutlet__set_state(SpyOutlet __pyx_result, __pyx_state: tuple):
- *     __pyx_result.marked = __pyx_state[0]; __pyx_result.out = __pyx_state[1]; __pyx_result.sent = __pyx_state[2]; __pyx_result.turn = __pyx_state[3]
-*/
-  {
-    PyObject *__pyx_temp;
-    {
-      __pyx_temp = __pyx_r;
-      __Pyx_INCREF(__pyx_v___pyx_result);
-      __pyx_r = __pyx_v___pyx_result;
-    }
-    __Pyx_XDECREF(__pyx_temp);
-  }
-  goto __pyx_L0;
-
-  /* "(tree fragment)":4
- *     int __Pyx_CheckUnpickleChecksum(long, long, long, long, const char*) except -1
- *     int __Pyx_UpdateUnpickledDict(object, object, Py_ssize_t) except -1
- * def __pyx_unpickle_SpyOutlet(__pyx_type, long __pyx_checksum, tuple __pyx_state):             # <<<<<<<<<<<<<<
- *     cdef object __pyx_result
- *     __Pyx_CheckUnpickleChecksum(__pyx_checksum, 0x8ac802f, 0x5a78201, 0x001b18b, b'marked, out, sent, turn')
-*/
-
-  /* function exit code */
-  __pyx_L1_error:;
-  __Pyx_XDECREF(__pyx_t_2);
-  __Pyx_XDECREF(__pyx_t_3);
-  __Pyx_AddTraceback("tests.probe.__pyx_unpickle_SpyOutlet", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __pyx_r = NULL;
-  __pyx_L0:;
-  __Pyx_XDECREF(__pyx_v___pyx_result);
-  __Pyx_XGIVEREF(__pyx_r);
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
-
-/* "(tree fragment)":11
- *         __pyx_unpickle_SpyOutlet__set_state(<SpyOutlet> __pyx_result, __pyx_state)
- *     return __pyx_result
- * cdef __pyx_unpickle_SpyOutlet__set_state(SpyOutlet __pyx_result, __pyx_state: tuple):             # <<<<<<<<<<<<<<
- *     __pyx_result.marked = __pyx_state[0]; __pyx_result.out = __pyx_state[1]; __pyx_result.sent = __pyx_state[2]; __pyx_result.turn = __pyx_state[3]
- *     __Pyx_UpdateUnpickledDict(__pyx_result, __pyx_state, 4)
-*/
-
-static PyObject *__pyx_f_5tests_5probe___pyx_unpickle_SpyOutlet__set_state(struct __pyx_obj_5tests_5probe_SpyOutlet *__pyx_v___pyx_result, PyObject *__pyx_v___pyx_state) {
-  PyObject *__pyx_r = NULL;
-  __Pyx_RefNannyDeclarations
-  int __pyx_t_1;
-  PyObject *__pyx_t_2 = NULL;
-  int __pyx_t_3;
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  __Pyx_RefNannySetupContext("__pyx_unpickle_SpyOutlet__set_state", 0);
-
-  /* "(tree fragment)":12
- *     return __pyx_result
- * cdef __pyx_unpickle_SpyOutlet__set_state(SpyOutlet __pyx_result, __pyx_state: tuple):
- *     __pyx_result.marked = __pyx_state[0]; __pyx_result.out = __pyx_state[1]; __pyx_result.sent = __pyx_state[2]; __pyx_result.turn = __pyx_state[3]             # <<<<<<<<<<<<<<
- *     __Pyx_UpdateUnpickledDict(__pyx_result, __pyx_state, 4)
-*/
-  __pyx_t_1 = __Pyx_PyObject_IsTrue(__Pyx_PyTuple_GET_ITEM(__pyx_v___pyx_state, 0)); if (unlikely((__pyx_t_1 == (int)-1) && PyErr_Occurred())) __PYX_ERR(1, 12, __pyx_L1_error)
-  __pyx_v___pyx_result->__pyx_base.__pyx_base.marked = __pyx_t_1;
-  __pyx_t_2 = __Pyx_PyTuple_GET_ITEM(__pyx_v___pyx_state, 1);
-  __Pyx_INCREF(__pyx_t_2);
-  if (!(likely(((__pyx_t_2) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_2, __pyx_mstate_global->__pyx_ptype_3ext_7buffers_OutBuf))))) __PYX_ERR(1, 12, __pyx_L1_error)
-  __Pyx_GIVEREF(__pyx_t_2);
-  __Pyx_GOTREF((PyObject *)__pyx_v___pyx_result->__pyx_base.__pyx_base.out);
-  __Pyx_DECREF_SET(__pyx_v___pyx_result->__pyx_base.__pyx_base.out, ((struct __pyx_obj_3ext_7buffers_OutBuf *)__pyx_t_2));
-  __pyx_t_2 = 0;
-  __pyx_t_2 = __Pyx_PyTuple_GET_ITEM(__pyx_v___pyx_state, 2);
-  __Pyx_INCREF(__pyx_t_2);
-  if (!(likely(PyList_CheckExact(__pyx_t_2))||((__pyx_t_2) == Py_None) || __Pyx_RaiseUnexpectedTypeError("list", __pyx_t_2))) __PYX_ERR(1, 12, __pyx_L1_error)
-  __Pyx_GIVEREF(__pyx_t_2);
-  __Pyx_GOTREF(__pyx_v___pyx_result->sent);
-  __Pyx_DECREF_SET(__pyx_v___pyx_result->sent, ((PyObject*)__pyx_t_2));
-  __pyx_t_2 = 0;
-  __pyx_t_2 = __Pyx_PyTuple_GET_ITEM(__pyx_v___pyx_state, 3);
-  __Pyx_INCREF(__pyx_t_2);
-  if (!(likely(((__pyx_t_2) == Py_None) || likely(__Pyx_TypeTest(__pyx_t_2, __pyx_mstate_global->__pyx_ptype_3ext_7buffers_Turn))))) __PYX_ERR(1, 12, __pyx_L1_error)
-  __Pyx_GIVEREF(__pyx_t_2);
-  __Pyx_GOTREF((PyObject *)__pyx_v___pyx_result->__pyx_base.__pyx_base.turn);
-  __Pyx_DECREF_SET(__pyx_v___pyx_result->__pyx_base.__pyx_base.turn, ((struct __pyx_obj_3ext_7buffers_Turn *)__pyx_t_2));
-  __pyx_t_2 = 0;
-
-  /* "(tree fragment)":13
- * cdef __pyx_unpickle_SpyOutlet__set_state(SpyOutlet __pyx_result, __pyx_state: tuple):
- *     __pyx_result.marked = __pyx_state[0]; __pyx_result.out = __pyx_state[1]; __pyx_result.sent = __pyx_state[2]; __pyx_result.turn = __pyx_state[3]
- *     __Pyx_UpdateUnpickledDict(__pyx_result, __pyx_state, 4)             # <<<<<<<<<<<<<<
-*/
-  __pyx_t_3 = __Pyx_UpdateUnpickledDict(((PyObject *)__pyx_v___pyx_result), __pyx_v___pyx_state, 4); if (unlikely(__pyx_t_3 == ((int)-1))) __PYX_ERR(1, 13, __pyx_L1_error)
-
-
-  /* "(tree fragment)":11
- *         __pyx_unpickle_SpyOutlet__set_state(<SpyOutlet> __pyx_result, __pyx_state)
- *     return __pyx_result
- * cdef __pyx_unpickle_SpyOutlet__set_state(SpyOutlet __pyx_result, __pyx_state: tuple):             # <<<<<<<<<<<<<<
- *     __pyx_result.marked = __pyx_state[0]; __pyx_result.out = __pyx_state[1]; __pyx_result.sent = __pyx_state[2]; __pyx_result.turn = __pyx_state[3]
- *     __Pyx_UpdateUnpickledDict(__pyx_result, __pyx_state, 4)
-*/
-
-  /* function exit code */
-  __pyx_r = Py_None; __Pyx_INCREF(Py_None);
-  goto __pyx_L0;
-  __pyx_L1_error:;
-  __Pyx_XDECREF(__pyx_t_2);
-  __Pyx_AddTraceback("tests.probe.__pyx_unpickle_SpyOutlet__set_state", __pyx_clineno, __pyx_lineno, __pyx_filename);
-  __pyx_r = 0;
-  __pyx_L0:;
-  __Pyx_XGIVEREF(__pyx_r);
-  __Pyx_RefNannyFinishContext();
-  return __pyx_r;
-}
 /* #### Code section: module_exttypes ### */
-static struct __pyx_vtabstruct_5tests_5probe_SpyOutlet __pyx_vtable_5tests_5probe_SpyOutlet;
-
-static PyObject *__pyx_tp_new__initialisation_5tests_5probe_SpyOutlet(PyObject *o, CYTHON_UNUSED PyObject *a, CYTHON_UNUSED PyObject *k) {
-  struct __pyx_obj_5tests_5probe_SpyOutlet *p = ((struct __pyx_obj_5tests_5probe_SpyOutlet *)o);
-  p->__pyx_base.__pyx_base.__pyx_vtab = (struct __pyx_vtabstruct_3ext_7buffers_Outlet*)__pyx_vtabptr_5tests_5probe_SpyOutlet;
-  p->sent = ((PyObject*)Py_None); Py_INCREF(Py_None);
-  return o;
-}
-
-static PyObject *__pyx_tp_new_5tests_5probe_SpyOutlet(PyTypeObject *t, PyObject *a, PyObject *k) {
-  PyObject *o;
-  newfunc base_tp_new = __Pyx_PyType_TryGetSlot(__pyx_mstate_global->__pyx_ptype_3ext_5venue_VenueOutlet, tp_new, newfunc);
-  #if CYTHON_COMPILING_IN_LIMITED_API && __PYX_LIMITED_VERSION_VEX < 0x030A0000
-  if (unlikely(!base_tp_new)) {
-    __Pyx_RaiseTypeErrorWithTypes("Type " __Pyx_FMT_TYPENAME " cannot be instantiated because it cannot access tp_new of its base " __Pyx_FMT_TYPENAME ". This is probably because the base is not a heap type and is a restriction of the Limited API in Python<=3.9", t, __pyx_mstate_global->__pyx_ptype_3ext_5venue_VenueOutlet);
-    o = NULL;
-  } else
-  #endif
-  o = base_tp_new(t, a, k);
-  if (unlikely(!o)) return 0;
-  return __pyx_tp_new__initialisation_5tests_5probe_SpyOutlet(o, a, k);
-}
-
-static void __pyx_tp_dealloc_5tests_5probe_SpyOutlet(PyObject *o) {
-  struct __pyx_obj_5tests_5probe_SpyOutlet *p = (struct __pyx_obj_5tests_5probe_SpyOutlet *)o;
-  #if CYTHON_USE_TP_FINALIZE
-  if (unlikely(__Pyx_PyObject_GetSlot(o, tp_finalize, destructor)) && !__Pyx_PyObject_GC_IsFinalized(o)) {
-    if (__Pyx_PyObject_GetSlot(o, tp_dealloc, destructor) == __pyx_tp_dealloc_5tests_5probe_SpyOutlet) {
-      if (PyObject_CallFinalizerFromDealloc(o)) return;
-    }
-  }
-  #endif
-  PyObject_GC_UnTrack(o);
-  Py_CLEAR(p->sent);
-  #if CYTHON_USE_TYPE_SPECS
-  PyObject *tp = (PyObject*)Py_TYPE(o);
-  #endif
-  if (PyType_IS_GC(__pyx_mstate_global->__pyx_ptype_3ext_5venue_VenueOutlet)) PyObject_GC_Track(o);
-  #if !CYTHON_USE_MODULE_STATE
-  if (likely(__pyx_mstate_global->__pyx_ptype_3ext_5venue_VenueOutlet)) __Pyx_PyType_GetSlot(__pyx_mstate_global->__pyx_ptype_3ext_5venue_VenueOutlet, tp_dealloc, destructor)(o); else
-  #endif
-  __Pyx_call_next_tp_dealloc(o, __pyx_tp_dealloc_5tests_5probe_SpyOutlet);
-  #if CYTHON_USE_TYPE_SPECS
-  if (!__Pyx_PyType_HasFeature(__pyx_mstate_global->__pyx_ptype_3ext_5venue_VenueOutlet, Py_TPFLAGS_HEAPTYPE)) {
-    Py_DECREF(tp);
-  }
-  #endif
-}
-
-static int __pyx_tp_traverse_5tests_5probe_SpyOutlet(PyObject *o, visitproc v, void *a) {
-  int e;
-  struct __pyx_obj_5tests_5probe_SpyOutlet *p = (struct __pyx_obj_5tests_5probe_SpyOutlet *)o;
-  #if !CYTHON_USE_MODULE_STATE
-  e = 0;
-  if (likely(__pyx_mstate_global->__pyx_ptype_3ext_5venue_VenueOutlet)) {
-    traverseproc traverse = __Pyx_PyType_GetSlot(__pyx_mstate_global->__pyx_ptype_3ext_5venue_VenueOutlet, tp_traverse, traverseproc);
-    if (traverse) { e = traverse(o, v, a); }
-  } else
-  #endif
-  { e = __Pyx_call_next_tp_traverse(o, v, a, __pyx_tp_traverse_5tests_5probe_SpyOutlet); }
-  if (e) return e;
-  {
-    e = __Pyx_call_type_traverse(o, 0, v, a);
-    if (e) return e;
-  }
-  if (p->sent) {
-    e = (*v)(p->sent, a); if (e) return e;
-  }
-  return 0;
-}
-
-static int __pyx_tp_clear_5tests_5probe_SpyOutlet(PyObject *o) {
-  PyObject* tmp;
-  struct __pyx_obj_5tests_5probe_SpyOutlet *p = (struct __pyx_obj_5tests_5probe_SpyOutlet *)o;
-  #if !CYTHON_USE_MODULE_STATE
-  if (likely(__pyx_mstate_global->__pyx_ptype_3ext_5venue_VenueOutlet)) {
-    inquiry clear = __Pyx_PyType_GetSlot(__pyx_mstate_global->__pyx_ptype_3ext_5venue_VenueOutlet, tp_clear, inquiry);
-    if (clear) clear(o);
-  } else
-  #endif
-  { __Pyx_call_next_tp_clear(o, __pyx_tp_clear_5tests_5probe_SpyOutlet); }
-  tmp = ((PyObject*)p->sent);
-  p->sent = ((PyObject*)Py_None); Py_INCREF(Py_None);
-  Py_XDECREF(tmp);
-  return 0;
-}
-
-static PyObject *__pyx_getprop_5tests_5probe_9SpyOutlet_sent(PyObject *o, CYTHON_UNUSED void *x) {
-  return __pyx_pw_5tests_5probe_9SpyOutlet_4sent_1__get__(o);
-}
-
-static int __pyx_setprop_5tests_5probe_9SpyOutlet_sent(PyObject *o, PyObject *v, CYTHON_UNUSED void *x) {
-  if (v) {
-    return __pyx_pw_5tests_5probe_9SpyOutlet_4sent_3__set__(o, v);
-  }
-  else {
-    return __pyx_pw_5tests_5probe_9SpyOutlet_4sent_5__del__(o);
-  }
-}
-
-static PyMethodDef __pyx_methods_5tests_5probe_SpyOutlet[] = {
-  {"__reduce_cython__", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_9SpyOutlet_3__reduce_cython__, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_9SpyOutlet_2__reduce_cython__},
-  {"__setstate_cython__", (PyCFunction)(void(*)(void))(__Pyx_PyCFunction_FastCallWithKeywords)__pyx_pw_5tests_5probe_9SpyOutlet_5__setstate_cython__, __Pyx_METH_FASTCALL|METH_KEYWORDS, __pyx_doc_5tests_5probe_9SpyOutlet_4__setstate_cython__},
-  {0, 0, 0, 0}
-};
-
-static struct PyGetSetDef __pyx_getsets_5tests_5probe_SpyOutlet[] = {
-  {"sent", __pyx_getprop_5tests_5probe_9SpyOutlet_sent, __pyx_setprop_5tests_5probe_9SpyOutlet_sent, PyDoc_STR("sent: list"), 0},
-  {0, 0, 0, 0, 0}
-};
-#if CYTHON_USE_TYPE_SPECS
-static PyType_Slot __pyx_type_5tests_5probe_SpyOutlet_slots[] = {
-  {Py_tp_dealloc, (void *)__pyx_tp_dealloc_5tests_5probe_SpyOutlet},
-  {Py_tp_doc, (void *)PyDoc_STR("SpyOutlet(turn)\n\nA venue link that remembers what it was asked to send.")},
-  {Py_tp_traverse, (void *)__pyx_tp_traverse_5tests_5probe_SpyOutlet},
-  {Py_tp_clear, (void *)__pyx_tp_clear_5tests_5probe_SpyOutlet},
-  {Py_tp_methods, (void *)__pyx_methods_5tests_5probe_SpyOutlet},
-  {Py_tp_getset, (void *)__pyx_getsets_5tests_5probe_SpyOutlet},
-  {Py_tp_init, (void *)__pyx_pw_5tests_5probe_9SpyOutlet_1__init__},
-  {Py_tp_new, (void *)__pyx_tp_new_5tests_5probe_SpyOutlet},
-  {0, 0},
-};
-static PyType_Spec __pyx_type_5tests_5probe_SpyOutlet_spec = {
-  "tests.probe.SpyOutlet",
-  sizeof(struct __pyx_obj_5tests_5probe_SpyOutlet),
-  0,
-  Py_TPFLAGS_DEFAULT|Py_TPFLAGS_HAVE_VERSION_TAG|Py_TPFLAGS_BASETYPE|Py_TPFLAGS_HAVE_GC,
-  __pyx_type_5tests_5probe_SpyOutlet_slots,
-};
-#else
-
-static PyTypeObject __pyx_type_5tests_5probe_SpyOutlet = {
-  PyVarObject_HEAD_INIT(0, 0)
-  "tests.probe.""SpyOutlet", /*tp_name*/
-  sizeof(struct __pyx_obj_5tests_5probe_SpyOutlet), /*tp_basicsize*/
-  0, /*tp_itemsize*/
-  __pyx_tp_dealloc_5tests_5probe_SpyOutlet, /*tp_dealloc*/
-  0, /*tp_vectorcall_offset*/
-  0, /*tp_getattr*/
-  0, /*tp_setattr*/
-  0, /*tp_as_async*/
-  0, /*tp_repr*/
-  0, /*tp_as_number*/
-  0, /*tp_as_sequence*/
-  0, /*tp_as_mapping*/
-  0, /*tp_hash*/
-  0, /*tp_call*/
-  0, /*tp_str*/
-  0, /*tp_getattro*/
-  0, /*tp_setattro*/
-  0, /*tp_as_buffer*/
-  Py_TPFLAGS_DEFAULT|Py_TPFLAGS_HAVE_VERSION_TAG|Py_TPFLAGS_BASETYPE|Py_TPFLAGS_HAVE_GC, /*tp_flags*/
-  PyDoc_STR("SpyOutlet(turn)\n\nA venue link that remembers what it was asked to send."), /*tp_doc*/
-  __pyx_tp_traverse_5tests_5probe_SpyOutlet, /*tp_traverse*/
-  __pyx_tp_clear_5tests_5probe_SpyOutlet, /*tp_clear*/
-  0, /*tp_richcompare*/
-  0, /*tp_weaklistoffset*/
-  0, /*tp_iter*/
-  0, /*tp_iternext*/
-  __pyx_methods_5tests_5probe_SpyOutlet, /*tp_methods*/
-  0, /*tp_members*/
-  __pyx_getsets_5tests_5probe_SpyOutlet, /*tp_getset*/
-  0, /*tp_base*/
-  0, /*tp_dict*/
-  0, /*tp_descr_get*/
-  0, /*tp_descr_set*/
-  #if !CYTHON_USE_TYPE_SPECS
-  0, /*tp_dictoffset*/
-  #endif
-  __pyx_pw_5tests_5probe_9SpyOutlet_1__init__, /*tp_init*/
-  0, /*tp_alloc*/
-  __pyx_tp_new_5tests_5probe_SpyOutlet, /*tp_new*/
-  0, /*tp_free*/
-  0, /*tp_is_gc*/
-  0, /*tp_bases*/
-  0, /*tp_mro*/
-  0, /*tp_cache*/
-  0, /*tp_subclasses*/
-  0, /*tp_weaklist*/
-  0, /*tp_del*/
-  0, /*tp_version_tag*/
-  #if CYTHON_USE_TP_FINALIZE
-  0, /*tp_finalize*/
-  #else
-  NULL, /*tp_finalize*/
-  #endif
-  #if (!CYTHON_COMPILING_IN_PYPY || PYPY_VERSION_NUM >= 0x07030800) && (!CYTHON_COMPILING_IN_LIMITED_API || __PYX_LIMITED_VERSION_HEX >= 0x030E0000)
-  #if CYTHON_VECTORCALL_TPNEW
-  0, /*tp_vectorcall*/
-  #else
-  NULL, /*tp_vectorcall*/
-  #endif
-  #endif
-  #if __PYX_NEED_TP_PRINT_SLOT == 1
-  0, /*tp_print*/
-  #endif
-  #if PY_VERSION_HEX >= 0x030C0000
-  0, /*tp_watched*/
-  #endif
-  #if PY_VERSION_HEX >= 0x030d00A4
-  0, /*tp_versions_used*/
-  #endif
-  #if CYTHON_COMPILING_IN_PYPY && PY_VERSION_HEX < 0x030a0000
-  0, /*tp_pypy_flags*/
-  #endif
-};
-#endif
 
 static PyMethodDef __pyx_methods[] = {
   {0, 0, 0, 0}
@@ -14245,7 +5934,6 @@ static CYTHON_SMALL_CODE int __Pyx_InitConstants(__pyx_mstatetype *__pyx_mstate)
 static CYTHON_SMALL_CODE int __Pyx_modinit_Global_init_code(__pyx_mstatetype *__pyx_mstate); /*proto*/
 static CYTHON_SMALL_CODE int __Pyx_modinit_Variable_export_code(__pyx_mstatetype *__pyx_mstate); /*proto*/
 static CYTHON_SMALL_CODE int __Pyx_modinit_Function_export_code(__pyx_mstatetype *__pyx_mstate); /*proto*/
-static CYTHON_SMALL_CODE int __Pyx_modinit_Exttype___pyx_obj_5tests_5probe_SpyOutlet(__pyx_mstatetype *__pyx_mstate); /*proto*/
 static CYTHON_SMALL_CODE int __Pyx_modinit_Type_import_code(__pyx_mstatetype *__pyx_mstate); /*proto*/
 static CYTHON_SMALL_CODE int __Pyx_modinit_Variable_import_code(__pyx_mstatetype *__pyx_mstate); /*proto*/
 static CYTHON_SMALL_CODE int __Pyx_modinit_Function_import_code(__pyx_mstatetype *__pyx_mstate); /*proto*/
@@ -14279,53 +5967,6 @@ static int __Pyx_modinit_Function_export_code(__pyx_mstatetype *__pyx_mstate) {
   return 0;
 }
 
-static int __Pyx_modinit_Exttype___pyx_obj_5tests_5probe_SpyOutlet(__pyx_mstatetype *__pyx_mstate) {
-  __Pyx_RefNannyDeclarations
-  PyObject *__pyx_t_1 = NULL;
-  int __pyx_lineno = 0;
-  const char *__pyx_filename = NULL;
-  int __pyx_clineno = 0;
-  CYTHON_UNUSED_VAR(__pyx_mstate);
-  __Pyx_RefNannySetupContext("__Pyx_modinit_Exttype___pyx_obj_5tests_5probe_SpyOutlet", 0);
-  /*--- Exttype __pyx_obj_5tests_5probe_SpyOutlet ---*/
-  __pyx_vtabptr_5tests_5probe_SpyOutlet = &__pyx_vtable_5tests_5probe_SpyOutlet;
-  __pyx_vtable_5tests_5probe_SpyOutlet.__pyx_base = *__pyx_vtabptr_3ext_5venue_VenueOutlet;
-  __pyx_vtable_5tests_5probe_SpyOutlet.__pyx_base.send_new_order = (void (*)(struct __pyx_obj_3ext_5venue_VenueOutlet *, struct __pyx_t_3ext_5venue_VenueOrder const *))__pyx_f_5tests_5probe_9SpyOutlet_send_new_order;
-  __pyx_vtable_5tests_5probe_SpyOutlet.__pyx_base.send_cancel = (void (*)(struct __pyx_obj_3ext_5venue_VenueOutlet *, struct __pyx_t_3ext_5venue_VenueCancel const *))__pyx_f_5tests_5probe_9SpyOutlet_send_cancel;
-  #if CYTHON_USE_TYPE_SPECS
-  __pyx_t_1 = PyTuple_Pack(1, (PyObject *)__pyx_mstate_global->__pyx_ptype_3ext_5venue_VenueOutlet); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 24, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_1);
-  __pyx_mstate->__pyx_ptype_5tests_5probe_SpyOutlet = (PyTypeObject *) __Pyx_PyType_FromModuleAndSpec(__pyx_m, &__pyx_type_5tests_5probe_SpyOutlet_spec, __pyx_t_1);
-  __Pyx_XDECREF(__pyx_t_1); __pyx_t_1 = 0;
-  if (unlikely(!__pyx_mstate->__pyx_ptype_5tests_5probe_SpyOutlet)) __PYX_ERR(0, 24, __pyx_L1_error)
-  #else
-  __pyx_mstate->__pyx_ptype_5tests_5probe_SpyOutlet = &__pyx_type_5tests_5probe_SpyOutlet;
-  #endif
-  #if !CYTHON_COMPILING_IN_LIMITED_API
-  __pyx_mstate_global->__pyx_ptype_5tests_5probe_SpyOutlet->tp_base = __pyx_mstate_global->__pyx_ptype_3ext_5venue_VenueOutlet;
-  #endif
-  #if !CYTHON_USE_TYPE_SPECS
-  if (__Pyx_PyType_Ready(__pyx_mstate->__pyx_ptype_5tests_5probe_SpyOutlet) < (0)) __PYX_ERR(0, 24, __pyx_L1_error)
-  #endif
-  #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
-  PyUnstable_Object_EnableDeferredRefcount((PyObject*)__pyx_mstate->__pyx_ptype_5tests_5probe_SpyOutlet);
-  #endif
-  #if !CYTHON_COMPILING_IN_LIMITED_API
-  if ((CYTHON_USE_TYPE_SLOTS && CYTHON_USE_PYTYPE_LOOKUP) && likely(!__pyx_mstate->__pyx_ptype_5tests_5probe_SpyOutlet->tp_dictoffset && __pyx_mstate->__pyx_ptype_5tests_5probe_SpyOutlet->tp_getattro == PyObject_GenericGetAttr)) {
-    __pyx_mstate->__pyx_ptype_5tests_5probe_SpyOutlet->tp_getattro = PyObject_GenericGetAttr;
-  }
-  #endif
-  if (__Pyx_SetVtable(__pyx_mstate->__pyx_ptype_5tests_5probe_SpyOutlet, __pyx_vtabptr_5tests_5probe_SpyOutlet) < (0)) __PYX_ERR(0, 24, __pyx_L1_error)
-  if (PyObject_SetAttr(__pyx_m, __pyx_mstate_global->__pyx_n_u_SpyOutlet, (PyObject *) __pyx_mstate->__pyx_ptype_5tests_5probe_SpyOutlet) < (0)) __PYX_ERR(0, 24, __pyx_L1_error)
-  if (__Pyx_setup_reduce((PyObject *) __pyx_mstate->__pyx_ptype_5tests_5probe_SpyOutlet) < (0)) __PYX_ERR(0, 24, __pyx_L1_error)
-  __Pyx_RefNannyFinishContext();
-  return 0;
-  __pyx_L1_error:;
-  __Pyx_XDECREF(__pyx_t_1);
-  __Pyx_RefNannyFinishContext();
-  return -1;
-}
-
 static int __Pyx_modinit_Type_import_code(__pyx_mstatetype *__pyx_mstate) {
   __Pyx_RefNannyDeclarations
   PyObject *__pyx_t_1 = NULL;
@@ -14335,7 +5976,7 @@ static int __Pyx_modinit_Type_import_code(__pyx_mstatetype *__pyx_mstate) {
   CYTHON_UNUSED_VAR(__pyx_mstate);
   __Pyx_RefNannySetupContext("__Pyx_modinit_Type_import_code", 0);
   /*--- Type import code ---*/
-  __pyx_t_1 = PyImport_ImportModule("ext.state"); if (unlikely(!__pyx_t_1)) __PYX_ERR(2, 228, __pyx_L1_error)
+  __pyx_t_1 = PyImport_ImportModule("ext.state"); if (unlikely(!__pyx_t_1)) __PYX_ERR(1, 228, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __pyx_mstate->__pyx_ptype_3ext_5state_State = __Pyx_ImportType_3_3_1(__pyx_t_1, "ext.state", "State",
   #if defined(PYPY_VERSION_NUM) && PYPY_VERSION_NUM < 0x050B0000
@@ -14345,10 +5986,10 @@ static int __Pyx_modinit_Type_import_code(__pyx_mstatetype *__pyx_mstate) {
   #else
   sizeof(struct __pyx_obj_3ext_5state_State), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_5state_State),
   #endif
-  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_3ext_5state_State) __PYX_ERR(2, 228, __pyx_L1_error)
-  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_3ext_5state_State, (void**)&__pyx_vtabptr_3ext_5state_State) != 1)) __PYX_ERR(2, 228, __pyx_L1_error)
+  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_3ext_5state_State) __PYX_ERR(1, 228, __pyx_L1_error)
+  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_3ext_5state_State, (void**)&__pyx_vtabptr_3ext_5state_State) != 1)) __PYX_ERR(1, 228, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  __pyx_t_1 = PyImport_ImportModule("ext.journal"); if (unlikely(!__pyx_t_1)) __PYX_ERR(3, 8, __pyx_L1_error)
+  __pyx_t_1 = PyImport_ImportModule("ext.journal"); if (unlikely(!__pyx_t_1)) __PYX_ERR(2, 8, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __pyx_mstate->__pyx_ptype_3ext_7journal_Journal = __Pyx_ImportType_3_3_1(__pyx_t_1, "ext.journal", "Journal",
   #if defined(PYPY_VERSION_NUM) && PYPY_VERSION_NUM < 0x050B0000
@@ -14358,132 +5999,8 @@ static int __Pyx_modinit_Type_import_code(__pyx_mstatetype *__pyx_mstate) {
   #else
   sizeof(struct __pyx_obj_3ext_7journal_Journal), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_7journal_Journal),
   #endif
-  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_3ext_7journal_Journal) __PYX_ERR(3, 8, __pyx_L1_error)
-  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_3ext_7journal_Journal, (void**)&__pyx_vtabptr_3ext_7journal_Journal) != 1)) __PYX_ERR(3, 8, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  __pyx_t_1 = PyImport_ImportModule("ext.buffers"); if (unlikely(!__pyx_t_1)) __PYX_ERR(4, 5, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_1);
-  __pyx_mstate->__pyx_ptype_3ext_7buffers_OutBuf = __Pyx_ImportType_3_3_1(__pyx_t_1, "ext.buffers", "OutBuf",
-  #if defined(PYPY_VERSION_NUM) && PYPY_VERSION_NUM < 0x050B0000
-  sizeof(struct __pyx_obj_3ext_7buffers_OutBuf), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_7buffers_OutBuf),
-  #elif CYTHON_COMPILING_IN_LIMITED_API
-  sizeof(struct __pyx_obj_3ext_7buffers_OutBuf), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_7buffers_OutBuf),
-  #else
-  sizeof(struct __pyx_obj_3ext_7buffers_OutBuf), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_7buffers_OutBuf),
-  #endif
-  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_3ext_7buffers_OutBuf) __PYX_ERR(4, 5, __pyx_L1_error)
-  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_3ext_7buffers_OutBuf, (void**)&__pyx_vtabptr_3ext_7buffers_OutBuf) != 1)) __PYX_ERR(4, 5, __pyx_L1_error)
-  __pyx_mstate->__pyx_ptype_3ext_7buffers_Outlet = __Pyx_ImportType_3_3_1(__pyx_t_1, "ext.buffers", "Outlet",
-  #if defined(PYPY_VERSION_NUM) && PYPY_VERSION_NUM < 0x050B0000
-  sizeof(struct __pyx_obj_3ext_7buffers_Outlet), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_7buffers_Outlet),
-  #elif CYTHON_COMPILING_IN_LIMITED_API
-  sizeof(struct __pyx_obj_3ext_7buffers_Outlet), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_7buffers_Outlet),
-  #else
-  sizeof(struct __pyx_obj_3ext_7buffers_Outlet), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_7buffers_Outlet),
-  #endif
-  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_3ext_7buffers_Outlet) __PYX_ERR(4, 19, __pyx_L1_error)
-  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_3ext_7buffers_Outlet, (void**)&__pyx_vtabptr_3ext_7buffers_Outlet) != 1)) __PYX_ERR(4, 19, __pyx_L1_error)
-  __pyx_mstate->__pyx_ptype_3ext_7buffers_Turn = __Pyx_ImportType_3_3_1(__pyx_t_1, "ext.buffers", "Turn",
-  #if defined(PYPY_VERSION_NUM) && PYPY_VERSION_NUM < 0x050B0000
-  sizeof(struct __pyx_obj_3ext_7buffers_Turn), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_7buffers_Turn),
-  #elif CYTHON_COMPILING_IN_LIMITED_API
-  sizeof(struct __pyx_obj_3ext_7buffers_Turn), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_7buffers_Turn),
-  #else
-  sizeof(struct __pyx_obj_3ext_7buffers_Turn), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_7buffers_Turn),
-  #endif
-  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_3ext_7buffers_Turn) __PYX_ERR(4, 27, __pyx_L1_error)
-  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_3ext_7buffers_Turn, (void**)&__pyx_vtabptr_3ext_7buffers_Turn) != 1)) __PYX_ERR(4, 27, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  __pyx_t_1 = PyImport_ImportModule("ext.rpc"); if (unlikely(!__pyx_t_1)) __PYX_ERR(5, 26, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_1);
-  __pyx_mstate->__pyx_ptype_3ext_3rpc_Call = __Pyx_ImportType_3_3_1(__pyx_t_1, "ext.rpc", "Call",
-  #if defined(PYPY_VERSION_NUM) && PYPY_VERSION_NUM < 0x050B0000
-  sizeof(struct __pyx_obj_3ext_3rpc_Call), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_3rpc_Call),
-  #elif CYTHON_COMPILING_IN_LIMITED_API
-  sizeof(struct __pyx_obj_3ext_3rpc_Call), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_3rpc_Call),
-  #else
-  sizeof(struct __pyx_obj_3ext_3rpc_Call), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_3rpc_Call),
-  #endif
-  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_3ext_3rpc_Call) __PYX_ERR(5, 26, __pyx_L1_error)
-  __pyx_mstate->__pyx_ptype_3ext_3rpc_Carrier = __Pyx_ImportType_3_3_1(__pyx_t_1, "ext.rpc", "Carrier",
-  #if defined(PYPY_VERSION_NUM) && PYPY_VERSION_NUM < 0x050B0000
-  sizeof(struct __pyx_obj_3ext_3rpc_Carrier), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_3rpc_Carrier),
-  #elif CYTHON_COMPILING_IN_LIMITED_API
-  sizeof(struct __pyx_obj_3ext_3rpc_Carrier), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_3rpc_Carrier),
-  #else
-  sizeof(struct __pyx_obj_3ext_3rpc_Carrier), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_3rpc_Carrier),
-  #endif
-  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_3ext_3rpc_Carrier) __PYX_ERR(5, 32, __pyx_L1_error)
-  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_3ext_3rpc_Carrier, (void**)&__pyx_vtabptr_3ext_3rpc_Carrier) != 1)) __PYX_ERR(5, 32, __pyx_L1_error)
-  __pyx_mstate->__pyx_ptype_3ext_3rpc_StreamSink = __Pyx_ImportType_3_3_1(__pyx_t_1, "ext.rpc", "StreamSink",
-  #if defined(PYPY_VERSION_NUM) && PYPY_VERSION_NUM < 0x050B0000
-  sizeof(struct __pyx_obj_3ext_3rpc_StreamSink), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_3rpc_StreamSink),
-  #elif CYTHON_COMPILING_IN_LIMITED_API
-  sizeof(struct __pyx_obj_3ext_3rpc_StreamSink), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_3rpc_StreamSink),
-  #else
-  sizeof(struct __pyx_obj_3ext_3rpc_StreamSink), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_3rpc_StreamSink),
-  #endif
-  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_3ext_3rpc_StreamSink) __PYX_ERR(5, 35, __pyx_L1_error)
-  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_3ext_3rpc_StreamSink, (void**)&__pyx_vtabptr_3ext_3rpc_StreamSink) != 1)) __PYX_ERR(5, 35, __pyx_L1_error)
-  __pyx_mstate->__pyx_ptype_3ext_3rpc_Method = __Pyx_ImportType_3_3_1(__pyx_t_1, "ext.rpc", "Method",
-  #if defined(PYPY_VERSION_NUM) && PYPY_VERSION_NUM < 0x050B0000
-  sizeof(struct __pyx_obj_3ext_3rpc_Method), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_3rpc_Method),
-  #elif CYTHON_COMPILING_IN_LIMITED_API
-  sizeof(struct __pyx_obj_3ext_3rpc_Method), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_3rpc_Method),
-  #else
-  sizeof(struct __pyx_obj_3ext_3rpc_Method), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_3rpc_Method),
-  #endif
-  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_3ext_3rpc_Method) __PYX_ERR(5, 51, __pyx_L1_error)
-  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_3ext_3rpc_Method, (void**)&__pyx_vtabptr_3ext_3rpc_Method) != 1)) __PYX_ERR(5, 51, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  __pyx_t_1 = PyImport_ImportModule("ext.audience"); if (unlikely(!__pyx_t_1)) __PYX_ERR(6, 10, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_1);
-  __pyx_mstate->__pyx_ptype_3ext_8audience_Caller = __Pyx_ImportType_3_3_1(__pyx_t_1, "ext.audience", "Caller",
-  #if defined(PYPY_VERSION_NUM) && PYPY_VERSION_NUM < 0x050B0000
-  sizeof(struct __pyx_obj_3ext_8audience_Caller), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_8audience_Caller),
-  #elif CYTHON_COMPILING_IN_LIMITED_API
-  sizeof(struct __pyx_obj_3ext_8audience_Caller), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_8audience_Caller),
-  #else
-  sizeof(struct __pyx_obj_3ext_8audience_Caller), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_8audience_Caller),
-  #endif
-  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_3ext_8audience_Caller) __PYX_ERR(6, 10, __pyx_L1_error)
-  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_3ext_8audience_Caller, (void**)&__pyx_vtabptr_3ext_8audience_Caller) != 1)) __PYX_ERR(6, 10, __pyx_L1_error)
-  __pyx_mstate->__pyx_ptype_3ext_8audience_Audience = __Pyx_ImportType_3_3_1(__pyx_t_1, "ext.audience", "Audience",
-  #if defined(PYPY_VERSION_NUM) && PYPY_VERSION_NUM < 0x050B0000
-  sizeof(struct __pyx_obj_3ext_8audience_Audience), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_8audience_Audience),
-  #elif CYTHON_COMPILING_IN_LIMITED_API
-  sizeof(struct __pyx_obj_3ext_8audience_Audience), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_8audience_Audience),
-  #else
-  sizeof(struct __pyx_obj_3ext_8audience_Audience), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_8audience_Audience),
-  #endif
-  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_3ext_8audience_Audience) __PYX_ERR(6, 20, __pyx_L1_error)
-  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_3ext_8audience_Audience, (void**)&__pyx_vtabptr_3ext_8audience_Audience) != 1)) __PYX_ERR(6, 20, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  __pyx_t_1 = PyImport_ImportModule("ext.market"); if (unlikely(!__pyx_t_1)) __PYX_ERR(7, 14, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_1);
-  __pyx_mstate->__pyx_ptype_3ext_6market_Market = __Pyx_ImportType_3_3_1(__pyx_t_1, "ext.market", "Market",
-  #if defined(PYPY_VERSION_NUM) && PYPY_VERSION_NUM < 0x050B0000
-  sizeof(struct __pyx_obj_3ext_6market_Market), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_6market_Market),
-  #elif CYTHON_COMPILING_IN_LIMITED_API
-  sizeof(struct __pyx_obj_3ext_6market_Market), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_6market_Market),
-  #else
-  sizeof(struct __pyx_obj_3ext_6market_Market), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_6market_Market),
-  #endif
-  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_3ext_6market_Market) __PYX_ERR(7, 14, __pyx_L1_error)
-  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_3ext_6market_Market, (void**)&__pyx_vtabptr_3ext_6market_Market) != 1)) __PYX_ERR(7, 14, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  __pyx_t_1 = PyImport_ImportModule("ext.engine"); if (unlikely(!__pyx_t_1)) __PYX_ERR(8, 23, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_1);
-  __pyx_mstate->__pyx_ptype_3ext_6engine_Engine = __Pyx_ImportType_3_3_1(__pyx_t_1, "ext.engine", "Engine",
-  #if defined(PYPY_VERSION_NUM) && PYPY_VERSION_NUM < 0x050B0000
-  sizeof(struct __pyx_obj_3ext_6engine_Engine), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_6engine_Engine),
-  #elif CYTHON_COMPILING_IN_LIMITED_API
-  sizeof(struct __pyx_obj_3ext_6engine_Engine), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_6engine_Engine),
-  #else
-  sizeof(struct __pyx_obj_3ext_6engine_Engine), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_6engine_Engine),
-  #endif
-  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_3ext_6engine_Engine) __PYX_ERR(8, 23, __pyx_L1_error)
-  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_3ext_6engine_Engine, (void**)&__pyx_vtabptr_3ext_6engine_Engine) != 1)) __PYX_ERR(8, 23, __pyx_L1_error)
+  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_3ext_7journal_Journal) __PYX_ERR(2, 8, __pyx_L1_error)
+  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_3ext_7journal_Journal, (void**)&__pyx_vtabptr_3ext_7journal_Journal) != 1)) __PYX_ERR(2, 8, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
   __Pyx_RefNannyFinishContext();
   return 0;
@@ -14531,26 +6048,6 @@ static int __Pyx_modinit_Function_import_code(__pyx_mstatetype *__pyx_mstate) {
     }
     __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
   }
-  {
-    __pyx_t_1 = PyImport_ImportModule("ext.codec"); if (unlikely(!__pyx_t_1)) __PYX_ERR(0, 1, __pyx_L1_error)
-    __Pyx_GOTREF(__pyx_t_1);
-    const char * __pyx_import_signature = __Pyx_PyBytes_AsString(__pyx_mstate_global->__pyx_kp_b_int_uint8_t_const_size_t_struct);
-    #if !CYTHON_ASSUME_SAFE_MACROS
-    if (unlikely(!__pyx_import_signature)) __PYX_ERR(0, 1, __pyx_L1_error)
-    #endif
-    const char * __pyx_import_name = __pyx_import_signature + 141;
-    void (**const __pyx_import_pointers[])(void) = {(void (**)(void))&__pyx_f_3ext_5codec_decode_cancel_order, (void (**)(void))&__pyx_f_3ext_5codec_decode_new_order, (void (**)(void)) NULL};
-    void (**const *__pyx_import_pointer)(void) = __pyx_import_pointers;
-    const char *__pyx_import_current_signature = __pyx_import_signature;
-    while (*__pyx_import_pointer) {
-      if (__Pyx_ImportFunction_3_3_1(__pyx_t_1, __pyx_import_name, *__pyx_import_pointer, __pyx_import_current_signature) < (0)) __PYX_ERR(0, 1, __pyx_L1_error)
-      ++__pyx_import_pointer;
-      __pyx_import_name = strchr(__pyx_import_name, '\0') + 1;
-      __pyx_import_signature = strchr(__pyx_import_signature, '\0') + 1;
-      if (*__pyx_import_signature != '\0') __pyx_import_current_signature = __pyx_import_signature;
-    }
-    __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
-  }
   __Pyx_RefNannyFinishContext();
   return 0;
   __pyx_L1_error:;
@@ -14584,7 +6081,7 @@ namespace {
   {
       PyModuleDef_HEAD_INIT,
       "probe",
-      __pyx_k_Drives_the_engine_s_C_door_from, /* m_doc */
+      __pyx_k_What_the_engine_s_public_views_l, /* m_doc */
     #if CYTHON_USE_MODULE_STATE
       sizeof(__pyx_mstatetype), /* m_size */
     #else
@@ -14816,7 +6313,7 @@ __Pyx_RefNannySetupContext("PyInit_probe", 0);
   stringtab_initialized = 1;
   if (__Pyx_InitGlobals() < (0)) __PYX_ERR(0, 1, __pyx_L1_error)
   if (__pyx_module_is_main_tests__probe) {
-    if (PyObject_SetAttr(__pyx_m, __pyx_mstate_global->__pyx_n_u_name_2, __pyx_mstate_global->__pyx_n_u_main) < (0)) __PYX_ERR(0, 1, __pyx_L1_error)
+    if (PyObject_SetAttr(__pyx_m, __pyx_mstate_global->__pyx_n_u_name, __pyx_mstate_global->__pyx_n_u_main) < (0)) __PYX_ERR(0, 1, __pyx_L1_error)
   }
   {
     PyObject *modules = PyImport_GetModuleDict(); if (unlikely(!modules)) __PYX_ERR(0, 1, __pyx_L1_error)
@@ -14834,531 +6331,140 @@ __Pyx_RefNannySetupContext("PyInit_probe", 0);
   (void)__Pyx_modinit_Variable_export_code(__pyx_mstate);
   (void)__Pyx_modinit_Function_export_code(__pyx_mstate);
   /*--- Type init code ---*/
-  __pyx_t_2 = PyImport_ImportModule("ext.venue"); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 1, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  __pyx_mstate->__pyx_ptype_3ext_5venue_VenueOutlet = __Pyx_ImportType_3_3_1(__pyx_t_2, "ext.venue", "VenueOutlet",
-  #if defined(PYPY_VERSION_NUM) && PYPY_VERSION_NUM < 0x050B0000
-  sizeof(struct __pyx_obj_3ext_5venue_VenueOutlet), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_5venue_VenueOutlet),
-  #elif CYTHON_COMPILING_IN_LIMITED_API
-  sizeof(struct __pyx_obj_3ext_5venue_VenueOutlet), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_5venue_VenueOutlet),
-  #else
-  sizeof(struct __pyx_obj_3ext_5venue_VenueOutlet), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_5venue_VenueOutlet),
-  #endif
-  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_3ext_5venue_VenueOutlet) __PYX_ERR(0, 1, __pyx_L1_error)
-  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_3ext_5venue_VenueOutlet, (void**)&__pyx_vtabptr_3ext_5venue_VenueOutlet) != 1)) __PYX_ERR(0, 1, __pyx_L1_error)
-  if (unlikely((__Pyx_modinit_Exttype___pyx_obj_5tests_5probe_SpyOutlet(__pyx_mstate) < 0))) __PYX_ERR(0, 1, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
   if (unlikely((__Pyx_modinit_Type_import_code(__pyx_mstate) < 0))) __PYX_ERR(0, 1, __pyx_L1_error)
   (void)__Pyx_modinit_Variable_import_code(__pyx_mstate);
   if (unlikely((__Pyx_modinit_Function_import_code(__pyx_mstate) < 0))) __PYX_ERR(0, 1, __pyx_L1_error)
   if (__Pyx_InitAfterSharedUtility() < (0)) __PYX_ERR(0, 1, __pyx_L1_error)
   /*--- Execution code ---*/
 
-  /* "(tree fragment)":1
- * def __reduce_cython__(self):             # <<<<<<<<<<<<<<
- *     cdef tuple state
- *     cdef object _dict
-*/
-  __pyx_t_2 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_9SpyOutlet_3__reduce_cython__, __Pyx_CYFUNCTION_CCLASS, __pyx_mstate_global->__pyx_n_u_SpyOutlet___reduce_cython, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[0])); if (unlikely(!__pyx_t_2)) __PYX_ERR(1, 1, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
-  PyUnstable_Object_EnableDeferredRefcount(__pyx_t_2);
-  #endif
-  if (__Pyx_SetItemOnTypeDict(__pyx_mstate_global->__pyx_ptype_5tests_5probe_SpyOutlet, __pyx_mstate_global->__pyx_n_u_reduce_cython, __pyx_t_2) < (0)) __PYX_ERR(1, 1, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-
-  /* "(tree fragment)":17
- *     else:
- *         return __pyx_unpickle_SpyOutlet, (type(self), 0x8ac802f, state)
- * def __setstate_cython__(self, __pyx_state):             # <<<<<<<<<<<<<<
- *     __pyx_unpickle_SpyOutlet__set_state(self, __pyx_state)
-*/
-  __pyx_t_2 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_9SpyOutlet_5__setstate_cython__, __Pyx_CYFUNCTION_CCLASS, __pyx_mstate_global->__pyx_n_u_SpyOutlet___setstate_cython, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[1])); if (unlikely(!__pyx_t_2)) __PYX_ERR(1, 17, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
-  PyUnstable_Object_EnableDeferredRefcount(__pyx_t_2);
-  #endif
-  if (__Pyx_SetItemOnTypeDict(__pyx_mstate_global->__pyx_ptype_5tests_5probe_SpyOutlet, __pyx_mstate_global->__pyx_n_u_setstate_cython, __pyx_t_2) < (0)) __PYX_ERR(1, 17, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-
-  /* "tests/probe.pyx":44
+  /* "tests/probe.pyx":15
  * 
  * 
- * def new_order(Engine engine, Caller caller, bytes message, int64_t now_ns) -> bool:             # <<<<<<<<<<<<<<
- *     """One NewOrder message; False when the codec refuses the bytes."""
- *     cdef NewOrder order
+ * def account_usage(State state, uint32_t index) -> tuple:             # <<<<<<<<<<<<<<
+ *     """(open buys, open sells, filled buys, filled sells) in 1e-4 yuan."""
+ *     return usage_row(&state.accounts[index].usage)
 */
-  __pyx_t_2 = __Pyx_PyDict_NewPresized(1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 44, __pyx_L1_error)
+  __pyx_t_2 = __Pyx_PyDict_NewPresized(1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 15, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
-  if (PyDict_SetItem(__pyx_t_2, __pyx_mstate_global->__pyx_n_u_return, __pyx_mstate_global->__pyx_n_u_bool) < (0)) __PYX_ERR(0, 44, __pyx_L1_error)
-  __pyx_t_3 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_1new_order, 0, __pyx_mstate_global->__pyx_n_u_new_order, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[2])); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 44, __pyx_L1_error)
+  if (PyDict_SetItem(__pyx_t_2, __pyx_mstate_global->__pyx_n_u_return, __pyx_mstate_global->__pyx_n_u_tuple) < (0)) __PYX_ERR(0, 15, __pyx_L1_error)
+  __pyx_t_3 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_1account_usage, 0, __pyx_mstate_global->__pyx_n_u_account_usage, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[0])); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 15, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_3);
   #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
   PyUnstable_Object_EnableDeferredRefcount(__pyx_t_3);
   #endif
   __Pyx_CyFunction_SetAnnotationsDict(__pyx_t_3, __pyx_t_2);
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_new_order, __pyx_t_3) < (0)) __PYX_ERR(0, 44, __pyx_L1_error)
+  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_account_usage, __pyx_t_3) < (0)) __PYX_ERR(0, 15, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
 
-  /* "tests/probe.pyx":53
- * 
- * 
- * def cancel_order(Engine engine, Caller caller, bytes message, int64_t now_ns) -> bool:             # <<<<<<<<<<<<<<
- *     """One CancelOrder message; False when the codec refuses the bytes."""
- *     cdef CancelOrder cancel
-*/
-  __pyx_t_3 = __Pyx_PyDict_NewPresized(1); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 53, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_3);
-  if (PyDict_SetItem(__pyx_t_3, __pyx_mstate_global->__pyx_n_u_return, __pyx_mstate_global->__pyx_n_u_bool) < (0)) __PYX_ERR(0, 53, __pyx_L1_error)
-  __pyx_t_2 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_3cancel_order, 0, __pyx_mstate_global->__pyx_n_u_cancel_order, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[3])); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 53, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
-  PyUnstable_Object_EnableDeferredRefcount(__pyx_t_2);
-  #endif
-  __Pyx_CyFunction_SetAnnotationsDict(__pyx_t_2, __pyx_t_3);
-  __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_cancel_order, __pyx_t_2) < (0)) __PYX_ERR(0, 53, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-
-  /* "tests/probe.pyx":62
- * 
- * 
- * def venue_report(Engine engine, int venue, int kind, dict fields, int64_t now_ns) -> int:             # <<<<<<<<<<<<<<
- *     """One report of an exchange; fields: VenueReport's by name, absent ones zero or spaces."""
- *     cdef VenueReport report
-*/
-  __pyx_t_2 = __Pyx_PyDict_NewPresized(1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 62, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  if (PyDict_SetItem(__pyx_t_2, __pyx_mstate_global->__pyx_n_u_return, __pyx_mstate_global->__pyx_n_u_int) < (0)) __PYX_ERR(0, 62, __pyx_L1_error)
-  __pyx_t_3 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_5venue_report, 0, __pyx_mstate_global->__pyx_n_u_venue_report, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[4])); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 62, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_3);
-  #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
-  PyUnstable_Object_EnableDeferredRefcount(__pyx_t_3);
-  #endif
-  __Pyx_CyFunction_SetAnnotationsDict(__pyx_t_3, __pyx_t_2);
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_venue_report, __pyx_t_3) < (0)) __PYX_ERR(0, 62, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
-
-  /* "tests/probe.pyx":83
- * 
- * 
- * def market_quote(Engine engine, int venue, uint32_t symbol, int64_t bid, int64_t ask, int64_t last, int64_t now_ns) -> None:             # <<<<<<<<<<<<<<
- *     """One quote: best prices only."""
- *     cdef Quote quote
-*/
-  __pyx_t_3 = __Pyx_PyDict_NewPresized(1); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 83, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_3);
-  if (PyDict_SetItem(__pyx_t_3, __pyx_mstate_global->__pyx_n_u_return, __pyx_mstate_global->__pyx_n_u_None) < (0)) __PYX_ERR(0, 83, __pyx_L1_error)
-  __pyx_t_2 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_7market_quote, 0, __pyx_mstate_global->__pyx_n_u_market_quote, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[5])); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 83, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
-  PyUnstable_Object_EnableDeferredRefcount(__pyx_t_2);
-  #endif
-  __Pyx_CyFunction_SetAnnotationsDict(__pyx_t_2, __pyx_t_3);
-  __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_market_quote, __pyx_t_2) < (0)) __PYX_ERR(0, 83, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-
-  /* "tests/probe.pyx":113
- * 
- * 
- * def set_day(Engine engine, uint32_t trade_date) -> None:             # <<<<<<<<<<<<<<
- *     cdef DayEvent *event = <DayEvent *>begin(engine, EV_DAY, sizeof(DayEvent), NONE)
- *     event.trade_date = trade_date
-*/
-  __pyx_t_2 = __Pyx_PyDict_NewPresized(1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 113, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  if (PyDict_SetItem(__pyx_t_2, __pyx_mstate_global->__pyx_n_u_return, __pyx_mstate_global->__pyx_n_u_None) < (0)) __PYX_ERR(0, 113, __pyx_L1_error)
-  __pyx_t_3 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_9set_day, 0, __pyx_mstate_global->__pyx_n_u_set_day, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[6])); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 113, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_3);
-  #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
-  PyUnstable_Object_EnableDeferredRefcount(__pyx_t_3);
-  #endif
-  __Pyx_CyFunction_SetAnnotationsDict(__pyx_t_3, __pyx_t_2);
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_set_day, __pyx_t_3) < (0)) __PYX_ERR(0, 113, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
-
-  /* "tests/probe.pyx":119
- * 
- * 
- * def set_rules(Engine engine, dict fees, dict firm, dict boards, dict collars, int64_t max_quote_age_ns) -> None:             # <<<<<<<<<<<<<<
- *     """fees by name; firm: gross, long, short, capital; boards: number -> dict; collars: phase -> (bps, ticks)."""
- *     cdef Rules *rules = <Rules *>begin(engine, EV_RULES, sizeof(Rules), NONE)
-*/
-  __pyx_t_3 = __Pyx_PyDict_NewPresized(1); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 119, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_3);
-  if (PyDict_SetItem(__pyx_t_3, __pyx_mstate_global->__pyx_n_u_return, __pyx_mstate_global->__pyx_n_u_None) < (0)) __PYX_ERR(0, 119, __pyx_L1_error)
-  __pyx_t_2 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_11set_rules, 0, __pyx_mstate_global->__pyx_n_u_set_rules, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[7])); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 119, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
-  PyUnstable_Object_EnableDeferredRefcount(__pyx_t_2);
-  #endif
-  __Pyx_CyFunction_SetAnnotationsDict(__pyx_t_2, __pyx_t_3);
-  __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_set_rules, __pyx_t_2) < (0)) __PYX_ERR(0, 119, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-
-  /* "tests/probe.pyx":143
- * 
- * 
- * def set_group(Engine engine, uint32_t index, bytes name, scope) -> None:             # <<<<<<<<<<<<<<
- *     """scope: (gross, long, short)."""
- *     cdef Group *group = <Group *>begin(engine, EV_GROUP, sizeof(Group), NONE)
-*/
-  __pyx_t_2 = __Pyx_PyDict_NewPresized(1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 143, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  if (PyDict_SetItem(__pyx_t_2, __pyx_mstate_global->__pyx_n_u_return, __pyx_mstate_global->__pyx_n_u_None) < (0)) __PYX_ERR(0, 143, __pyx_L1_error)
-  __pyx_t_3 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_13set_group, 0, __pyx_mstate_global->__pyx_n_u_set_group, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[8])); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 143, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_3);
-  #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
-  PyUnstable_Object_EnableDeferredRefcount(__pyx_t_3);
-  #endif
-  __Pyx_CyFunction_SetAnnotationsDict(__pyx_t_3, __pyx_t_2);
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_set_group, __pyx_t_3) < (0)) __PYX_ERR(0, 143, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
-
-  /* "tests/probe.pyx":152
- * 
- * 
- * def set_profile(Engine engine, uint32_t index, dict limits) -> None:             # <<<<<<<<<<<<<<
- *     """Profile's fields by name."""
- *     cdef Profile *profile = <Profile *>begin(engine, EV_PROFILE, sizeof(Profile), NONE)
-*/
-  __pyx_t_3 = __Pyx_PyDict_NewPresized(1); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 152, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_3);
-  if (PyDict_SetItem(__pyx_t_3, __pyx_mstate_global->__pyx_n_u_return, __pyx_mstate_global->__pyx_n_u_None) < (0)) __PYX_ERR(0, 152, __pyx_L1_error)
-  __pyx_t_2 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_15set_profile, 0, __pyx_mstate_global->__pyx_n_u_set_profile, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[9])); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 152, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
-  PyUnstable_Object_EnableDeferredRefcount(__pyx_t_2);
-  #endif
-  __Pyx_CyFunction_SetAnnotationsDict(__pyx_t_2, __pyx_t_3);
-  __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_set_profile, __pyx_t_2) < (0)) __PYX_ERR(0, 152, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-
-  /* "tests/probe.pyx":175
- * 
- * 
- * def set_restriction(Engine engine, uint32_t profile, uint32_t instrument, uint32_t side_mask) -> None:             # <<<<<<<<<<<<<<
- *     cdef RestrictionEvent *event = <RestrictionEvent *>begin(engine, EV_RESTRICTION, sizeof(RestrictionEvent), NONE)
- *     event.profile = profile
-*/
-  __pyx_t_2 = __Pyx_PyDict_NewPresized(1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 175, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  if (PyDict_SetItem(__pyx_t_2, __pyx_mstate_global->__pyx_n_u_return, __pyx_mstate_global->__pyx_n_u_None) < (0)) __PYX_ERR(0, 175, __pyx_L1_error)
-  __pyx_t_3 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_17set_restriction, 0, __pyx_mstate_global->__pyx_n_u_set_restriction, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[10])); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 175, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_3);
-  #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
-  PyUnstable_Object_EnableDeferredRefcount(__pyx_t_3);
-  #endif
-  __Pyx_CyFunction_SetAnnotationsDict(__pyx_t_3, __pyx_t_2);
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_set_restriction, __pyx_t_3) < (0)) __PYX_ERR(0, 175, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
-
-  /* "tests/probe.pyx":183
- * 
- * 
- * def set_account(Engine engine, uint32_t index, bytes name, uint32_t profile, group, int state, int64_t cash_e4) -> None:             # <<<<<<<<<<<<<<
- *     """group: an index, or None."""
- *     cdef AccountEvent *event = <AccountEvent *>begin(engine, EV_ACCOUNT, sizeof(AccountEvent), index)
-*/
-  __pyx_t_3 = __Pyx_PyDict_NewPresized(1); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 183, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_3);
-  if (PyDict_SetItem(__pyx_t_3, __pyx_mstate_global->__pyx_n_u_return, __pyx_mstate_global->__pyx_n_u_None) < (0)) __PYX_ERR(0, 183, __pyx_L1_error)
-  __pyx_t_2 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_19set_account, 0, __pyx_mstate_global->__pyx_n_u_set_account, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[11])); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 183, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
-  PyUnstable_Object_EnableDeferredRefcount(__pyx_t_2);
-  #endif
-  __Pyx_CyFunction_SetAnnotationsDict(__pyx_t_2, __pyx_t_3);
-  __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_set_account, __pyx_t_2) < (0)) __PYX_ERR(0, 183, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-
-  /* "tests/probe.pyx":197
- * 
- * 
- * def set_instrument(Engine engine, dict fields) -> int:             # <<<<<<<<<<<<<<
- *     """Instrument's fields by name; returns its index."""
- *     cdef Instrument *event = <Instrument *>begin(engine, EV_INSTRUMENT, sizeof(Instrument), NONE)
-*/
-  __pyx_t_2 = __Pyx_PyDict_NewPresized(1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 197, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  if (PyDict_SetItem(__pyx_t_2, __pyx_mstate_global->__pyx_n_u_return, __pyx_mstate_global->__pyx_n_u_int) < (0)) __PYX_ERR(0, 197, __pyx_L1_error)
-  __pyx_t_3 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_21set_instrument, 0, __pyx_mstate_global->__pyx_n_u_set_instrument, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[12])); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 197, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_3);
-  #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
-  PyUnstable_Object_EnableDeferredRefcount(__pyx_t_3);
-  #endif
-  __Pyx_CyFunction_SetAnnotationsDict(__pyx_t_3, __pyx_t_2);
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_set_instrument, __pyx_t_3) < (0)) __PYX_ERR(0, 197, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
-
-  /* "tests/probe.pyx":220
- * 
- * 
- * def set_position(Engine engine, uint32_t account, uint32_t instrument, int64_t total, int64_t sellable) -> None:             # <<<<<<<<<<<<<<
- *     cdef PositionEvent *event = <PositionEvent *>begin(engine, EV_POSITION, sizeof(PositionEvent), account)
- *     event.instrument = instrument
-*/
-  __pyx_t_3 = __Pyx_PyDict_NewPresized(1); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 220, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_3);
-  if (PyDict_SetItem(__pyx_t_3, __pyx_mstate_global->__pyx_n_u_return, __pyx_mstate_global->__pyx_n_u_None) < (0)) __PYX_ERR(0, 220, __pyx_L1_error)
-  __pyx_t_2 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_23set_position, 0, __pyx_mstate_global->__pyx_n_u_set_position, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[13])); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 220, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
-  PyUnstable_Object_EnableDeferredRefcount(__pyx_t_2);
-  #endif
-  __Pyx_CyFunction_SetAnnotationsDict(__pyx_t_2, __pyx_t_3);
-  __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_set_position, __pyx_t_2) < (0)) __PYX_ERR(0, 220, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-
-  /* "tests/probe.pyx":228
- * 
- * 
- * def set_port(Engine engine, uint32_t index, uint32_t rate_in, uint32_t cancel_rate_in, uint32_t streak_max, uint32_t latch_ms) -> None:             # <<<<<<<<<<<<<<
- *     cdef PortEvent *event = <PortEvent *>begin(engine, EV_PORT, sizeof(PortEvent), NONE)
- *     event.port = index
-*/
-  __pyx_t_2 = __Pyx_PyDict_NewPresized(1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 228, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  if (PyDict_SetItem(__pyx_t_2, __pyx_mstate_global->__pyx_n_u_return, __pyx_mstate_global->__pyx_n_u_None) < (0)) __PYX_ERR(0, 228, __pyx_L1_error)
-  __pyx_t_3 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_25set_port, 0, __pyx_mstate_global->__pyx_n_u_set_port, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[14])); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 228, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_3);
-  #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
-  PyUnstable_Object_EnableDeferredRefcount(__pyx_t_3);
-  #endif
-  __Pyx_CyFunction_SetAnnotationsDict(__pyx_t_3, __pyx_t_2);
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_set_port, __pyx_t_3) < (0)) __PYX_ERR(0, 228, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
-
-  /* "tests/probe.pyx":246
- * 
- * 
- * def account_row(State state, uint32_t index) -> dict:             # <<<<<<<<<<<<<<
- *     cdef const Account *account = &state.accounts[index]
- *     return {"cash": account.cash_e4, "cash_held": account.cash_held_e4, "event_seq": account.event_seq,
-*/
-  __pyx_t_3 = __Pyx_PyDict_NewPresized(1); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 246, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_3);
-  if (PyDict_SetItem(__pyx_t_3, __pyx_mstate_global->__pyx_n_u_return, __pyx_mstate_global->__pyx_n_u_dict_2) < (0)) __PYX_ERR(0, 246, __pyx_L1_error)
-  __pyx_t_2 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_27account_row, 0, __pyx_mstate_global->__pyx_n_u_account_row, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[15])); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 246, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
-  PyUnstable_Object_EnableDeferredRefcount(__pyx_t_2);
-  #endif
-  __Pyx_CyFunction_SetAnnotationsDict(__pyx_t_2, __pyx_t_3);
-  __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_account_row, __pyx_t_2) < (0)) __PYX_ERR(0, 246, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-
-  /* "tests/probe.pyx":252
- * 
- * 
- * def position_row(State state, uint32_t account, uint32_t instrument):             # <<<<<<<<<<<<<<
- *     """(total, sellable, held for sells, bought today, open buys), or None where there is no record."""
- *     cdef const Position *position = state.find_position(account, instrument)
-*/
-  __pyx_t_2 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_29position_row, 0, __pyx_mstate_global->__pyx_n_u_position_row, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[16])); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 252, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
-  PyUnstable_Object_EnableDeferredRefcount(__pyx_t_2);
-  #endif
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_position_row, __pyx_t_2) < (0)) __PYX_ERR(0, 252, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-
-  /* "tests/probe.pyx":261
+  /* "tests/probe.pyx":20
  * 
  * 
  * def group_usage(State state, uint32_t index) -> tuple:             # <<<<<<<<<<<<<<
- *     return usage_of(&state.groups[index].usage)
- * 
+ *     """As account_usage."""
+ *     return usage_row(&state.groups[index].usage)
 */
-  __pyx_t_2 = __Pyx_PyDict_NewPresized(1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 261, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  if (PyDict_SetItem(__pyx_t_2, __pyx_mstate_global->__pyx_n_u_return, __pyx_mstate_global->__pyx_n_u_tuple) < (0)) __PYX_ERR(0, 261, __pyx_L1_error)
-  __pyx_t_3 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_31group_usage, 0, __pyx_mstate_global->__pyx_n_u_group_usage, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[17])); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 261, __pyx_L1_error)
+  __pyx_t_3 = __Pyx_PyDict_NewPresized(1); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 20, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_3);
+  if (PyDict_SetItem(__pyx_t_3, __pyx_mstate_global->__pyx_n_u_return, __pyx_mstate_global->__pyx_n_u_tuple) < (0)) __PYX_ERR(0, 20, __pyx_L1_error)
+  __pyx_t_2 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_3group_usage, 0, __pyx_mstate_global->__pyx_n_u_group_usage, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[1])); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 20, __pyx_L1_error)
+  __Pyx_GOTREF(__pyx_t_2);
   #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
-  PyUnstable_Object_EnableDeferredRefcount(__pyx_t_3);
+  PyUnstable_Object_EnableDeferredRefcount(__pyx_t_2);
   #endif
-  __Pyx_CyFunction_SetAnnotationsDict(__pyx_t_3, __pyx_t_2);
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_group_usage, __pyx_t_3) < (0)) __PYX_ERR(0, 261, __pyx_L1_error)
+  __Pyx_CyFunction_SetAnnotationsDict(__pyx_t_2, __pyx_t_3);
   __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
+  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_group_usage, __pyx_t_2) < (0)) __PYX_ERR(0, 20, __pyx_L1_error)
+  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
 
-  /* "tests/probe.pyx":265
+  /* "tests/probe.pyx":25
  * 
  * 
  * def firm_usage(State state) -> tuple:             # <<<<<<<<<<<<<<
- *     return usage_of(&state.firm)
- * 
+ *     """As account_usage."""
+ *     return usage_row(&state.firm)
 */
-  __pyx_t_3 = __Pyx_PyDict_NewPresized(1); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 265, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_3);
-  if (PyDict_SetItem(__pyx_t_3, __pyx_mstate_global->__pyx_n_u_return, __pyx_mstate_global->__pyx_n_u_tuple) < (0)) __PYX_ERR(0, 265, __pyx_L1_error)
-  __pyx_t_2 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_33firm_usage, 0, __pyx_mstate_global->__pyx_n_u_firm_usage, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[18])); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 265, __pyx_L1_error)
+  __pyx_t_2 = __Pyx_PyDict_NewPresized(1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 25, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
+  if (PyDict_SetItem(__pyx_t_2, __pyx_mstate_global->__pyx_n_u_return, __pyx_mstate_global->__pyx_n_u_tuple) < (0)) __PYX_ERR(0, 25, __pyx_L1_error)
+  __pyx_t_3 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_5firm_usage, 0, __pyx_mstate_global->__pyx_n_u_firm_usage, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[2])); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 25, __pyx_L1_error)
+  __Pyx_GOTREF(__pyx_t_3);
   #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
-  PyUnstable_Object_EnableDeferredRefcount(__pyx_t_2);
+  PyUnstable_Object_EnableDeferredRefcount(__pyx_t_3);
   #endif
-  __Pyx_CyFunction_SetAnnotationsDict(__pyx_t_2, __pyx_t_3);
-  __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_firm_usage, __pyx_t_2) < (0)) __PYX_ERR(0, 265, __pyx_L1_error)
+  __Pyx_CyFunction_SetAnnotationsDict(__pyx_t_3, __pyx_t_2);
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
+  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_firm_usage, __pyx_t_3) < (0)) __PYX_ERR(0, 25, __pyx_L1_error)
+  __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
 
-  /* "tests/probe.pyx":269
+  /* "tests/probe.pyx":30
  * 
  * 
  * def order_row(State state, uint32_t order_no) -> tuple:             # <<<<<<<<<<<<<<
- *     """(order_id, status, cum qty, cum notional, a cancel is under way, hold, leaves)"""
+ *     """(order_id, OrdStatus, filled shares, filled notional, whether a cancel is under way)"""
  *     cdef const Order *order = &state.orders[order_no]
 */
-  __pyx_t_2 = __Pyx_PyDict_NewPresized(1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 269, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  if (PyDict_SetItem(__pyx_t_2, __pyx_mstate_global->__pyx_n_u_return, __pyx_mstate_global->__pyx_n_u_tuple) < (0)) __PYX_ERR(0, 269, __pyx_L1_error)
-  __pyx_t_3 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_35order_row, 0, __pyx_mstate_global->__pyx_n_u_order_row, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[19])); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 269, __pyx_L1_error)
+  __pyx_t_3 = __Pyx_PyDict_NewPresized(1); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 30, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_3);
-  #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
-  PyUnstable_Object_EnableDeferredRefcount(__pyx_t_3);
-  #endif
-  __Pyx_CyFunction_SetAnnotationsDict(__pyx_t_3, __pyx_t_2);
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_order_row, __pyx_t_3) < (0)) __PYX_ERR(0, 269, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
-
-  /* "tests/probe.pyx":276
- * 
- * 
- * def order_account(State state, uint32_t order_no) -> int:             # <<<<<<<<<<<<<<
- *     return state.orders[order_no].account
- * 
-*/
-  __pyx_t_3 = __Pyx_PyDict_NewPresized(1); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 276, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_3);
-  if (PyDict_SetItem(__pyx_t_3, __pyx_mstate_global->__pyx_n_u_return, __pyx_mstate_global->__pyx_n_u_int) < (0)) __PYX_ERR(0, 276, __pyx_L1_error)
-  __pyx_t_2 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_37order_account, 0, __pyx_mstate_global->__pyx_n_u_order_account, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[20])); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 276, __pyx_L1_error)
+  if (PyDict_SetItem(__pyx_t_3, __pyx_mstate_global->__pyx_n_u_return, __pyx_mstate_global->__pyx_n_u_tuple) < (0)) __PYX_ERR(0, 30, __pyx_L1_error)
+  __pyx_t_2 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_7order_row, 0, __pyx_mstate_global->__pyx_n_u_order_row, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[3])); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 30, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
   #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
   PyUnstable_Object_EnableDeferredRefcount(__pyx_t_2);
   #endif
   __Pyx_CyFunction_SetAnnotationsDict(__pyx_t_2, __pyx_t_3);
   __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_order_account, __pyx_t_2) < (0)) __PYX_ERR(0, 276, __pyx_L1_error)
+  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_order_row, __pyx_t_2) < (0)) __PYX_ERR(0, 30, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
 
-  /* "tests/probe.pyx":280
- * 
- * 
- * def order_venue(State state, uint32_t order_no) -> int:             # <<<<<<<<<<<<<<
- *     return state.orders[order_no].venue
- * 
-*/
-  __pyx_t_2 = __Pyx_PyDict_NewPresized(1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 280, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  if (PyDict_SetItem(__pyx_t_2, __pyx_mstate_global->__pyx_n_u_return, __pyx_mstate_global->__pyx_n_u_int) < (0)) __PYX_ERR(0, 280, __pyx_L1_error)
-  __pyx_t_3 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_39order_venue, 0, __pyx_mstate_global->__pyx_n_u_order_venue, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[21])); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 280, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_3);
-  #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
-  PyUnstable_Object_EnableDeferredRefcount(__pyx_t_3);
-  #endif
-  __Pyx_CyFunction_SetAnnotationsDict(__pyx_t_3, __pyx_t_2);
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_order_venue, __pyx_t_3) < (0)) __PYX_ERR(0, 280, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
-
-  /* "tests/probe.pyx":287
+  /* "tests/probe.pyx":37
  * 
  * 
  * def frame_offsets(Journal journal) -> list:             # <<<<<<<<<<<<<<
  *     """Offset of every committed frame, and of the end."""
  *     cdef uint64_t at = JOURNAL_START
 */
-  __pyx_t_3 = __Pyx_PyDict_NewPresized(1); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 287, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_3);
-  if (PyDict_SetItem(__pyx_t_3, __pyx_mstate_global->__pyx_n_u_return, __pyx_mstate_global->__pyx_n_u_list) < (0)) __PYX_ERR(0, 287, __pyx_L1_error)
-  __pyx_t_2 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_41frame_offsets, 0, __pyx_mstate_global->__pyx_n_u_frame_offsets, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[22])); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 287, __pyx_L1_error)
+  __pyx_t_2 = __Pyx_PyDict_NewPresized(1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 37, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
-  #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
-  PyUnstable_Object_EnableDeferredRefcount(__pyx_t_2);
-  #endif
-  __Pyx_CyFunction_SetAnnotationsDict(__pyx_t_2, __pyx_t_3);
-  __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_frame_offsets, __pyx_t_2) < (0)) __PYX_ERR(0, 287, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-
-  /* "tests/probe.pyx":298
- * 
- * 
- * def fold_one(State state, Journal journal, uint64_t offset) -> int:             # <<<<<<<<<<<<<<
- *     """Apply the frame at offset; returns the next one's offset, 0 at the end."""
- *     cdef const Frame *frame = journal.next_frame(offset)
-*/
-  __pyx_t_2 = __Pyx_PyDict_NewPresized(1); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 298, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  if (PyDict_SetItem(__pyx_t_2, __pyx_mstate_global->__pyx_n_u_return, __pyx_mstate_global->__pyx_n_u_int) < (0)) __PYX_ERR(0, 298, __pyx_L1_error)
-  __pyx_t_3 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_43fold_one, 0, __pyx_mstate_global->__pyx_n_u_fold_one, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[23])); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 298, __pyx_L1_error)
+  if (PyDict_SetItem(__pyx_t_2, __pyx_mstate_global->__pyx_n_u_return, __pyx_mstate_global->__pyx_n_u_list) < (0)) __PYX_ERR(0, 37, __pyx_L1_error)
+  __pyx_t_3 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_9frame_offsets, 0, __pyx_mstate_global->__pyx_n_u_frame_offsets, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[4])); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 37, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_3);
   #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
   PyUnstable_Object_EnableDeferredRefcount(__pyx_t_3);
   #endif
   __Pyx_CyFunction_SetAnnotationsDict(__pyx_t_3, __pyx_t_2);
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_fold_one, __pyx_t_3) < (0)) __PYX_ERR(0, 298, __pyx_L1_error)
+  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_frame_offsets, __pyx_t_3) < (0)) __PYX_ERR(0, 37, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
 
-  /* "tests/probe.pyx":310
+  /* "tests/probe.pyx":47
  * 
  * 
- * def watch(Engine engine, Caller caller, uint32_t account) -> None:             # <<<<<<<<<<<<<<
- *     """The session sees every event of the account from now on."""
- *     engine.audience.watch(caller, account)
+ * def fold_one(State state, Journal journal, uint64_t offset) -> int:             # <<<<<<<<<<<<<<
+ *     """Apply the frame at offset; returns the next one's offset, 0 at the end."""
+ *     cdef const Frame *frame = journal.next_frame(offset)
 */
-  __pyx_t_3 = __Pyx_PyDict_NewPresized(1); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 310, __pyx_L1_error)
+  __pyx_t_3 = __Pyx_PyDict_NewPresized(1); if (unlikely(!__pyx_t_3)) __PYX_ERR(0, 47, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_3);
-  if (PyDict_SetItem(__pyx_t_3, __pyx_mstate_global->__pyx_n_u_return, __pyx_mstate_global->__pyx_n_u_None) < (0)) __PYX_ERR(0, 310, __pyx_L1_error)
-  __pyx_t_2 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_45watch, 0, __pyx_mstate_global->__pyx_n_u_watch, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[24])); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 310, __pyx_L1_error)
+  if (PyDict_SetItem(__pyx_t_3, __pyx_mstate_global->__pyx_n_u_return, __pyx_mstate_global->__pyx_n_u_int) < (0)) __PYX_ERR(0, 47, __pyx_L1_error)
+  __pyx_t_2 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_11fold_one, 0, __pyx_mstate_global->__pyx_n_u_fold_one, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[5])); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 47, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
   #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
   PyUnstable_Object_EnableDeferredRefcount(__pyx_t_2);
   #endif
   __Pyx_CyFunction_SetAnnotationsDict(__pyx_t_2, __pyx_t_3);
   __Pyx_DECREF(__pyx_t_3); __pyx_t_3 = 0;
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_watch, __pyx_t_2) < (0)) __PYX_ERR(0, 310, __pyx_L1_error)
-  __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
-
-  /* "(tree fragment)":4
- *     int __Pyx_CheckUnpickleChecksum(long, long, long, long, const char*) except -1
- *     int __Pyx_UpdateUnpickledDict(object, object, Py_ssize_t) except -1
- * def __pyx_unpickle_SpyOutlet(__pyx_type, long __pyx_checksum, tuple __pyx_state):             # <<<<<<<<<<<<<<
- *     cdef object __pyx_result
- *     __Pyx_CheckUnpickleChecksum(__pyx_checksum, 0x8ac802f, 0x5a78201, 0x001b18b, b'marked, out, sent, turn')
-*/
-  __pyx_t_2 = __Pyx_CyFunction_New(&__pyx_mdef_5tests_5probe_47__pyx_unpickle_SpyOutlet, 0, __pyx_mstate_global->__pyx_n_u_pyx_unpickle_SpyOutlet, NULL, __pyx_mstate_global->__pyx_n_u_tests_probe, __pyx_mstate_global->__pyx_d, ((PyObject *)__pyx_mstate_global->__pyx_codeobj_tab[25])); if (unlikely(!__pyx_t_2)) __PYX_ERR(1, 4, __pyx_L1_error)
-  __Pyx_GOTREF(__pyx_t_2);
-  #if CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX >= 0x030E0000
-  PyUnstable_Object_EnableDeferredRefcount(__pyx_t_2);
-  #endif
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_pyx_unpickle_SpyOutlet, __pyx_t_2) < (0)) __PYX_ERR(1, 4, __pyx_L1_error)
+  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_fold_one, __pyx_t_2) < (0)) __PYX_ERR(0, 47, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
 
   /* "tests/probe.pyx":1
- * """Drives the engine's C door from Python tests: settings as journal events, calls with protobuf bytes, reports as fields,             # <<<<<<<<<<<<<<
- * and every table of state read back as plain values. Judges nothing.
- * """
+ * """What the engine's public views leave out and the tests compare: usage sums, order rows, and a journal frame by frame."""             # <<<<<<<<<<<<<<
+ * 
+ * from libc.stdint cimport uint32_t, uint64_t
 */
   __pyx_t_2 = __Pyx_PyDict_NewPresized(0); if (unlikely(!__pyx_t_2)) __PYX_ERR(0, 1, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_2);
-  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_test_2, __pyx_t_2) < (0)) __PYX_ERR(0, 1, __pyx_L1_error)
+  if (PyDict_SetItem(__pyx_mstate_global->__pyx_d, __pyx_mstate_global->__pyx_n_u_test, __pyx_t_2) < (0)) __PYX_ERR(0, 1, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_2); __pyx_t_2 = 0;
 
   /*--- Wrapped vars code ---*/
@@ -15400,8 +6506,6 @@ static int __Pyx_InitCachedBuiltins(__pyx_mstatetype *__pyx_mstate) {
   CYTHON_UNUSED_VAR(__pyx_mstate);
 
   /* Cached unbound methods */
-  __pyx_mstate->__pyx_umethod_PyDict_Type_get.type = (PyObject*)&PyDict_Type;
-  __pyx_mstate->__pyx_umethod_PyDict_Type_get.method_name = &__pyx_mstate->__pyx_n_u_get;
   __pyx_mstate->__pyx_umethod_PyDict_Type_items.type = (PyObject*)&PyDict_Type;
   __pyx_mstate->__pyx_umethod_PyDict_Type_items.method_name = &__pyx_mstate->__pyx_n_u_items;
   __pyx_mstate->__pyx_umethod_PyDict_Type_pop.type = (PyObject*)&PyDict_Type;
@@ -15427,41 +6531,32 @@ static int __Pyx_InitConstants(__pyx_mstatetype *__pyx_mstate) {
   int __pyx_clineno = 0;
   CYTHON_UNUSED_VAR(__pyx_mstate);
   {
-    const struct { const unsigned int length: 8; } str_length_index[] = {{15},{1},{179},{8},{7},{6},{2},{9},{12},{15},{4},{9},{27},{29},{20},{12},{8},{8},{12},{8},{8},{10},{8},{7},{14},{12},{11},{10},{24},{14},{12},{10},{17},{13},{12},{12},{19},{8},{5},{13},{7},{11},{3},{18},{2},{3},{5},{6},{4},{3},{8},{10},{6},{6},{12},{14},{7},{4},{7},{9},{9},{18},{7},{17},{15},{4},{10},{7},{13},{3},{6},{5},{9},{7},{4},{6},{4},{10},{8},{5},{13},{3},{5},{11},{5},{11},{13},{5},{10},{3},{5},{5},{7},{4},{4},{10},{15},{8},{6},{4},{4},{10},{12},{13},{14},{7},{7},{16},{7},{7},{4},{3},{9},{6},{6},{6},{7},{10},{11},{22},{9},{5},{13},{8},{9},{11},{14},{9},{5},{3},{8},{21},{12},{10},{7},{5},{7},{16},{14},{17},{6},{15},{6},{12},{10},{6},{5},{5},{4},{8},{11},{7},{9},{14},{8},{12},{11},{15},{9},{10},{5},{11},{9},{10},{5},{6},{8},{10},{6},{6},{11},{4},{5},{5},{10},{13},{5},{4},{8},{6},{5},{12},{6},{5},{14},{12},{5}};
-    const struct { const unsigned int length: 9; } bytes_length_index[] = {{0},{177},{102},{11},{55},{57},{136},{18},{62},{24},{60},{66},{223},{18},{43},{18},{18},{241},{48},{86},{57},{58},{260},{61},{62},{349},{129},{76},{97}};
+    const struct { const unsigned int length: 8; } str_length_index[] = {{1},{179},{8},{15},{20},{12},{8},{8},{10},{8},{14},{12},{8},{13},{13},{18},{2},{18},{10},{8},{5},{13},{11},{5},{3},{5},{7},{4},{6},{7},{5},{8},{9},{3},{6},{10},{5},{11},{5},{6}};
+    const struct { const unsigned int length: 7; } bytes_length_index[] = {{102},{18},{55},{24},{54},{24},{48}};
     #ifndef CYTHON_COMPRESS_STRINGS
-      #define CYTHON_COMPRESS_STRINGS 90
+      #define CYTHON_COMPRESS_STRINGS 0
     #endif
-    #if (CYTHON_COMPRESS_STRINGS) == 1 /* compression: zlib (2480 bytes) */
-static const char cstring[] = "x\332\235UKw\323H\026\216\273\r\304\204\206\361@xC\344\206&\001:\0017Ix50\236t\022z\246\0070\201\2200t\213\262T\266EdIV\225\222\23033\207\245\226Z\326RK-\265\324\322\313,k\351e~\002?an\225d\307I\323\263\230\234\270\352\326\255\272\357\357^MQ\027c\245\356\242F\013[\364\372\223g6\305\nm\"\252,th\323\266\024\203(:6\215\032v\021\305fG!\32454\212]\361\310R^,\276\230\236\2757\253 KW\\\374\001k\224(\304\253i&\"\004\023\305\256+5\3170\251a)\264\343`2\243\374\\W:\266\247X\030\353\n\265\025\007\336\r\013\320&\266\024\202\251 \224IdY6E\324\260-\025\304\r\2531\251\350\206\013F\214M,\244\227\220I\360\014\322u\025\336a\335 \250fbl\211\265\241\031$\245\364\017\266\347Z\310T\352\236iRL(\271\345\270v\r\3178\235\355g\266\205W\234\316s\217\232\230\016\210\031Uu\261\356iX\325d\016Tu\370\n\274#\340\324\336\245\252\276\350l\303\357\047\310\213\372\014o\323\227\270\256\252\231\357X\334\353\342\006\376\352\236\245\211\275\321W\001\177\206e\310\273\0262\244\256\226\255{\246\274\261P+\335\361\226\330\300]Ukbm\203x\255\364\344b\342\2314\2453}\202\024\231N)\317r\014m\003\264\r\374O\371\233T$F(m{\310\354\333\311bV\177\027\375\200\201\267\305\001\0220\360\215\014E\362\205\304\210t\367\3437\210\252\331\256\355\001\0300\3224\333\263h\266\251\256\275\205\310\006\"\035K3\354\231\301+\202h\315\320k6r\323\205\324l\333\2549DC\r\254\366w\n\021\002e\232\330\325\220\245a3]U\333\325\373\034U@\027\022\255!\307\240\010\036\220\246\370\251xVnMl\352\232\024P\r \3000\274U\251\2134\\C\332\206f\233&r\211f\267Z\006!\002\213-\270\006\331=\206\320/b\324\355-K5\215\226Au\317\201\212n\213m\313\260\200\257\266\000\216:\266\032\240\036oB\253\311\005r\326\306\333X\003\303u\214I\335\000W`u[\342\247z\004\002\254\333\246\256\002L\241E[\351\242\332\365\272\3105\240\250\341\332\204\310%5\013\244\347\310%\025\206\026\325!\240\206\364\020\374\300\333\206\005\r\354\211^7\340\237\000n\014\212[$\353\221\rx\003\235H\305Ou\266!JI\265iG%M\004x3\021\325\232\020\213\264\006+<\265\255\206\370\245\016\264\220\273\001\360h{\320\217\020""\177\312\024\362\342\320\277LO\0265\305\226\235\244\204*\nj\221\026&\302y\221f\270\025P\203\026\020] kjA2-by-\030Ii&\262|\330\016\266T\t(I\311\307d\210T\035\354\252\244\323\252\331\246\250\265\034H\362F.j\006\306\364`\331\351\016\310L\t\250\226\207m\327h\250\003\2508\310\205\344A\375\235&\"\330\261\035\307&\3519\333\263\350\323\314\r\230\240\322q\361&\350\261A\nB0L,\243\317P*7h\000\351\256\216:\373\316D\236\322 2\006F\304\266\\\334\360\2406\266\333\221\245v\301\035\227\246\253*\353\016\036\244\203[w1\205Z\2730d\010\200\032r\200MH\037`\034F\202h\355,\017\202\004\353b\223\200\022\304\036x\304I(O\36742I\247\361\010\262o1\273I\rb\252\343:\202\251E\232BZ,i\226\210\241c\000\010\331\200\021\322rd\020r\230\210\305#\204bG`\0014b\264!:+M\001\0304=\"\207\372\214\034\352b\032\310\211@a\370\232\320\303\240U\0075@Y\244.\n*\016\236c\312$@\233H\343\236#\336\310\216\361\010\036\014\262Mdz\230\310\312\313%\305\021T>=\245\351\335\022\035\001\275\244Ly\260\336S\251\242A\300T\271\361\275B\214\2170\237\276\027\237LO\243J6\235\325;\360\211P\3474[\207\276_\220\003\352\271\320\253\334\270>\362\177\353y\206\267\006J\340\014<ux\016\366y\203&\332\264\r]\231\332\247\320\256}\310T\246S|E\254\322\374\027\314\316\313\361E\324%1\220\366<\025\256\317\317\252\364\372\010r\034\263\363)\327\313O\206\355\350p\204>\345v\363\023\254\315\225\333\361X\362\260\273\301\253/{\371\223\301}\3664\254\204\325^\376\310\247\177\005wY\2517z3*G\277$\307\273\250\227\037\363\313B\354j\270\030]\216\333I\241[\024\357:\301\327A\2717z\302o\367\362\307\374\247\301\363\360\036\277\371(Y\343\213k|\355=\177\217z\307N\005\225O\271\317\243#G/\010\215\305\340T\260\316\364\360Z\224\217\226\343\331\270\335\033\375Sp$h\263\303\314\214JB\345\246\377&Xd\247X\2657\372\347\000$\316\004\355]X(\233\013\217\204^\264\020\321x>9\323=\324]\331\311\357,\361\227\353|\375\255\220\003M\047\370\211\033\321\325\010E[\361F\367\314Nnw?\247\310G j\021\312\275\240\034T\202\327\254\304G\256\205h7\0176z\371\263\354\210\270=\356C\264G\375+\376K_\250\364""\267\002\004\267\243\307\375F\260\302r\354$\253\010\r?\370\353\001\342#\267\343\334\260\276\311\260\010\221\3452\376\267a)\234\213\nq1.\245\331Yf\017\302_\343\311db\347\033\376\372\035\177\367k\357\330x\260\306\252\014\261\255\320\210\376\223\274\351V\370H9.\356\346/\003\317\013\227!\377\025!\373\267\000\263G\321!>\3758\301|\3415\177-\242\346oU\256\326y\275\311\233&7\333\274\355\366\216\025\003\210\362\207\270\264\233\277\304~\213\346\342\\|6\231\340O\245\261\374\0056\017\016\2023\343\301*+\213@\n\376y\250\037l\347 \325\371\002/\234g\327\302\\X\024\254\t\250\t\022\031\331\317\276\020,\261\022+K\366@!\320\027\331\022\304\233\362/\261\325\260\034V$}\231\325ST\t#\327 \203\305\324\354<+\262\322\037q\217\372%\231\324E\301\037\363\347\203\323\374\214\000\357\221\250\315G\356\304e\301\234\223\270)\204\305\214s\201\375\010\370\250Dk\361\032\177\364|G8\356_\026\205\035R\306G\346\342\352\001\341GIu\027\336\\\227\266\247B\300\304\223\244\275\233\277\310\376\236\251{\307+/\371\313\025!v?\220\325\237\347\305+\341|T\024\210\225\247oE\331\243\342\357\356\370\330 \025c\376cv\232\265\303\234d_\r\227\242RT\226\264\314\034\2772\033\3775\226\215\3660\250\263\n\223n>\351\347\035\236}\027\256\246p\330\247\225\217M\260\315\260\032\"I+\341\341\020\205\022\343\017\3725\036\363\037\365+9\344C?)\313\254\234\005|\2315\302\177\002`\212i\027\256\004\271\254\261\013~\321\237\014\3160\t\365\273\001$h\241[\336\205~)\204\343`m;\372\010\210\316\355\241\310?\315O(\341\241p\225\337|\230\314u\017\363%\030\006\353\251\311\271\340P\360\033\244\347$d\266z\2404\317v\320\347\303#\207F?Q>v\001\334\2728\035\255\307ZRLnt+\335j\346\314Q\177\032\n7\nY9\023I\207\300\375*\014\260\201$t\016\237\270\035\027\222\223I%y\333m\357\344\006\2227\240IE\2735C\224IB\047\255\n\3111\360\243\014\035\272\020l1\224\2725\037\\d\257D\352\345A\224\370j\210\276x\n\316\263Y&\rL\005\245\324\303M!\032NG\202\313\217\212\356\311\207\025\376\235\004\0370D\371f\3036\237z\230\224\205\300\014\024H\207\356y\034\027S?\227\330U\250\330G\201\250c~""\305_\r~\204\"\277\002PM\307\355\214\305O\n\014\301l\343\267*\335\342\377b\006\017Rs\321X\3328\302\3412[\006\000=\215`\336 \216j\275\374\025~\345n\354A\312`vCVln;i\267W\006}T\360/\005\350@\3156\370\206\331\313+\\)\307\3431\212\267\223\177\363_4\256\351{B\274pN6\267\230\020\225/H\177\tH\2740\301\350\320\004\321\007\223\245\024\236\n\253\374\332\335\330MN%U\376\370\371\216\313\253\242\212|\365M6\251\256\016\246\326%\321Dr\177\225\215)\177\234\037\237\200\301\272\310\257\337O\306\367\315R\235\3530H\rn\270\334\335\344\233[|k\273\227\037\365G\203\002\264\014tXo\364\033\3702\311)\317Ks\361\353\244\004\265\033\346\315\3078)\047\225!^x1z\035\227\342\341g\341\345\310\213+\361\260\266\360R\204\343r\\I\255\035\n\336\302\307\240\036I=kA\025\006\377\274\204\372\320\361\\T\032\324&m\252\243\354zX>\220\\\302\t\205\357<\237\270%M\256%\357\370\317\360\301x?T\326l;\027L\001B\277\016\037D\325\241bg\315|\001\232\242\315r\177\330\276s\301q\250\317dt::8jE\n\367\232k9\270\0234dA\372\337\234\363\375\001\277\217\314F\366dp\016>3w\241\360w\243\322\347\221\221\334\302W\260.|\365\323W=\030\315\377\210\306\341\243\276\035w\370_V\370\312+!w6(f\000(eH)f\350A{\350\223!C\322\017f\353\277\200\326\352]";
-    PyObject *data = __Pyx_DecompressString(cstring, 2480, 1);
+    #if (CYTHON_COMPRESS_STRINGS) == 1 /* compression: zlib (593 bytes) */
+static const char cstring[] = "x\332U\221\261o\323@\024\306\023)\210B\253B@\250\033\\\205D\001A PZ:@\025\001E0T\241\221X\030Ng\3739\275r\271s\356\336\245\365\306\350\321\243G\217\031=v\344O\310\230\261\177\nwvA\305\303\373\254\273\337\373\336\363\347\375C\205@\360\230!\371\220\342\261\222\204\033\022\201\340\001h\206 RbP\363\020A{H\222\341\247\341\363\355\267\333\204\311\210h8\201\020\r16\010\0053\006\014Q1\t,\027\310%\3014\001\323#_b\222*K$@DP\221\304qW\033\360\030$1\200\376\205l1)\0252\344JR\327\316\345x\213D\\\273!|\006\276\373\200\t\003=\026E\324q\200`\320\274H\264\n\240\227\244g\224\016]\031\246\037\335\272\364\020\316\360\010bJ/-\201\272\047\2662\364:a\\\326\252\"+\352\033\311&\265z\233\031\262\2409\235Z&\376\336\370aN\270\241\241\322\312\272/\004\026\206\312J\244\326\26010\223\312\220\253\336\277[\3030\024N\251\233\205\232\205\020\260\360g\314\365\244\341c%\"\252$\304\332\r\250\013Uq\354\2220cg\2204\020\227\021\234q\211\034abN\224\325\222\t\301\r6\344%\257t\004\272..\225F\265:MT\242\001]\207C\"\210\231\025h|\016uh\275:4\264\211\200\031\023\026\314L\361\210<v\277\332\206H\232\030TpB_\273\024\351\233\272\217\216|%O\237\221\377(l\230\035\230\201DC\017\374\207\220PI\203\036\265n\367\235m\212OZ,ID\272h=(\246\027\235\325l/\037\344\337r(\372\213\326\243\222]t6\362\351\262\263\236\261\314\311\315\354av\224\235\346l\271\262\236\215\363Q\321.\356\026\203\345\312-\177\346\271\325\314\265\275\254\332W\215v\313\315rg\336]\264\372U\367\242s\277`\205-?\317\373\363\301\262\263\226}u\300\273\371\265\305\363\367\347\360\273\277\\\273\235\267\363{\371\270\030-H\277\272S9\267W\325\346U\267\275rP~\237\273\363\375\363\251w\033\227?\252v\325]v\256\377\232e\243\274\355\227q\213\334\310\272\331V\276Q\264\375N\273\371\346\037BPH\262";
+    PyObject *data = __Pyx_DecompressString(cstring, 593, 1);
     #define __Pyx_DecompressString_LZSS_UNUSED
     if (unlikely(!data)) __PYX_ERR(0, 1, __pyx_L1_error)
     const char* const bytes = __Pyx_PyBytes_AsString(data);
     #if !CYTHON_ASSUME_SAFE_MACROS
     if (likely(bytes)); else { Py_DECREF(data); __PYX_ERR(0, 1, __pyx_L1_error) }
     #endif
-    #elif (CYTHON_COMPRESS_STRINGS) > 0 && (CYTHON_COMPRESS_STRINGS) <= 90 /* compression: lzss (3326 bytes) */
-static const char cstring[] = "\377(tree fr\377agment)?\377Note tha\377t Cython\377 is deli\377berately\377 stricte\375r!\001n PEP-\377484 and \377rejects \377subclass\377es of bu\377iltin ty\377pes. If \377you need\237 to p%\000%\tt\177hen set\200\000\377e \047annot\277ation_<\000i\177ng\047 dirb\000\373iv\242\000o Fal\177se.add_%\000\377edisable{en\002\001gcis\004\003\377djournal\377 fulltes\377ts/probe\377.pyxNone\377SpyOutle\375t\000\006.__red\337uce_c\377\002__\344\017\t\233\000s\222\000\023\007__P\353yx\001\000D\225 _Ne\177xtRef__\265\004?e____d\026\001\006\000\357func\014\001get\274=\003\032\000init \001m\367ain\003\002oduln1\002nam\002\003ewA\001\376\254\000_checks\357um__\n\001res\007ult\006\003I\004!\001\346!\033\003?unpickK\000\333\006\3463\003vt\245!\226\001qua\311l`\005\355\004_\355\016\206&ex\024\312\001\234@_\224\005s\277\010\2060\353!\376\370\005is_coro\375u\212`eaccou\373nt\000\004_rowa\377skasynci\373o.\035\006satbi\337dboar\000\002ds\377boolbpsc/age_\000\005t\337\000\017\000\377llercanc{el\000\003_ord\n\005\375_\267\204\001_incap\367ita\036\000shca\337sh_e4\002\002heoldcl-\001_i\006\000\367ine)\000_tra\377cebackco\377llarscom/miss\210\204\001m\247@9\000\370\007\007\227\205\001\340Adown_\377limitdup\357_max\003\001win\376\025\000_msende\373ng\\\000event\376\000\002_seqexe\375cv\000feesfi\374\210\000\003\000rmfirm\367_us\346\000fold?_onefr\214`\000\002\317_off\201\204\001\303`gr\307oss\000\002q\003\r\000up\374\000\0027\003handli\363ng\375\002\205\000exin\357stru\350\206\001int\376\220@stitemsz\235\205\004k\251\000last\000\001\347_px\237 \005\002qty\357_sha\355`latsch\311\000\340\002sli(\000\317ongl\001\000\362\003ma\377rket_quo\226S\000ax\207#_=\000\212 _v\025\005ty\n\001ntl\021\001\364\025\004-\002_\325Ansme\341s\366\001\343!w\000\203\205\001new\374\000\000\316Cnow_ns?number\204#\211$\037open_\323b\005\002\374B\375s\000\010_per_s\237ymbol\232`\316\207\001e\311s\241b\246b_\215\204\004\007\003no\316\017\003row\030\003\260@ue\337orig_\242fpa\375r\272 ionpha\377sepoppos\301i\251""\210\001\000\005\367\004\264#\014\006ro_wprevE\000o3\000\216\300\000ile\253\"\237\204\004\250\204\002o\273ut\252\002day\003\ns\370\306\204\002\277\003\312\003reaso\337nregu\231@or\265y\350\204\002r\214\000rt\000\003_\366\363Bre\262\212\004dret\277urnrul\343 cn\261 sel\314`ll\270\211\001\000\327\206\001\225\206\004\342\206\001{\000\351\206\001\321b\362\206\001\263g\036\200\207\001port\002\003\361\003\017\0028\312\003\237\207\001j\005ion\n\002l\002\377etdefaul\307tsh:\001\001\001\253\205\003si\377de_masks\217tamp\255\206\002\341\211\002\347\211\001u\337sstep\302ast\342\354\000k\326\205\001\302C\242 lus\342\320\212\002.\320\212\002\212\207\001\215\207\002tot\337altraS\000da\377tetransf\274\375@\302\214\001tupl\200\"u\315p\250\206\003up \001\352\205\002us\373e_\332\212\005valueqs\365B\372B\316\207\003_id\010\003\372\337#w\216\205\001int (\377uint8_t \375c\356\000t *, s\337ize_t\005\000tr\357uct \257\212\003t_3\377ext_5cod\257ec_C\256\210\002O\250\210\001 w*)\000\0176New<\006\224U\000Y\000_\374\210\t\000\r\004\274\205\006v\277oid (s\215\to\023bj\224\004\331\214\003S\341\214\001\302\002\254\020\0356\277\210\002s_F\222\210\001\350\007\377\001\37764_t)\000ap\377ply\200\001\330\004\047\377\240q\250\006\250a\200\001\377\340\004\037\230q\320 0\377\260\013\270;\300k\320Q\377R\330\004\023\2209\230H\377\240A\240Q\330\004\007\200\377|\2207\230!\330\010+\377\2501\250L\270\016\300a\337\330\004\013\21013\001$\240\377E\250\036\260q\270\t\300\375\021$\001y\220\003\2201\330\377\010\017\210q\330\004\014\210\377H\220O\2408\320+=\377\270X\320EX\320X`\377\320`a\330\014\024\220A\177\200\001\360\010\000\n\033N\001\377\021\220\024\220Y\230d\240\377&\250\004\250G\2604\260\377q\330\010\020\220\007\220q\277\230\006\230l\250!w\001v\377\210W\220E\230\024\230Q\357\330\010\022\220\201\000\027\220q\377\340\010\027\220t\2305\240\377\007\240u\250C\250t\260\3776\270\027\300\005\300S\310\377\004\310F\320RY\320Y\371Z\257\001G\000\017\320\017*\250\377$\250a\250w\260k\300\337\027\310\001\340\010\005\n\021""\320\371\000\363\000\307\0018\2201\220A\377\220U\230!\320\000&\240\367a\340\004a\000\330\004\030\230\333\007\230\304\000\016\210\353\000\n\210\347#\210R\322\000\327\000w\220a\375\220\243\000\016\210g\220S\230\337\001\230\023\230A\211!2\210\377Y\220a\320\0000\260\001\256D\t\047\240\021\327\000\001\021\004\"\377\240!\2405\250\t\260\021\373\260!\230#G\230:\240]\377\260\047\270\037\310\r\320U\377\\\320\\]\330\014\025\220\377X\230Q\230a\230w\240\377i\250~\270W\300A\320\177\0001\260\021\340\004\036\021\000\347u\240G\375 l\000\014\210J\377\220e\230=\250\005\320-\377>\270e\320CU\320U\376\362\001\320Z_\320_f\320\377fh\320hl\320lq\177\320qr\330\014\021\220\343\000\3772\260!\340\004\035\230^\377\2505\260\001\260\030\270\037{\320Hh\002\004\033\2306\236\000\276\343 \025\220V\2301\305\001\t{\210\032\275@\004\t\210\031\350 \377\004\t\320\t\032\230&\240\273\001\240\331@\t\210\037\221@a\374\216!\t\013\033\220F\230!\230\3431\330*\001H\0067\000\034\230F\374\355\000\022\003\035\230V\2401\240\235A\037\002\036\230f\320ca\001&|\277 X\002\032\2206\230\021\340`\275\004\000\023\n\210!\210\241AE\375\230\344`\013\2106\220\026\320\375\027\271\204\001\007\250q\320\0003\335\260{\000\013\2105\263b\t\240\335\021\013\004\033\230<\235`A\250\377X\260X\320=O\310q\326\237\000\210\036\270@\004B\010\320\000\3475\260Q\311\204\0012\010=\270Q\265\340!\000)\215\002(\240\221`?\177\270q\340\004\034\230KH\004\177\\\320AR\320RS\200\205\001\3739\220\371B6\320\021#\240\3476\250\021\256\204\001\233\000\320\021\"\262\363A\250\246\003\020\t\320\013\202&\013\177\210>\230\026\230q\240\255a\377\320\013$\240F\250!\250\366\304\001\320\013\265\"\320#4\260\373B\260\344\205\002;\220f\230A\365\230\242\002?\207E\013\320\013%\353\240V\211c\013J\t\320\013\037\337\230v\240Q\240\237\206\001\320\013\177 \240\006\240a\240q\253\206\001\035:\334E\013\210=\302Ey\010\332%\337G\2301\320\000\354\002\036\230\347g\240[\256`\324\206\002v\210S\373\220\001\322\206\004\t\210\021\210\047\367\220\027\230\346\204\0027\220!\320\377\000C\3001\340""\004\030\230\367\t\240\025k\000x\250z\270\357\037\310\001\330\275f\210\026\320\377\017 \240\005\240V\320+\377;\2705\300\006\320FX\357\320XY\330\203B5\220\005\373\220^\270 \023\250A\250Q\375\330\215KN\310a\360\006\000\177\005\010\200t\320\013\033\224\000\377\034-\250Y\260c\270\021\277\270*\300A\300Q\337\207\004\n\377\210-\220q\230\010\240\001\347\240\027\250\367\205\002\274\000Q\320Q\375R1\006\036\230a\320\0370\377\260\t\270\023\270A\270Z\367\300q\310\277\005\n\210*\220\325A\352\205\002h\251\"\210\366\000U\320\353UVp\001\013\355`1\210H_\220C\220w\230\372\206\002!\361`\307\034\230T\206\205\001\210\204\001\356@\"\240\343$\240\023\005\355A\004\007\220\032\230\2354\266\207\001\n\210(\302\205\001\236\001v\3367\001\240-\250q\363\000\320\n\276\321\205\001\004\240A\320%\370b\n\373\320\n\234\205\0014\240q\320(\367;\2701\224!.\230\006\230\177d\240!\240>\260\021\243!\377*\220F\230$\230a\230\375z\316a\014\210A\210V\2205<\342@T\356`-\260\345\211\002\020\000\373\320\023\300a$\250a\320/\361A\211\212\001#\002\000\022\220:\230V\255\240l\000\250\013\263\205\0036\256\0001\377\230G\2401\240H\250A\377\320\000a\320ab\330\004\277#\320#7\260u\260 X\377\320EU\320Uo\320o\325p\275\205\001\033\355\204\001\t\302\205\003\t\210\367\035\220a\245Lk\320kl\377\330\004 \320 1\260\025\377\260a\260x\270}\320L\357c\320cd\364\205\006\t\320\t\311\031\301\206\001\235\207\002A+\020\265q\320\t\327\037\230t\267\207\010d\321\207\006!\240\377\024\240Q\320&7\260r\377\270\024\270Q\320>O\310wr\320Q\302A\320VW\216\210\002\271\032\265\"\371\206\001\320\t\035\301\205\001\t\372\004\001T\362\210\003\t\210\025\320\016\377\037\230u\240E\320)9\373\270\025\277\211\nd\320dh\320\377hi\320ir\320rv\377\320vw\320wx\330\004\177\010\210\010\220\t\230\026\336\205\001\337\330\010\r\210W\261\213\002\047\320?!5\260U\270!\271@\010\t\1776\260e\2701\270A\035\010\377\240\034\250U\260!\2601\376\007\t\036\250u\260A\260Q\376\032\t\035\250e\2601\260A\376h\003\005\220Z\230w\240f\375\250C\002X\220Q\220e\230\3216\346\204\002|\000\007\005\031\246""\215\001\t\210\374\227B\246\211\0015\220\n\230)\240\3751\300\205\014s\320st\340\004\357\037\320\037/n\002X\270\\?\320I_\320_`\314H\327D\377\031\220(\230&\240\003\240\341:\217\206\001\344F\215\213\003c\000C\220q\370\370\206\001d\003\256\206\0165\220\016\230d\317\240\047\250\026\350\204\002\256\212\007\320\000|\277!\323\205\007G\2203\220g\214B\036\354\213\005\032\2201\220\334\212\002\201\214\002\003\005\376\254\212\004\047\220\031\230!\2307\377\240!\2407\250!\360\000\357\000\001C\002\003\000C\002D\377\002\330\004\034\230M\250\025\377\250a\250x\260y\320@\357S\320ST\347\212\001\030\220\021\352\372D!\227\214\002!\301\214\002\320\t\036\030\315\206\001\366e\260\"\220U\235.";
-    PyObject *data = __Pyx_DecompressString_LZSS(cstring, 3326, 4474);
-    #define __Pyx_DecompressString_UNUSED
-    if (unlikely(!data)) __PYX_ERR(0, 1, __pyx_L1_error)
-    const char* const bytes = __Pyx_PyBytes_AsString(data);
-    #if !CYTHON_ASSUME_SAFE_MACROS
-    if (likely(bytes)); else { Py_DECREF(data); __PYX_ERR(0, 1, __pyx_L1_error) }
-    #endif
-    #else /* compression: none (4474 bytes) */
-static const char bytes[] = "(tree fragment)?Note that Cython is deliberately stricter than PEP-484 and rejects subclasses of builtin types. If you need to pass subclasses then set the \047annotation_typing\047 directive to False.add_notedisableenablegcisenabledjournal fulltests/probe.pyxNoneSpyOutletSpyOutlet.__reduce_cython__SpyOutlet.__setstate_cython____Pyx_PyDict_NextRef__annotate____dict____func____getstate____init____main____module____name____new____pyx_checksum__pyx_result__pyx_state__pyx_type__pyx_unpickle_SpyOutlet__pyx_vtable____qualname____reduce____reduce_cython____reduce_ex____set_name____setstate____setstate_cython____test___dict_is_coroutineaccountaccount_rowaskasyncio.coroutinesatbidboardboardsboolbpscage_bpscage_tickscallercancelcancel_ordercancel_rate_incapitalcashcash_e4cash_heldcl_ord_idcline_in_tracebackcollarscommission_min_e4commission_ratedictdown_limitdup_maxdup_window_msendengineeventevent_seqexec_idfeesfieldsfirmfirm_usagefold_oneframeframe_offsetsgetgrossgross_limitgroupgroup_usagehandling_rateindexinstrumentintis_stitemsjournalkindlastlast_px_e4last_qty_shareslatch_mslimitslistlonglong_limitmarket_quotemax_limit_qtymax_market_qtymax_ntlmax_qtymax_quote_age_nsmessagemin_qtynamenewnew_ordernow_nsnumberoffsetoffsetsopen_countopen_ordersopen_orders_per_symbolord_typesorderorder_accountorder_noorder_roworder_venueorig_cl_ord_idpartitionphasepoppositionposition_limit_sharesposition_rowprev_closeprofilequoterate_inrate_out_per_dayrate_out_per_srate_symbol_per_sreasonregulatory_ratereportreport_indexrestrictedreturnrulesscopeselfsellableset_accountset_dayset_groupset_instrumentset_portset_positionset_profileset_restrictionset_rulessetdefaultshortshort_limitside_maskstamp_ratestatestatusstep_qtystreak_maxsymbolt_plustests.probeticktickstotaltrade_datetransfer_ratetupleturnup_limitupdateusageuse_setstatevaluesvenuevenue_order_idvenue_reportwatchint (uint8_t const *, size_t, struct __pyx_t_3ext_5codec_CancelOrder *)\000int (uint8_t const *, size_t, struct __pyx_t_3ext_5codec_""NewOrder *)\000decode_cancel_order\000decode_new_ordervoid (struct __pyx_obj_3ext_5state_State *, struct __pyx_t_3ext_6events_Frame const *, uint64_t)\000apply\200\001\330\004\047\240q\250\006\250a\200\001\340\004\037\230q\320 0\260\013\270;\300k\320QR\330\004\023\2209\230H\240A\240Q\330\004\007\200|\2207\230!\330\010+\2501\250L\270\016\300a\330\004\013\2101\200\001\340\004$\240E\250\036\260q\270\t\300\021\330\004\007\200y\220\003\2201\330\010\017\210q\330\004\014\210H\220O\2408\320+=\270X\320EX\320X`\320`a\330\014\024\220A\200\001\360\010\000\n\033\230!\330\010\021\220\024\220Y\230d\240&\250\004\250G\2604\260q\330\010\020\220\007\220q\230\006\230l\250!\330\004\007\200v\210W\220E\230\024\230Q\330\010\022\220!\330\010\027\220q\340\010\027\220t\2305\240\007\240u\250C\250t\2606\270\027\300\005\300S\310\004\310F\320RY\320YZ\330\004\007\200q\330\010\017\320\017*\250$\250a\250w\260k\300\027\310\001\340\010\017\320\017*\250$\250a\250w\260k\300\021\320\000\037\230q\330\004\013\2108\2201\220A\220U\230!\320\000&\240a\340\004\027\220q\330\004\030\230\007\230q\330\004\016\210a\330\004\n\210#\210R\210q\330\010\017\210w\220a\220q\330\010\016\210g\220S\230\001\230\023\230A\330\004\013\2102\210Y\220a\320\0000\260\001\330\004\013\2108\2201\220A\220U\230\047\240\021\240&\250\001\320\0000\260\001\330\004\"\240!\2405\250\t\260\021\260!\330\004\014\210H\220G\230:\240]\260\047\270\037\310\r\320U\\\320\\]\330\014\025\220X\230Q\230a\230w\240i\250~\270W\300A\320\0001\260\021\340\004\036\230a\230u\240G\2501\250A\330\004\014\210J\220e\230=\250\005\320->\270e\320CU\320UY\320YZ\320Z_\320_f\320fh\320hl\320lq\320qr\330\014\021\220\021\320\0002\260!\340\004\035\230^\2505\260\001\260\030\270\037\320H\\\320\\]\330\004\033\2306\240\021\240!\330\004\025\220V\2301\230A\330\004\t\210\032\2201\330\004\t\210\031\220!\330\004\t\320\t\032\230&\240\001\240\021\330\004\t\210\037\230\006\230a\230q\330\004\t\320\t\032\230&\240\001\240\021\330\004\t\210\033\220F\230!\2301\330\004\t\320\t\033\2306\240\021\240!""\330\004\t\320\t\034\230F\240!\2401\330\004\t\320\t\035\230V\2401\240A\330\004\t\320\t\036\230f\240A\240Q\330\004\t\210\031\220&\230\001\230\021\330\004\t\210\032\2206\230\021\230!\330\004\t\210\031\220&\230\001\230\021\330\004\t\210\032\2206\230\021\230!\330\004\n\210!\2108\2201\220E\230\021\330\004\013\2106\220\026\320\027\047\240q\250\007\250q\320\0003\2601\330\004\013\2105\220\007\220q\230\t\240\021\320\0003\2601\330\004\033\230<\240u\250A\250X\260X\320=O\310q\330\004\t\210\036\220q\330\004\n\210!\2108\2201\220E\230\021\320\0005\260Q\330\004\013\2105\220\007\220q\230\t\240\021\320\000=\270Q\340\004\n\210)\2206\230\021\230(\240!\320\000?\270q\340\004\034\230K\240u\250A\250X\260\\\320AR\320RS\330\004\013\2109\220A\330\004\013\2106\320\021#\2406\250\021\250!\330\004\013\2106\320\021\"\240&\250\001\250\021\330\004\013\2106\320\021#\2406\250\021\250!\330\004\013\320\013\035\230V\2401\240A\330\004\013\210>\230\026\230q\240\001\330\004\013\320\013$\240F\250!\2501\330\004\013\320\013\034\230F\240!\320#4\260B\260a\330\004\013\210;\220f\230A\230Q\330\004\013\210?\230&\240\001\240\021\330\004\013\320\013%\240V\2501\250A\330\004\013\320\013\035\230V\2401\240A\330\004\013\320\013\037\230v\240Q\240a\330\004\013\320\013 \240\006\240a\240q\330\004\013\210:\220V\2301\230A\330\004\013\210=\230\006\230a\230q\330\004\013\210>\230\026\230q\240\001\330\004\n\210!\2108\2201\220G\2301\320\000?\270q\340\004\036\230g\240[\260\001\260\021\330\004\007\200v\210S\220\001\330\010\017\210q\330\004\t\210\021\210\047\220\027\230\001\330\004\013\2107\220!\320\000C\3001\340\004\030\230\t\240\025\240a\240x\250z\270\037\310\001\330\004\t\210\031\220!\330\004\t\210\026\320\017 \240\005\240V\320+;\2705\300\006\320FX\320XY\330\004\n\210!\2105\220\005\220^\2406\250\023\250A\250Q\330\004\n\210!\2108\2201\220E\230\021\320\000N\310a\360\006\000\005\010\200t\320\013\033\2301\320\034-\250Y\260c\270\021\270*\300A\300Q\330\010\017\210q\330\004\n\210-\220q\230\010\240\001\240\027\250\001\330\004\013\2101\320""\000Q\320QR\360\006\000\005\010\200t\320\013\036\230a\320\0370\260\t\270\023\270A\270Z\300q\310\001\330\010\017\210q\330\004\n\210*\220A\220X\230Q\230h\240a\330\004\013\2101\320\000U\320UV\360\006\000\005\013\210!\2101\210H\220C\220w\230a\330\004\n\210!\2106\220\034\230T\240\021\330\004\n\210!\2106\320\021\"\240$\240a\330\004\n\210!\2106\320\021\"\240$\240a\330\004\n\210!\2106\220\032\2304\230q\330\004\n\210(\220!\330\004\n\210-\220v\230T\240\021\240-\250q\330\004\n\320\n\032\230&\240\004\240A\320%5\260Q\330\004\n\320\n\035\230V\2404\240q\320(;\2701\330\004\n\210.\230\006\230d\240!\240>\260\021\330\004\n\210*\220F\230$\230a\230z\250\021\330\004\014\210A\210V\220<\230v\240T\250\021\250-\260q\330\004\014\210A\210V\320\023$\240F\250$\250a\320/A\300\021\330\004\014\210A\210V\320\023$\240F\250$\250a\320/A\300\021\330\004\014\210A\210V\220:\230V\2404\240q\250\013\2601\330\004\013\2106\220\032\2301\230G\2401\240H\250A\320\000a\320ab\330\004#\320#7\260u\270A\270X\320EU\320Uo\320op\330\004\t\210\033\220A\330\004\t\210\036\220q\330\004\t\210\035\220a\330\004\n\210!\2108\2201\220E\230\021\320\000k\320kl\330\004 \320 1\260\025\260a\260x\270}\320Lc\320cd\330\004\t\210\036\220q\330\004\t\320\t\031\230\021\330\004\t\320\t\034\230A\330\004\n\210!\2108\2201\220E\230\021\320\000k\320kl\340\004\030\230\t\240\025\240a\240x\250z\270\037\310\001\330\004\t\320\t\037\230t\2401\240A\330\004\t\320\t\036\230d\240!\2401\330\004\t\320\t!\240\024\240Q\320&7\260r\270\024\270Q\320>O\310r\320QU\320UV\320VW\330\004\t\320\t\032\230$\230a\230q\330\004\t\320\t\035\230Q\330\004\t\320\t\035\230T\240\021\240!\330\004\t\210\025\320\016\037\230u\240E\320)9\270\025\270e\320CU\320UY\320YZ\320Zd\320dh\320hi\320ir\320rv\320vw\320wx\330\004\010\210\010\220\t\230\026\230v\240Q\330\010\r\210W\220A\220U\230\047\320!5\260U\270!\2701\330\010\r\210W\220A\220U\230\047\320!6\260e\2701\270A\330\010\r\210W\220A\220U\230\047\240\034\250U\260!\2601\330\010\r\210W\220A\220U\230\047\240\036\250u\260A\260Q\330\010\r\210W\220A""\220U\230\047\240\035\250e\2601\260A\330\004\010\210\010\220\005\220Z\230w\240f\250A\330\010\r\210X\220Q\220e\2306\240\027\250\001\330\010\r\210X\220Q\220e\2306\240\031\250!\330\004\t\210\033\220A\330\004\n\210!\2105\220\n\230)\2401\330\004\n\210!\2108\2201\220E\230\021\320\000s\320st\340\004\037\320\037/\250u\260A\260X\270\\\320I_\320_`\330\004\t\210\033\220A\330\004\t\210\033\220A\330\004\t\210\031\220(\230&\240\003\240:\250Q\330\004\t\210\036\220q\330\004\t\210\031\220!\330\004\t\210\033\220C\220q\230\001\330\004\n\210!\2105\220\005\220^\2406\250\023\250A\250Q\330\004\n\210!\2105\220\016\230d\240\047\250\026\250q\330\004\n\210!\2108\2201\220E\230\021\320\000w\320wx\360\006\000\005\013\210!\2101\210G\2203\220g\230Q\330\004\t\210\032\2201\330\004\t\210\032\2201\220E\230\021\330\004\t\210\032\2201\220E\230\021\330\004\t\210\036\220q\330\004\n\210\047\220\031\230!\2307\240!\2407\250!\360\000\000\001C\002\360\000\000C\002D\002\330\004\034\230M\250\025\250a\250x\260y\320@S\320ST\330\004\t\210\030\220\021\330\004\t\320\t\032\230!\330\004\t\320\t!\240\021\330\004\t\320\t\036\230a\330\004\t\320\t\034\230A\330\004\t\210\033\220A\220U\230)\2401\330\004\n\210!\2108\2201\220E\230\021";
+    #else /* compression: none (844 bytes) */
+static const char bytes[] = "?Note that Cython is deliberately stricter than PEP-484 and rejects subclasses of builtin types. If you need to pass subclasses then set the \047annotation_typing\047 directive to False.add_notetests/probe.pyx__Pyx_PyDict_NextRef__annotate____func____main____module____name____pyx_vtable____qualname____test___is_coroutineaccount_usageasyncio.coroutinesatcline_in_tracebackfirm_usagefold_oneframeframe_offsetsgroup_usageindexintitemsjournallistoffsetoffsetsorderorder_noorder_rowpopreturnsetdefaultstatetests.probetuplevaluesvoid (struct __pyx_obj_3ext_5state_State *, struct __pyx_t_3ext_6events_Frame const *, uint64_t)\000apply\320\000\037\230q\340\004\013\2109\220A\220Q\220e\2301\320\000&\240a\340\004\027\220q\330\004\016\210a\210q\330\004\n\210#\210R\210w\220a\330\010\016\210g\220S\230\001\230\023\230A\330\010\017\210w\220a\220q\330\004\013\2101\320\0000\260\001\340\004\013\2109\220A\220Q\220e\2307\240!\2406\250\021\320\0001\260\021\340\004\036\230a\230u\240G\2501\250A\330\004\014\210J\220e\230=\250\005\320->\270e\3001\330\014\020\220\001\220\025\220g\230S\320 1\260\022\2601\320\0002\260!\340\004\013\2109\220A\220Q\220e\2309\240A\240V\2501\320\000?\270q\340\004\036\230g\240[\260\001\260\021\330\004\007\200v\210S\220\001\330\010\017\210q\330\004\t\210\021\210\047\220\027\230\001\330\004\013\2107\220!";
     PyObject *data = NULL;
     #define __Pyx_DecompressString_UNUSED
     #define __Pyx_DecompressString_LZSS_UNUSED
     #endif
     PyObject **stringtab = __pyx_mstate->__pyx_string_tab;
     Py_ssize_t pos = 0;
-    for (int i = 0; i < 187; i++) {
+    for (int i = 0; i < 40; i++) {
       Py_ssize_t bytes_length = str_length_index[i].length;
       PyObject *string = PyUnicode_DecodeUTF8(bytes + pos, bytes_length, NULL);
-      if (likely(string) && i >= 10) PyUnicode_InternInPlace(&string);
+      if (likely(string) && i >= 4) PyUnicode_InternInPlace(&string);
       if (unlikely(!string)) {
         Py_XDECREF(data);
         __PYX_ERR(0, 1, __pyx_L1_error)
@@ -15469,8 +6564,8 @@ static const char bytes[] = "(tree fragment)?Note that Cython is deliberately st
       stringtab[i] = string;
       pos += bytes_length;
     }
-    for (int i = 187; i < 216; i++) {
-      Py_ssize_t bytes_length = bytes_length_index[i-187].length;
+    for (int i = 40; i < 47; i++) {
+      Py_ssize_t bytes_length = bytes_length_index[i-40].length;
       PyObject *string = PyBytes_FromStringAndSize(bytes + pos, bytes_length);
       stringtab[i] = string;
       pos += bytes_length;
@@ -15480,15 +6575,15 @@ static const char bytes[] = "(tree fragment)?Note that Cython is deliberately st
       }
     }
     Py_XDECREF(data);
-    for (Py_ssize_t i = 0; i < 216; i++) {
+    for (Py_ssize_t i = 0; i < 47; i++) {
       if (unlikely(PyObject_Hash(stringtab[i]) == -1)) {
         __PYX_ERR(0, 1, __pyx_L1_error)
       }
     }
     #if CYTHON_IMMORTAL_CONSTANTS
     {
-      PyObject **table = stringtab + 187;
-      for (Py_ssize_t i=0; i<29; ++i) {
+      PyObject **table = stringtab + 40;
+      for (Py_ssize_t i=0; i<7; ++i) {
         #if PY_VERSION_HEX >= 0x030F0000
         PyUnstable_SetImmortal(table[i]);
         #elif CYTHON_COMPILING_IN_CPYTHON_FREETHREADING
@@ -15511,17 +6606,16 @@ static const char bytes[] = "(tree fragment)?Note that Cython is deliberately st
   }
   {
     PyObject **numbertab = __pyx_mstate->__pyx_number_tab + 0;
-    int8_t const cint_constants_1[] = {0,1};
-    int32_t const cint_constants_4[] = {1000000L,145522735L};
-    for (int i = 0; i < 4; i++) {
-      numbertab[i] = PyLong_FromLong((i < 2 ? cint_constants_1[i - 0] : cint_constants_4[i - 2]));
+    int8_t const cint_constants_1[] = {0};
+    for (int i = 0; i < 1; i++) {
+      numbertab[i] = PyLong_FromLong(cint_constants_1[i - 0]);
       if (unlikely(!numbertab[i])) __PYX_ERR(0, 1, __pyx_L1_error)
     }
   }
   #if CYTHON_IMMORTAL_CONSTANTS
   {
     PyObject **table = __pyx_mstate->__pyx_number_tab;
-    for (Py_ssize_t i=0; i<4; ++i) {
+    for (Py_ssize_t i=0; i<1; ++i) {
       #if PY_VERSION_HEX >= 0x030F0000
       PyUnstable_SetImmortal(table[i]);
       #elif CYTHON_COMPILING_IN_CPYTHON_FREETHREADING
@@ -15550,12 +6644,12 @@ static const char bytes[] = "(tree fragment)?Note that Cython is deliberately st
 namespace {
 #endif
 typedef struct {
-    unsigned int argcount : 3;
+    unsigned int argcount : 2;
     unsigned int num_posonly_args : 1;
     unsigned int num_kwonly_args : 1;
-    unsigned int nlocals : 4;
+    unsigned int nlocals : 3;
     unsigned int flags : 10;
-    unsigned int first_line : 9;
+    unsigned int first_line : 6;
 } __Pyx_PyCode_New_function_description;
 #ifdef __cplusplus
 } /* anonymous namespace */
@@ -15575,134 +6669,34 @@ static int __Pyx_CreateCodeObjects(__pyx_mstatetype *__pyx_mstate) {
   PyObject* tuple_dedup_map = PyDict_New();
   if (unlikely(!tuple_dedup_map)) return -1;
   {
-    const __Pyx_PyCode_New_function_description descr = {1, 0, 0, 4, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 1};
-    PyObject* const varnames[] = {__pyx_mstate->__pyx_n_u_self, __pyx_mstate->__pyx_n_u_state, __pyx_mstate->__pyx_n_u_dict_3, __pyx_mstate->__pyx_n_u_use_setstate};
-    __pyx_mstate_global->__pyx_codeobj_tab[0] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tree_fragment, __pyx_mstate->__pyx_n_u_reduce_cython, __pyx_mstate->__pyx_kp_b_iso88591_Yd_G4q_q_l_vWE_Q_q_t5_uCt6_S_FR, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[0])) goto bad;
-  }
-  {
-    const __Pyx_PyCode_New_function_description descr = {2, 0, 0, 2, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 17};
-    PyObject* const varnames[] = {__pyx_mstate->__pyx_n_u_self, __pyx_mstate->__pyx_n_u_pyx_state};
-    __pyx_mstate_global->__pyx_codeobj_tab[1] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tree_fragment, __pyx_mstate->__pyx_n_u_setstate_cython, __pyx_mstate->__pyx_kp_b_iso88591_q_a, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[1])) goto bad;
-  }
-  {
-    const __Pyx_PyCode_New_function_description descr = {4, 0, 0, 5, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 44};
-    PyObject* const varnames[] = {__pyx_mstate->__pyx_n_u_engine, __pyx_mstate->__pyx_n_u_caller, __pyx_mstate->__pyx_n_u_message, __pyx_mstate->__pyx_n_u_now_ns, __pyx_mstate->__pyx_n_u_order};
-    __pyx_mstate_global->__pyx_codeobj_tab[2] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tests_probe_pyx, __pyx_mstate->__pyx_n_u_new_order, __pyx_mstate->__pyx_kp_b_iso88591_Na_t_1_Yc_AQ_q_q_1, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[2])) goto bad;
-  }
-  {
-    const __Pyx_PyCode_New_function_description descr = {4, 0, 0, 5, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 53};
-    PyObject* const varnames[] = {__pyx_mstate->__pyx_n_u_engine, __pyx_mstate->__pyx_n_u_caller, __pyx_mstate->__pyx_n_u_message, __pyx_mstate->__pyx_n_u_now_ns, __pyx_mstate->__pyx_n_u_cancel};
-    __pyx_mstate_global->__pyx_codeobj_tab[3] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tests_probe_pyx, __pyx_mstate->__pyx_n_u_cancel_order, __pyx_mstate->__pyx_kp_b_iso88591_QQR_t_a_0_AZq_q_AXQha_1, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[3])) goto bad;
-  }
-  {
-    const __Pyx_PyCode_New_function_description descr = {5, 0, 0, 6, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 62};
-    PyObject* const varnames[] = {__pyx_mstate->__pyx_n_u_engine, __pyx_mstate->__pyx_n_u_venue, __pyx_mstate->__pyx_n_u_kind, __pyx_mstate->__pyx_n_u_fields, __pyx_mstate->__pyx_n_u_now_ns, __pyx_mstate->__pyx_n_u_report};
-    __pyx_mstate_global->__pyx_codeobj_tab[4] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tests_probe_pyx, __pyx_mstate->__pyx_n_u_venue_report, __pyx_mstate->__pyx_kp_b_iso88591_UUV_1HCwa_6_T_6_a_6_a_6_4q_vT_q, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[4])) goto bad;
-  }
-  {
-    const __Pyx_PyCode_New_function_description descr = {7, 0, 0, 8, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 83};
-    PyObject* const varnames[] = {__pyx_mstate->__pyx_n_u_engine, __pyx_mstate->__pyx_n_u_venue, __pyx_mstate->__pyx_n_u_symbol, __pyx_mstate->__pyx_n_u_bid, __pyx_mstate->__pyx_n_u_ask, __pyx_mstate->__pyx_n_u_last, __pyx_mstate->__pyx_n_u_now_ns, __pyx_mstate->__pyx_n_u_quote};
-    __pyx_mstate_global->__pyx_codeobj_tab[5] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tests_probe_pyx, __pyx_mstate->__pyx_n_u_market_quote, __pyx_mstate->__pyx_kp_b_iso88591_wwx_1G3gQ_1_1E_1E_q_7_7, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[5])) goto bad;
-  }
-  {
-    const __Pyx_PyCode_New_function_description descr = {2, 0, 0, 3, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 113};
-    PyObject* const varnames[] = {__pyx_mstate->__pyx_n_u_engine, __pyx_mstate->__pyx_n_u_trade_date, __pyx_mstate->__pyx_n_u_event};
-    __pyx_mstate_global->__pyx_codeobj_tab[6] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tests_probe_pyx, __pyx_mstate->__pyx_n_u_set_day, __pyx_mstate->__pyx_kp_b_iso88591_31_uAXX_Oq_q_81E, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[6])) goto bad;
-  }
-  {
-    const __Pyx_PyCode_New_function_description descr = {6, 0, 0, 12, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 119};
-    PyObject* const varnames[] = {__pyx_mstate->__pyx_n_u_engine, __pyx_mstate->__pyx_n_u_fees, __pyx_mstate->__pyx_n_u_firm, __pyx_mstate->__pyx_n_u_boards, __pyx_mstate->__pyx_n_u_collars, __pyx_mstate->__pyx_n_u_max_quote_age_ns, __pyx_mstate->__pyx_n_u_rules, __pyx_mstate->__pyx_n_u_number, __pyx_mstate->__pyx_n_u_board, __pyx_mstate->__pyx_n_u_phase, __pyx_mstate->__pyx_n_u_bps, __pyx_mstate->__pyx_n_u_ticks};
-    __pyx_mstate_global->__pyx_codeobj_tab[7] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tests_probe_pyx, __pyx_mstate->__pyx_n_u_set_rules, __pyx_mstate->__pyx_kp_b_iso88591_kkl_axz_t1A_d_1_Q_7r_Q_OrQUUVVW, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[7])) goto bad;
-  }
-  {
-    const __Pyx_PyCode_New_function_description descr = {4, 0, 0, 5, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 143};
-    PyObject* const varnames[] = {__pyx_mstate->__pyx_n_u_engine, __pyx_mstate->__pyx_n_u_index, __pyx_mstate->__pyx_n_u_name, __pyx_mstate->__pyx_n_u_scope, __pyx_mstate->__pyx_n_u_group};
-    __pyx_mstate_global->__pyx_codeobj_tab[8] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tests_probe_pyx, __pyx_mstate->__pyx_n_u_set_group, __pyx_mstate->__pyx_kp_b_iso88591_C1_axz_V_5_FXXY_5_6_AQ_81E, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[8])) goto bad;
-  }
-  {
-    const __Pyx_PyCode_New_function_description descr = {3, 0, 0, 4, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 152};
-    PyObject* const varnames[] = {__pyx_mstate->__pyx_n_u_engine, __pyx_mstate->__pyx_n_u_index, __pyx_mstate->__pyx_n_u_limits, __pyx_mstate->__pyx_n_u_profile};
-    __pyx_mstate_global->__pyx_codeobj_tab[9] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tests_probe_pyx, __pyx_mstate->__pyx_n_u_set_profile, __pyx_mstate->__pyx_kp_b_iso88591_q_KuAX_ARRS_9A_6_6_6_6_6_V1A_q, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[9])) goto bad;
-  }
-  {
-    const __Pyx_PyCode_New_function_description descr = {4, 0, 0, 5, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 175};
-    PyObject* const varnames[] = {__pyx_mstate->__pyx_n_u_engine, __pyx_mstate->__pyx_n_u_profile, __pyx_mstate->__pyx_n_u_instrument, __pyx_mstate->__pyx_n_u_side_mask, __pyx_mstate->__pyx_n_u_event};
-    __pyx_mstate_global->__pyx_codeobj_tab[10] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tests_probe_pyx, __pyx_mstate->__pyx_n_u_set_restriction, __pyx_mstate->__pyx_kp_b_iso88591_aab_7uAXEUUoop_A_q_a_81E, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[10])) goto bad;
-  }
-  {
-    const __Pyx_PyCode_New_function_description descr = {7, 0, 0, 8, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 183};
-    PyObject* const varnames[] = {__pyx_mstate->__pyx_n_u_engine, __pyx_mstate->__pyx_n_u_index, __pyx_mstate->__pyx_n_u_name, __pyx_mstate->__pyx_n_u_profile, __pyx_mstate->__pyx_n_u_group, __pyx_mstate->__pyx_n_u_state, __pyx_mstate->__pyx_n_u_cash_e4, __pyx_mstate->__pyx_n_u_event};
-    __pyx_mstate_global->__pyx_codeobj_tab[11] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tests_probe_pyx, __pyx_mstate->__pyx_n_u_set_account, __pyx_mstate->__pyx_kp_b_iso88591_sst_uAX_I___A_A_Q_q_Cq_5_6_AQ_5, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[11])) goto bad;
-  }
-  {
-    const __Pyx_PyCode_New_function_description descr = {2, 0, 0, 5, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 197};
-    PyObject* const varnames[] = {__pyx_mstate->__pyx_n_u_engine, __pyx_mstate->__pyx_n_u_fields, __pyx_mstate->__pyx_n_u_event, __pyx_mstate->__pyx_n_u_symbol, __pyx_mstate->__pyx_n_u_venue};
-    __pyx_mstate_global->__pyx_codeobj_tab[12] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tests_probe_pyx, __pyx_mstate->__pyx_n_u_set_instrument, __pyx_mstate->__pyx_kp_b_iso88591_2_5_H_6_V1A_1_aq_F_1_6_F_1_V1A, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[12])) goto bad;
-  }
-  {
-    const __Pyx_PyCode_New_function_description descr = {5, 0, 0, 6, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 220};
-    PyObject* const varnames[] = {__pyx_mstate->__pyx_n_u_engine, __pyx_mstate->__pyx_n_u_account, __pyx_mstate->__pyx_n_u_instrument, __pyx_mstate->__pyx_n_u_total, __pyx_mstate->__pyx_n_u_sellable, __pyx_mstate->__pyx_n_u_event};
-    __pyx_mstate_global->__pyx_codeobj_tab[13] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tests_probe_pyx, __pyx_mstate->__pyx_n_u_set_position, __pyx_mstate->__pyx_kp_b_iso88591_kkl_1_ax_Lccd_q_A_81E, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[13])) goto bad;
-  }
-  {
-    const __Pyx_PyCode_New_function_description descr = {6, 0, 0, 7, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 228};
-    PyObject* const varnames[] = {__pyx_mstate->__pyx_n_u_engine, __pyx_mstate->__pyx_n_u_index, __pyx_mstate->__pyx_n_u_rate_in, __pyx_mstate->__pyx_n_u_cancel_rate_in, __pyx_mstate->__pyx_n_u_streak_max, __pyx_mstate->__pyx_n_u_latch_ms, __pyx_mstate->__pyx_n_u_event};
-    __pyx_mstate_global->__pyx_codeobj_tab[14] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tests_probe_pyx, __pyx_mstate->__pyx_n_u_set_port, __pyx_mstate->__pyx_kp_b_iso88591_C_C_D_M_axy_SST_a_A_AU_1_81E, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[14])) goto bad;
-  }
-  {
-    const __Pyx_PyCode_New_function_description descr = {2, 0, 0, 3, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 246};
-    PyObject* const varnames[] = {__pyx_mstate->__pyx_n_u_state, __pyx_mstate->__pyx_n_u_index, __pyx_mstate->__pyx_n_u_account};
-    __pyx_mstate_global->__pyx_codeobj_tab[15] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tests_probe_pyx, __pyx_mstate->__pyx_n_u_account_row, __pyx_mstate->__pyx_kp_b_iso88591_0_5_HG_U_XQawi_WA, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[15])) goto bad;
-  }
-  {
-    const __Pyx_PyCode_New_function_description descr = {3, 0, 0, 4, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 252};
-    PyObject* const varnames[] = {__pyx_mstate->__pyx_n_u_state, __pyx_mstate->__pyx_n_u_account, __pyx_mstate->__pyx_n_u_instrument, __pyx_mstate->__pyx_n_u_position};
-    __pyx_mstate_global->__pyx_codeobj_tab[16] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tests_probe_pyx, __pyx_mstate->__pyx_n_u_position_row, __pyx_mstate->__pyx_kp_b_iso88591_E_q_y_1_q_HO8_XEXX_a_A, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[16])) goto bad;
-  }
-  {
-    const __Pyx_PyCode_New_function_description descr = {2, 0, 0, 2, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 261};
+    const __Pyx_PyCode_New_function_description descr = {2, 0, 0, 2, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 15};
     PyObject* const varnames[] = {__pyx_mstate->__pyx_n_u_state, __pyx_mstate->__pyx_n_u_index};
-    __pyx_mstate_global->__pyx_codeobj_tab[17] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tests_probe_pyx, __pyx_mstate->__pyx_n_u_group_usage, __pyx_mstate->__pyx_kp_b_iso88591_0_81AU, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[17])) goto bad;
+    __pyx_mstate_global->__pyx_codeobj_tab[0] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tests_probe_pyx, __pyx_mstate->__pyx_n_u_account_usage, __pyx_mstate->__pyx_kp_b_iso88591_2_9AQe9AV1, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[0])) goto bad;
   }
   {
-    const __Pyx_PyCode_New_function_description descr = {1, 0, 0, 1, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 265};
+    const __Pyx_PyCode_New_function_description descr = {2, 0, 0, 2, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 20};
+    PyObject* const varnames[] = {__pyx_mstate->__pyx_n_u_state, __pyx_mstate->__pyx_n_u_index};
+    __pyx_mstate_global->__pyx_codeobj_tab[1] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tests_probe_pyx, __pyx_mstate->__pyx_n_u_group_usage, __pyx_mstate->__pyx_kp_b_iso88591_0_9AQe7_6, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[1])) goto bad;
+  }
+  {
+    const __Pyx_PyCode_New_function_description descr = {1, 0, 0, 1, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 25};
     PyObject* const varnames[] = {__pyx_mstate->__pyx_n_u_state};
-    __pyx_mstate_global->__pyx_codeobj_tab[18] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tests_probe_pyx, __pyx_mstate->__pyx_n_u_firm_usage, __pyx_mstate->__pyx_kp_b_iso88591_q_81AU, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[18])) goto bad;
+    __pyx_mstate_global->__pyx_codeobj_tab[2] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tests_probe_pyx, __pyx_mstate->__pyx_n_u_firm_usage, __pyx_mstate->__pyx_kp_b_iso88591_q_9AQe1, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[2])) goto bad;
   }
   {
-    const __Pyx_PyCode_New_function_description descr = {2, 0, 0, 3, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 269};
+    const __Pyx_PyCode_New_function_description descr = {2, 0, 0, 3, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 30};
     PyObject* const varnames[] = {__pyx_mstate->__pyx_n_u_state, __pyx_mstate->__pyx_n_u_order_no, __pyx_mstate->__pyx_n_u_order};
-    __pyx_mstate_global->__pyx_codeobj_tab[19] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tests_probe_pyx, __pyx_mstate->__pyx_n_u_order_row, __pyx_mstate->__pyx_kp_b_iso88591_1_auG1A_Je_eCUUYYZZ__ffhhllqqr, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[19])) goto bad;
+    __pyx_mstate_global->__pyx_codeobj_tab[3] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tests_probe_pyx, __pyx_mstate->__pyx_n_u_order_row, __pyx_mstate->__pyx_kp_b_iso88591_1_auG1A_Je_e1_gS_1_1, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[3])) goto bad;
   }
   {
-    const __Pyx_PyCode_New_function_description descr = {2, 0, 0, 2, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 276};
-    PyObject* const varnames[] = {__pyx_mstate->__pyx_n_u_state, __pyx_mstate->__pyx_n_u_order_no};
-    __pyx_mstate_global->__pyx_codeobj_tab[20] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tests_probe_pyx, __pyx_mstate->__pyx_n_u_order_account, __pyx_mstate->__pyx_kp_b_iso88591_5Q_5_q, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[20])) goto bad;
+    const __Pyx_PyCode_New_function_description descr = {1, 0, 0, 3, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 37};
+    PyObject* const varnames[] = {__pyx_mstate->__pyx_n_u_journal, __pyx_mstate->__pyx_n_u_at, __pyx_mstate->__pyx_n_u_offsets};
+    __pyx_mstate_global->__pyx_codeobj_tab[4] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tests_probe_pyx, __pyx_mstate->__pyx_n_u_frame_offsets, __pyx_mstate->__pyx_kp_b_iso88591_a_q_aq_Rwa_gS_A_waq_1, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[4])) goto bad;
   }
   {
-    const __Pyx_PyCode_New_function_description descr = {2, 0, 0, 2, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 280};
-    PyObject* const varnames[] = {__pyx_mstate->__pyx_n_u_state, __pyx_mstate->__pyx_n_u_order_no};
-    __pyx_mstate_global->__pyx_codeobj_tab[21] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tests_probe_pyx, __pyx_mstate->__pyx_n_u_order_venue, __pyx_mstate->__pyx_kp_b_iso88591_31_5_q, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[21])) goto bad;
-  }
-  {
-    const __Pyx_PyCode_New_function_description descr = {1, 0, 0, 4, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 287};
-    PyObject* const varnames[] = {__pyx_mstate->__pyx_n_u_journal, __pyx_mstate->__pyx_n_u_at, __pyx_mstate->__pyx_n_u_end, __pyx_mstate->__pyx_n_u_offsets};
-    __pyx_mstate_global->__pyx_codeobj_tab[22] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tests_probe_pyx, __pyx_mstate->__pyx_n_u_frame_offsets, __pyx_mstate->__pyx_kp_b_iso88591_a_q_q_a_Rq_waq_gS_A_2Ya, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[22])) goto bad;
-  }
-  {
-    const __Pyx_PyCode_New_function_description descr = {3, 0, 0, 4, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 298};
+    const __Pyx_PyCode_New_function_description descr = {3, 0, 0, 4, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 47};
     PyObject* const varnames[] = {__pyx_mstate->__pyx_n_u_state, __pyx_mstate->__pyx_n_u_journal, __pyx_mstate->__pyx_n_u_offset, __pyx_mstate->__pyx_n_u_frame};
-    __pyx_mstate_global->__pyx_codeobj_tab[23] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tests_probe_pyx, __pyx_mstate->__pyx_n_u_fold_one, __pyx_mstate->__pyx_kp_b_iso88591_q_g_vS_q_7, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[23])) goto bad;
-  }
-  {
-    const __Pyx_PyCode_New_function_description descr = {3, 0, 0, 3, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 310};
-    PyObject* const varnames[] = {__pyx_mstate->__pyx_n_u_engine, __pyx_mstate->__pyx_n_u_caller, __pyx_mstate->__pyx_n_u_account};
-    __pyx_mstate_global->__pyx_codeobj_tab[24] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tests_probe_pyx, __pyx_mstate->__pyx_n_u_watch, __pyx_mstate->__pyx_kp_b_iso88591_Q_6, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[24])) goto bad;
-  }
-  {
-    const __Pyx_PyCode_New_function_description descr = {3, 0, 0, 4, (unsigned int)(CO_OPTIMIZED|CO_NEWLOCALS), 4};
-    PyObject* const varnames[] = {__pyx_mstate->__pyx_n_u_pyx_type, __pyx_mstate->__pyx_n_u_pyx_checksum, __pyx_mstate->__pyx_n_u_pyx_state, __pyx_mstate->__pyx_n_u_pyx_result};
-    __pyx_mstate_global->__pyx_codeobj_tab[25] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tree_fragment, __pyx_mstate->__pyx_n_u_pyx_unpickle_SpyOutlet, __pyx_mstate->__pyx_kp_b_iso88591_q_0_kQR_9HAQ_7_1L_a_1, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[25])) goto bad;
+    __pyx_mstate_global->__pyx_codeobj_tab[5] = __Pyx_PyCode_New(descr, varnames, __pyx_mstate->__pyx_kp_u_tests_probe_pyx, __pyx_mstate->__pyx_n_u_fold_one, __pyx_mstate->__pyx_kp_b_iso88591_q_g_vS_q_7, tuple_dedup_map); if (unlikely(!__pyx_mstate_global->__pyx_codeobj_tab[5])) goto bad;
   }
   Py_DECREF(tuple_dedup_map);
   return 0;
@@ -15718,28 +6712,6 @@ static int __Pyx_InitGlobals(void) {
   int __pyx_clineno = 0;
   /* PythonCompatibility.init */
   if (likely(__Pyx_init_co_variables() == 0 && __Pyx_init_tpflags_variables() == 0)); else
-  
-  if (unlikely(PyErr_Occurred())) __PYX_ERR(0, 1, __pyx_L1_error)
-
-  /* PyFrozenDict.init */
-  #if CYTHON_COMPILING_IN_LIMITED_API
-  {
-      PyObject *builtins = PyEval_GetBuiltins(); // borrowed
-      if (likely(builtins)) {
-          PyObject *type_name = PyUnicode_FromStringAndSize("frozendict", sizeof("frozendict")-1);
-          if (likely(type_name)) {
-              PyObject *frozendict_type = PyObject_GetItem(builtins, type_name);
-              Py_DECREF(type_name);
-              if (!frozendict_type && PyErr_ExceptionMatches(PyExc_KeyError)) {
-                  PyErr_Clear();
-                  frozendict_type = (PyObject*) &PyDict_Type;
-                  Py_INCREF(frozendict_type);
-              }
-              __pyx_mstate_global->__Pyx_PyFrozenDictType = frozendict_type;
-          }
-      }
-  } // error handling follows
-  #endif
   
   if (unlikely(PyErr_Occurred())) __PYX_ERR(0, 1, __pyx_L1_error)
 
@@ -16804,463 +7776,6 @@ static void __Pyx_RaiseArgtupleInvalid(
                  (num_expected == 1) ? "" : "s", num_found);
 }
 
-/* PyObjectFastCallMethod */
-#if !CYTHON_VECTORCALL
-static PyObject *__Pyx_PyObject_FastCallMethod(PyObject *name, PyObject *const *args, size_t nargsf) {
-    PyObject *result;
-    switch (__Pyx_PyVectorcall_NARGS(nargsf)) {
-        case 1:
-            return PyObject_CallMethodObjArgs(args[0], name, NULL);
-        case 2:
-            return PyObject_CallMethodObjArgs(args[0], name, args[1], NULL);
-        case 3:
-            return PyObject_CallMethodObjArgs(args[0], name, args[1], args[2], NULL);
-        case 4:
-            return PyObject_CallMethodObjArgs(args[0], name, args[1], args[2], args[3], NULL);
-        case 5:
-            return PyObject_CallMethodObjArgs(args[0], name, args[1], args[2], args[3], args[4], NULL);
-    }
-    PyObject *attr = PyObject_GetAttr(args[0], name);
-    if (unlikely(!attr))
-        return NULL;
-    result = __Pyx_PyObject_FastCall(attr, args+1, nargsf - 1);
-    Py_DECREF(attr);
-    return result;
-}
-#endif
-
-/* ListAppendAndDecrefInternal (used by ListAppend) */
-#if CYTHON_USE_PYLIST_INTERNALS && CYTHON_ASSUME_SAFE_MACROS && CYTHON_ASSUME_SAFE_SIZE
-static CYTHON_INLINE void __Pyx__ListComp_AppendAndDecref(PyObject* list, Py_ssize_t len, PyObject* x) {
-    PyList_SET_ITEM(list, len, x);
-    Py_SET_SIZE(list, len + 1);
-}
-#endif
-
-/* ListAppend */
-#if CYTHON_USE_PYLIST_INTERNALS && CYTHON_ASSUME_SAFE_MACROS && CYTHON_ASSUME_SAFE_SIZE
-static CYTHON_INLINE int __Pyx_PyList_Append(PyObject* list, PyObject* x) {
-    PyListObject* L = (PyListObject*) list;
-    Py_ssize_t len = Py_SIZE(list);
-    if (likely(L->allocated > len) & likely(len > (L->allocated >> 1))) {
-        Py_INCREF(x);
-        __Pyx__ListComp_AppendAndDecref(list, len, x);
-        return 0;
-    }
-    return PyList_Append(list, x);
-}
-#endif
-
-/* PyErrFetchRestore (used by WriteUnraisableException) */
-#if CYTHON_FAST_THREAD_STATE
-static CYTHON_INLINE void __Pyx_ErrRestoreInState(PyThreadState *tstate, PyObject *type, PyObject *value, PyObject *tb) {
-#if PY_VERSION_HEX >= 0x030C00A6
-    PyObject *tmp_value;
-    assert(type == NULL || (value != NULL && type == (PyObject*) Py_TYPE(value)));
-    if (value) {
-        #if CYTHON_COMPILING_IN_CPYTHON
-        if (unlikely(((PyBaseExceptionObject*) value)->traceback != tb))
-        #endif
-            PyException_SetTraceback(value, tb);
-    }
-    tmp_value = tstate->current_exception;
-    tstate->current_exception = value;
-    Py_XDECREF(tmp_value);
-    Py_XDECREF(type);
-    Py_XDECREF(tb);
-#else
-    PyObject *tmp_type, *tmp_value, *tmp_tb;
-    tmp_type = tstate->curexc_type;
-    tmp_value = tstate->curexc_value;
-    tmp_tb = tstate->curexc_traceback;
-    tstate->curexc_type = type;
-    tstate->curexc_value = value;
-    tstate->curexc_traceback = tb;
-    Py_XDECREF(tmp_type);
-    Py_XDECREF(tmp_value);
-    Py_XDECREF(tmp_tb);
-#endif
-}
-static CYTHON_INLINE void __Pyx_ErrFetchInState(PyThreadState *tstate, PyObject **type, PyObject **value, PyObject **tb) {
-#if PY_VERSION_HEX >= 0x030C00A6
-    PyObject* exc_value;
-    exc_value = tstate->current_exception;
-    tstate->current_exception = 0;
-    *value = exc_value;
-    *type = NULL;
-    *tb = NULL;
-    if (exc_value) {
-        *type = (PyObject*) Py_TYPE(exc_value);
-        Py_INCREF(*type);
-        #if CYTHON_COMPILING_IN_CPYTHON
-        *tb = ((PyBaseExceptionObject*) exc_value)->traceback;
-        Py_XINCREF(*tb);
-        #else
-        *tb = PyException_GetTraceback(exc_value);
-        #endif
-    }
-#else
-    *type = tstate->curexc_type;
-    *value = tstate->curexc_value;
-    *tb = tstate->curexc_traceback;
-    tstate->curexc_type = 0;
-    tstate->curexc_value = 0;
-    tstate->curexc_traceback = 0;
-#endif
-}
-#endif
-
-/* WriteUnraisableException */
-static void __Pyx_WriteUnraisable(const char *name, int clineno,
-                                  int lineno, const char *filename,
-                                  int full_traceback, int nogil) {
-    PyObject *old_exc, *old_val, *old_tb;
-    PyObject *ctx;
-    __Pyx_PyThreadState_declare
-    PyGILState_STATE state;
-    if (nogil)
-        state = PyGILState_Ensure();
-    else state = (PyGILState_STATE)0;
-    CYTHON_UNUSED_VAR(clineno);
-    CYTHON_UNUSED_VAR(lineno);
-    CYTHON_UNUSED_VAR(filename);
-    CYTHON_MAYBE_UNUSED_VAR(nogil);
-    __Pyx_PyThreadState_assign
-    __Pyx_ErrFetch(&old_exc, &old_val, &old_tb);
-    if (full_traceback) {
-        Py_XINCREF(old_exc);
-        Py_XINCREF(old_val);
-        Py_XINCREF(old_tb);
-        __Pyx_ErrRestore(old_exc, old_val, old_tb);
-        PyErr_PrintEx(0);
-    }
-    ctx = PyUnicode_FromString(name);
-    __Pyx_ErrRestore(old_exc, old_val, old_tb);
-    if (!ctx) {
-        PyErr_WriteUnraisable(Py_None);
-    } else {
-        PyErr_WriteUnraisable(ctx);
-        Py_DECREF(ctx);
-    }
-    if (nogil)
-        PyGILState_Release(state);
-}
-
-/* FormatTypeName (used by RaiseErrorWithObjectType1) */
-#if CYTHON_COMPILING_IN_LIMITED_API && __PYX_LIMITED_VERSION_HEX < 0x030d0000
-static __Pyx_TypeName
-__Pyx_PyType_GetFullyQualifiedName(PyTypeObject* tp)
-{
-    PyObject *module = NULL, *name = NULL, *result = NULL;
-    #if __PYX_LIMITED_VERSION_HEX < 0x030b0000
-    name = __Pyx_PyObject_GetAttrStr((PyObject *)tp,
-                                               __pyx_mstate_global->__pyx_n_u_qualname);
-    #else
-    name = PyType_GetQualName(tp);
-    #endif
-    if (unlikely(name == NULL) || unlikely(!PyUnicode_Check(name))) goto bad;
-    module = __Pyx_PyObject_GetAttrStr((PyObject *)tp,
-                                               __pyx_mstate_global->__pyx_n_u_module);
-    if (unlikely(module == NULL) || unlikely(!PyUnicode_Check(module))) goto bad;
-    if (PyUnicode_CompareWithASCIIString(module, "builtins") == 0) {
-        result = name;
-        name = NULL;
-        goto done;
-    }
-    result = PyUnicode_FromFormat("%U.%U", module, name);
-    if (unlikely(result == NULL)) goto bad;
-  done:
-    Py_XDECREF(name);
-    Py_XDECREF(module);
-    return result;
-  bad:
-    PyErr_Clear();
-    if (name) {
-        result = name;
-        name = NULL;
-    } else {
-        result = __Pyx_NewRef(__pyx_mstate_global->__pyx_kp_u_);
-    }
-    goto done;
-}
-#endif
-
-/* RaiseErrorWithObjectType1 (used by RaiseUnexpectedTypeError) */
-static void __Pyx_RaiseErrorWithType1(PyObject* exc_type, const char* message, const char *arg, PyTypeObject *type_obj) {
-    __Pyx_TypeName type_name = __Pyx_PyType_GetFullyQualifiedName(type_obj);
-    #if CYTHON_COMPILING_IN_LIMITED_API && __PYX_LIMITED_VERSION_HEX < 0x030d0000
-    if (unlikely(!type_name)) return;
-    #endif
-    PyErr_Format(exc_type, message, arg, type_name);
-    __Pyx_DECREF_TypeName(type_name);
-}
-
-/* RaiseUnexpectedTypeError */
-static int __Pyx_RaiseUnexpectedTypeError(const char *expected, PyObject *obj) {
-    __Pyx_RaiseTypeErrorWithObjectType1(
-        "Expected %.42s, got " __Pyx_FMT_TYPENAME,
-        expected, obj);
-    return 0;
-}
-
-/* RejectKeywords */
-static void __Pyx_RejectKeywords(const char* function_name, PyObject *kwds) {
-    PyObject *key = NULL;
-    if (CYTHON_VECTORCALL && likely(PyTuple_Check(kwds))) {
-        key = __Pyx_PySequence_ITEM(kwds, 0);
-    } else {
-#if CYTHON_AVOID_BORROWED_REFS
-        PyObject *pos = NULL;
-#else
-        Py_ssize_t pos = 0;
-#endif
-#if !CYTHON_COMPILING_IN_PYPY || defined(PyArg_ValidateKeywordArguments)
-        if (unlikely(!PyArg_ValidateKeywordArguments(kwds))) return;
-#endif
-        __Pyx_PyDict_NextRef(kwds, &pos, &key, NULL);
-#if CYTHON_AVOID_BORROWED_REFS
-        Py_XDECREF(pos);
-#endif
-    }
-    if (likely(key)) {
-        PyErr_Format(PyExc_TypeError,
-            "%s() got an unexpected keyword argument '%U'",
-            function_name, key);
-        Py_DECREF(key);
-    }
-}
-
-/* GivenExceptionMatches (used by PyErrExceptionMatches) */
-#if CYTHON_COMPILING_IN_CPYTHON
-static CYTHON_INLINE int __Pyx_inner_PyErr_GivenExceptionMatches2(PyObject *err, PyObject* exc_type1, PyObject *exc_type2) {
-    if (exc_type1) {
-        return __Pyx_IsAnySubtype2((PyTypeObject*)err, (PyTypeObject*)exc_type1, (PyTypeObject*)exc_type2);
-    } else {
-        return __Pyx_IsSubtype((PyTypeObject*)err, (PyTypeObject*)exc_type2);
-    }
-}
-static int __Pyx_PyErr_GivenExceptionMatchesTuple(PyObject *exc_type, PyObject *tuple) {
-    Py_ssize_t i, n;
-    assert(PyExceptionClass_Check(exc_type));
-    n = PyTuple_GET_SIZE(tuple);
-    for (i=0; i<n; i++) {
-        if (exc_type == PyTuple_GET_ITEM(tuple, i)) return 1;
-    }
-    for (i=0; i<n; i++) {
-        PyObject *t = PyTuple_GET_ITEM(tuple, i);
-        if (likely(PyExceptionClass_Check(t))) {
-            if (__Pyx_inner_PyErr_GivenExceptionMatches2(exc_type, NULL, t)) return 1;
-        } else {
-        }
-    }
-    return 0;
-}
-static CYTHON_INLINE int __Pyx_PyErr_GivenExceptionMatches(PyObject *err, PyObject* exc_type) {
-    if (likely(err == exc_type)) return 1;
-    if (likely(PyExceptionClass_Check(err))) {
-        if (likely(PyExceptionClass_Check(exc_type))) {
-            return __Pyx_inner_PyErr_GivenExceptionMatches2(err, NULL, exc_type);
-        } else if (likely(PyTuple_Check(exc_type))) {
-            return __Pyx_PyErr_GivenExceptionMatchesTuple(err, exc_type);
-        } else {
-        }
-    }
-    return PyErr_GivenExceptionMatches(err, exc_type);
-}
-static CYTHON_INLINE int __Pyx_PyErr_GivenExceptionMatches2(PyObject *err, PyObject *exc_type1, PyObject *exc_type2) {
-    assert(PyExceptionClass_Check(exc_type1));
-    assert(PyExceptionClass_Check(exc_type2));
-    if (likely(err == exc_type1 || err == exc_type2)) return 1;
-    if (likely(PyExceptionClass_Check(err))) {
-        return __Pyx_inner_PyErr_GivenExceptionMatches2(err, exc_type1, exc_type2);
-    }
-    return (PyErr_GivenExceptionMatches(err, exc_type1) || PyErr_GivenExceptionMatches(err, exc_type2));
-}
-#endif
-
-/* PyErrExceptionMatches (used by GetAttr3) */
-#if CYTHON_FAST_THREAD_STATE
-static int __Pyx_PyErr_ExceptionMatchesTuple(PyObject *exc_type, PyObject *tuple) {
-    Py_ssize_t i, n;
-    n = PyTuple_GET_SIZE(tuple);
-    for (i=0; i<n; i++) {
-        if (exc_type == PyTuple_GET_ITEM(tuple, i)) return 1;
-    }
-    for (i=0; i<n; i++) {
-        if (__Pyx_PyErr_GivenExceptionMatches(exc_type, PyTuple_GET_ITEM(tuple, i))) return 1;
-    }
-    return 0;
-}
-static CYTHON_INLINE int __Pyx_PyErr_ExceptionMatchesInState(PyThreadState* tstate, PyObject* err) {
-    int result;
-    PyObject *exc_type;
-#if PY_VERSION_HEX >= 0x030C00A6
-    PyObject *current_exception = tstate->current_exception;
-    if (unlikely(!current_exception)) return 0;
-    exc_type = (PyObject*) Py_TYPE(current_exception);
-    if (exc_type == err) return 1;
-#else
-    exc_type = tstate->curexc_type;
-    if (exc_type == err) return 1;
-    if (unlikely(!exc_type)) return 0;
-#endif
-    #if CYTHON_AVOID_BORROWED_REFS
-    Py_INCREF(exc_type);
-    #endif
-    if (unlikely(PyTuple_Check(err))) {
-        result = __Pyx_PyErr_ExceptionMatchesTuple(exc_type, err);
-    } else {
-        result = __Pyx_PyErr_GivenExceptionMatches(exc_type, err);
-    }
-    #if CYTHON_AVOID_BORROWED_REFS
-    Py_DECREF(exc_type);
-    #endif
-    return result;
-}
-#endif
-
-/* GetAttr3 */
-#if __PYX_LIMITED_VERSION_HEX < 0x030d0000
-static PyObject *__Pyx_GetAttr3Default(PyObject *d) {
-    __Pyx_PyThreadState_declare
-    __Pyx_PyThreadState_assign
-    if (unlikely(!__Pyx_PyErr_ExceptionMatches(PyExc_AttributeError)))
-        return NULL;
-    __Pyx_PyErr_Clear();
-    Py_INCREF(d);
-    return d;
-}
-#endif
-static CYTHON_INLINE PyObject *__Pyx_GetAttr3(PyObject *o, PyObject *n, PyObject *d) {
-    PyObject *r;
-#if __PYX_LIMITED_VERSION_HEX >= 0x030d0000
-    int res = PyObject_GetOptionalAttr(o, n, &r);
-    return (res != 0) ? r : __Pyx_NewRef(d);
-#else
-  #if CYTHON_USE_TYPE_SLOTS
-    if (likely(PyUnicode_Check(n))) {
-        r = __Pyx_PyObject_GetAttrStrNoError(o, n);
-        if (unlikely(!r) && likely(!PyErr_Occurred())) {
-            r = __Pyx_NewRef(d);
-        }
-        return r;
-    }
-  #endif
-    r = PyObject_GetAttr(o, n);
-    return (likely(r)) ? r : __Pyx_GetAttr3Default(d);
-#endif
-}
-
-/* PyObjectGetAttrStrNoError (used by GetBuiltinName) */
-#if __PYX_LIMITED_VERSION_HEX < 0x030d0000
-static void __Pyx_PyObject_GetAttrStr_ClearAttributeError(void) {
-    __Pyx_PyThreadState_declare
-    __Pyx_PyThreadState_assign
-    if (likely(__Pyx_PyErr_ExceptionMatches(PyExc_AttributeError)))
-        __Pyx_PyErr_Clear();
-}
-#endif
-static CYTHON_INLINE PyObject* __Pyx_PyObject_GetAttrStrNoError(PyObject* obj, PyObject* attr_name) {
-    PyObject *result;
-#if __PYX_LIMITED_VERSION_HEX >= 0x030d0000
-    (void) PyObject_GetOptionalAttr(obj, attr_name, &result);
-    return result;
-#else
-#if CYTHON_COMPILING_IN_CPYTHON && CYTHON_USE_TYPE_SLOTS
-    PyTypeObject* tp = Py_TYPE(obj);
-    if (likely(tp->tp_getattro == PyObject_GenericGetAttr)) {
-        return _PyObject_GenericGetAttrWithDict(obj, attr_name, NULL, 1);
-    }
-#endif
-    result = __Pyx_PyObject_GetAttrStr(obj, attr_name);
-    if (unlikely(!result)) {
-        __Pyx_PyObject_GetAttrStr_ClearAttributeError();
-    }
-    return result;
-#endif
-}
-
-/* GetBuiltinName (used by GetModuleGlobalName) */
-static PyObject *__Pyx_GetBuiltinName(PyObject *name) {
-    PyObject* result = __Pyx_PyObject_GetAttrStrNoError(__pyx_mstate_global->__pyx_b, name);
-    if (unlikely(!result) && !PyErr_Occurred()) {
-        PyErr_Format(PyExc_NameError,
-            "name '%U' is not defined", name);
-    }
-    return result;
-}
-
-/* PyDictVersioning (used by GetModuleGlobalName) */
-#if CYTHON_USE_DICT_VERSIONS && CYTHON_USE_TYPE_SLOTS
-static CYTHON_INLINE PY_UINT64_T __Pyx_get_tp_dict_version(PyObject *obj) {
-    PyObject *dict = Py_TYPE(obj)->tp_dict;
-    return likely(dict) ? __PYX_GET_DICT_VERSION(dict) : 0;
-}
-static CYTHON_INLINE PY_UINT64_T __Pyx_get_object_dict_version(PyObject *obj) {
-    PyObject **dictptr = NULL;
-    Py_ssize_t offset = Py_TYPE(obj)->tp_dictoffset;
-    if (offset) {
-#if CYTHON_COMPILING_IN_CPYTHON
-        dictptr = (likely(offset > 0)) ? (PyObject **) ((char *)obj + offset) : _PyObject_GetDictPtr(obj);
-#else
-        dictptr = _PyObject_GetDictPtr(obj);
-#endif
-    }
-    return (dictptr && *dictptr) ? __PYX_GET_DICT_VERSION(*dictptr) : 0;
-}
-static CYTHON_INLINE int __Pyx_object_dict_version_matches(PyObject* obj, PY_UINT64_T tp_dict_version, PY_UINT64_T obj_dict_version) {
-    PyObject *dict = Py_TYPE(obj)->tp_dict;
-    if (unlikely(!dict) || unlikely(tp_dict_version != __PYX_GET_DICT_VERSION(dict)))
-        return 0;
-    return obj_dict_version == __Pyx_get_object_dict_version(obj);
-}
-#endif
-
-/* GetModuleGlobalName */
-#if CYTHON_USE_DICT_VERSIONS
-static PyObject *__Pyx__GetModuleGlobalName(PyObject *name, PY_UINT64_T *dict_version, PyObject **dict_cached_value)
-#else
-static CYTHON_INLINE PyObject *__Pyx__GetModuleGlobalName(PyObject *name)
-#endif
-{
-    PyObject *result;
-#if CYTHON_COMPILING_IN_LIMITED_API
-    if (unlikely(!__pyx_m)) {
-        if (!PyErr_Occurred())
-            PyErr_SetNone(PyExc_NameError);
-        return NULL;
-    }
-    result = PyObject_GetAttr(__pyx_m, name);
-    if (likely(result)) {
-        return result;
-    }
-    if (!__Pyx_IgnoreException(PyExc_Exception)) {
-        return NULL; // BaseException
-    }
-#elif CYTHON_AVOID_BORROWED_REFS || CYTHON_AVOID_THREAD_UNSAFE_BORROWED_REFS
-    if (unlikely(__Pyx_PyDict_GetItemRef(__pyx_mstate_global->__pyx_d, name, &result) == -1)) {
-        if (!__Pyx_IgnoreException(PyExc_Exception)) {
-            return NULL; // BaseException
-        }
-    }
-    __PYX_UPDATE_DICT_CACHE(__pyx_mstate_global->__pyx_d, result, *dict_cached_value, *dict_version)
-    if (likely(result)) {
-        return result;
-    }
-#else
-    result = _PyDict_GetItem_KnownHash(__pyx_mstate_global->__pyx_d, name, ((PyASCIIObject *) name)->hash);
-    __PYX_UPDATE_DICT_CACHE(__pyx_mstate_global->__pyx_d, result, *dict_cached_value, *dict_version)
-    if (likely(result)) {
-        return __Pyx_NewRef(result);
-    }
-    PyObject *exc = PyErr_Occurred();
-    if (unlikely(exc) && !__Pyx_IgnoreGivenException(exc, PyExc_Exception)) {
-        return NULL; // BaseException
-    }
-#endif
-    return __Pyx_GetBuiltinName(name);
-}
-
 /* ArgTypeTestError (used by ArgTypeTest) */
 static void __Pyx_ArgTypeError(PyObject *obj, PyTypeObject *type, const char *name, int exact)
 {
@@ -17324,94 +7839,66 @@ static CYTHON_INLINE int __Pyx_ArgTypeTest(PyObject *obj, PyTypeObject *type, in
     return 0;
 }
 
-/* PyObjectCall2Args (used by CallUnboundCMethod1) */
-static CYTHON_INLINE PyObject* __Pyx_PyObject_Call2Args(PyObject* function, PyObject* arg1, PyObject* arg2) {
-    PyObject *args[3] = {NULL, arg1, arg2};
-    return __Pyx_PyObject_FastCall(function, args+1, 2 | __Pyx_PY_VECTORCALL_ARGUMENTS_OFFSET);
+/* ListAppendAndDecrefInternal (used by ListAppend) */
+#if CYTHON_USE_PYLIST_INTERNALS && CYTHON_ASSUME_SAFE_MACROS && CYTHON_ASSUME_SAFE_SIZE
+static CYTHON_INLINE void __Pyx__ListComp_AppendAndDecref(PyObject* list, Py_ssize_t len, PyObject* x) {
+    PyList_SET_ITEM(list, len, x);
+    Py_SET_SIZE(list, len + 1);
 }
+#endif
 
-/* CallUnboundCMethod1 */
-#if CYTHON_COMPILING_IN_CPYTHON
-static CYTHON_INLINE PyObject* __Pyx_CallUnboundCMethod1(__Pyx_CachedCFunction* cfunc, PyObject* self, PyObject* arg) {
-    int was_initialized =  __Pyx_CachedCFunction_GetAndSetInitializing(cfunc);
-    if (likely(was_initialized == 2 && cfunc->func)) {
-        int flag = cfunc->flag;
-        if (flag == METH_O) {
-            return __Pyx_CallCFunction(cfunc, self, arg);
-        } else if (flag == METH_FASTCALL) {
-            return __Pyx_CallCFunctionFast(cfunc, self, &arg, 1);
-        } else if (flag == (METH_FASTCALL | METH_KEYWORDS)) {
-            return __Pyx_CallCFunctionFastWithKeywords(cfunc, self, &arg, 1, NULL);
-        }
+/* ListAppend */
+#if CYTHON_USE_PYLIST_INTERNALS && CYTHON_ASSUME_SAFE_MACROS && CYTHON_ASSUME_SAFE_SIZE
+static CYTHON_INLINE int __Pyx_PyList_Append(PyObject* list, PyObject* x) {
+    PyListObject* L = (PyListObject*) list;
+    Py_ssize_t len = Py_SIZE(list);
+    if (likely(L->allocated > len) & likely(len > (L->allocated >> 1))) {
+        Py_INCREF(x);
+        __Pyx__ListComp_AppendAndDecref(list, len, x);
+        return 0;
     }
-#if CYTHON_COMPILING_IN_CPYTHON_FREETHREADING
-    else if (unlikely(was_initialized == 1)) {
-        __Pyx_CachedCFunction tmp_cfunc = {
-#ifndef __cplusplus
-            0
-#endif
-        };
-        tmp_cfunc.type = cfunc->type;
-        tmp_cfunc.method_name = cfunc->method_name;
-        return __Pyx__CallUnboundCMethod1(&tmp_cfunc, self, arg);
-    }
-#endif
-    PyObject* result = __Pyx__CallUnboundCMethod1(cfunc, self, arg);
-    __Pyx_CachedCFunction_SetFinishedInitializing(cfunc);
-    return result;
+    return PyList_Append(list, x);
 }
 #endif
-static PyObject* __Pyx__CallUnboundCMethod1(__Pyx_CachedCFunction* cfunc, PyObject* self, PyObject* arg){
-    PyObject *result = NULL;
-    if (unlikely(!cfunc->func && !cfunc->method) && unlikely(__Pyx_TryUnpackUnboundCMethod(cfunc) < 0)) return NULL;
-#if CYTHON_COMPILING_IN_CPYTHON
-    if (cfunc->func && (cfunc->flag & METH_VARARGS)) {
-        PyObject *args = PyTuple_New(1);
-        if (unlikely(!args)) return NULL;
-        Py_INCREF(arg);
-        PyTuple_SET_ITEM(args, 0, arg);
-        if (cfunc->flag & METH_KEYWORDS)
-            result = __Pyx_CallCFunctionWithKeywords(cfunc, self, args, NULL);
-        else
-            result = __Pyx_CallCFunction(cfunc, self, args);
-        Py_DECREF(args);
-    } else
-#endif
-    {
-        result = __Pyx_PyObject_Call2Args(cfunc->method, self, arg);
-    }
-    return result;
-}
 
-/* dict_getitem_default */
-static PyObject* __Pyx_PyDict_GetItemDefault(PyObject* d, PyObject* key, PyObject* default_value) {
-    PyObject* value;
-#if !CYTHON_COMPILING_IN_PYPY || PYPY_VERSION_NUM >= 0x07020000
-    value = PyDict_GetItemWithError(d, key);
-    if (unlikely(!value)) {
-        if (unlikely(PyErr_Occurred()))
-            return NULL;
-        value = default_value;
+/* FormatTypeName (used by pybuiltin_invalid) */
+#if CYTHON_COMPILING_IN_LIMITED_API && __PYX_LIMITED_VERSION_HEX < 0x030d0000
+static __Pyx_TypeName
+__Pyx_PyType_GetFullyQualifiedName(PyTypeObject* tp)
+{
+    PyObject *module = NULL, *name = NULL, *result = NULL;
+    #if __PYX_LIMITED_VERSION_HEX < 0x030b0000
+    name = __Pyx_PyObject_GetAttrStr((PyObject *)tp,
+                                               __pyx_mstate_global->__pyx_n_u_qualname);
+    #else
+    name = PyType_GetQualName(tp);
+    #endif
+    if (unlikely(name == NULL) || unlikely(!PyUnicode_Check(name))) goto bad;
+    module = __Pyx_PyObject_GetAttrStr((PyObject *)tp,
+                                               __pyx_mstate_global->__pyx_n_u_module);
+    if (unlikely(module == NULL) || unlikely(!PyUnicode_Check(module))) goto bad;
+    if (PyUnicode_CompareWithASCIIString(module, "builtins") == 0) {
+        result = name;
+        name = NULL;
+        goto done;
     }
-    Py_INCREF(value);
-    if ((1));
-#else
-    if (PyBytes_CheckExact(key) || PyUnicode_CheckExact(key) || PyLong_CheckExact(key)) {
-        value = PyDict_GetItem(d, key);
-        if (unlikely(!value)) {
-            value = default_value;
-        }
-        Py_INCREF(value);
+    result = PyUnicode_FromFormat("%U.%U", module, name);
+    if (unlikely(result == NULL)) goto bad;
+  done:
+    Py_XDECREF(name);
+    Py_XDECREF(module);
+    return result;
+  bad:
+    PyErr_Clear();
+    if (name) {
+        result = name;
+        name = NULL;
+    } else {
+        result = __Pyx_NewRef(__pyx_mstate_global->__pyx_kp_u_);
     }
-#endif
-    else {
-        if (default_value == Py_None)
-            value = __Pyx_CallUnboundCMethod1(&__pyx_mstate_global->__pyx_umethod_PyDict_Type_get, d, key);
-        else
-            value = __Pyx_CallUnboundCMethod2(&__pyx_mstate_global->__pyx_umethod_PyDict_Type_get, d, key, default_value);
-    }
-    return value;
+    goto done;
 }
+#endif
 
 /* pybuiltin_invalid (used by pyint_simplify) */
 static void __Pyx_PyBuiltin_Invalid(PyObject *obj, const char *builtin_type_name, const char *argname) {
@@ -17459,786 +7946,6 @@ bad:
     *number_var = NULL;
     Py_DECREF(number);
     return -1;
-}
-
-/* RaiseException */
-static void __Pyx_Raise(PyObject *type, PyObject *value, PyObject *tb, PyObject *cause) {
-    PyObject* owned_instance = NULL;
-    if (tb == Py_None) {
-        tb = 0;
-    } else if (tb && !PyTraceBack_Check(tb)) {
-        PyErr_SetString(PyExc_TypeError,
-            "raise: arg 3 must be a traceback or None");
-        goto bad;
-    }
-    if (value == Py_None)
-        value = 0;
-    if (PyExceptionInstance_Check(type)) {
-        if (value) {
-            PyErr_SetString(PyExc_TypeError,
-                "instance exception may not have a separate value");
-            goto bad;
-        }
-        value = type;
-        type = (PyObject*) Py_TYPE(value);
-    } else if (PyExceptionClass_Check(type)) {
-        PyObject *instance_class = NULL;
-        if (value && PyExceptionInstance_Check(value)) {
-            instance_class = (PyObject*) Py_TYPE(value);
-            if (instance_class != type) {
-                int is_subclass = PyObject_IsSubclass(instance_class, type);
-                if (!is_subclass) {
-                    instance_class = NULL;
-                } else if (unlikely(is_subclass == -1)) {
-                    goto bad;
-                } else {
-                    type = instance_class;
-                }
-            }
-        }
-        if (!instance_class) {
-            PyObject *args;
-            if (!value)
-                args = PyTuple_New(0);
-            else if (PyTuple_Check(value)) {
-                Py_INCREF(value);
-                args = value;
-            } else
-                args = PyTuple_Pack(1, value);
-            if (!args)
-                goto bad;
-            owned_instance = PyObject_Call(type, args, NULL);
-            Py_DECREF(args);
-            if (!owned_instance)
-                goto bad;
-            value = owned_instance;
-            if (!PyExceptionInstance_Check(value)) {
-                PyErr_Format(PyExc_TypeError,
-                             "calling %R should have returned an instance of "
-                             "BaseException, not %R",
-                             type, Py_TYPE(value));
-                goto bad;
-            }
-        }
-    } else {
-        PyErr_SetString(PyExc_TypeError,
-            "raise: exception class must be a subclass of BaseException");
-        goto bad;
-    }
-    if (cause) {
-        PyObject *fixed_cause;
-        if (cause == Py_None) {
-            fixed_cause = NULL;
-        } else if (PyExceptionClass_Check(cause)) {
-            fixed_cause = PyObject_CallObject(cause, NULL);
-            if (fixed_cause == NULL)
-                goto bad;
-        } else if (PyExceptionInstance_Check(cause)) {
-            fixed_cause = cause;
-            Py_INCREF(fixed_cause);
-        } else {
-            PyErr_SetString(PyExc_TypeError,
-                            "exception causes must derive from "
-                            "BaseException");
-            goto bad;
-        }
-        PyException_SetCause(value, fixed_cause);
-    }
-    PyErr_SetObject(type, value);
-    if (tb) {
-#if PY_VERSION_HEX >= 0x030C00A6
-        PyException_SetTraceback(value, tb);
-#elif CYTHON_FAST_THREAD_STATE
-        PyThreadState *tstate = __Pyx_PyThreadState_Current;
-        PyObject* tmp_tb = tstate->curexc_traceback;
-        if (tb != tmp_tb) {
-            Py_INCREF(tb);
-            tstate->curexc_traceback = tb;
-            Py_XDECREF(tmp_tb);
-        }
-#else
-        PyObject *tmp_type, *tmp_value, *tmp_tb;
-        PyErr_Fetch(&tmp_type, &tmp_value, &tmp_tb);
-        Py_INCREF(tb);
-        PyErr_Restore(tmp_type, tmp_value, tb);
-        Py_XDECREF(tmp_tb);
-#endif
-    }
-bad:
-    Py_XDECREF(owned_instance);
-    return;
-}
-
-/* PyFrozenDict (used by DictGetItem) */
-#if CYTHON_COMPILING_IN_LIMITED_API
-static CYTHON_INLINE PyObject* __Pyx__PyFrozenDict_New(PyObject* frozendict_type, PyObject* it) {
-    return PyObject_CallFunctionObjArgs(frozendict_type, it, NULL);
-}
-#endif
-
-/* DictGetItem */
-#if !CYTHON_COMPILING_IN_PYPY
-static PyObject *__Pyx_PyDict_GetItem(PyObject *d, PyObject* key) {
-    PyObject *value;
-    if (unlikely(__Pyx_PyDict_GetItemRef(d, key, &value) == 0)) { // no value, no error
-        if (unlikely(PyTuple_Check(key))) {
-            PyObject* args = PyTuple_Pack(1, key);
-            if (likely(args)) {
-                PyErr_SetObject(PyExc_KeyError, args);
-                Py_DECREF(args);
-            }
-        } else {
-            PyErr_SetObject(PyExc_KeyError, key);
-        }
-    }
-    return value;
-}
-#endif
-
-/* RaiseErrorWithObjectTypes (used by PyNumberBinop) */
-static void __Pyx_RaiseErrorWithTypes1(PyObject* exc_type, const char *message, const char *arg, PyTypeObject *type_obj1, PyTypeObject *type_obj2) {
-    __Pyx_TypeName type_name1 = __Pyx_PyType_GetFullyQualifiedName(type_obj1);
-    #if CYTHON_COMPILING_IN_LIMITED_API && __PYX_LIMITED_VERSION_HEX < 0x030d0000
-    if (unlikely(!type_name1)) return;
-    #endif
-    __Pyx_TypeName type_name2 = __Pyx_PyType_GetFullyQualifiedName(type_obj2);
-    #if CYTHON_COMPILING_IN_LIMITED_API && __PYX_LIMITED_VERSION_HEX < 0x030d0000
-    if (unlikely(!type_name2)) goto type2_failed;
-    #endif
-    PyErr_Format(exc_type, message, arg, type_name1, type_name2);
-    __Pyx_DECREF_TypeName(type_name2);
-#if CYTHON_COMPILING_IN_LIMITED_API && __PYX_LIMITED_VERSION_HEX < 0x030d0000
-type2_failed:
-#endif
-    __Pyx_DECREF_TypeName(type_name1);
-}
-
-/* PyNumberBinop */
-#if !(CYTHON_COMPILING_IN_PYPY || CYTHON_COMPILING_IN_GRAAL || CYTHON_COMPILING_IN_LIMITED_API)
-#if CYTHON_USE_TYPE_SLOTS || __PYX_LIMITED_VERSION_HEX >= 0x030A0000
-#ifndef __Pyx_DEFINED_BinopTypeError
-#define __Pyx_DEFINED_BinopTypeError
-static void __Pyx_BinopTypeError(PyObject *op1, PyObject *op2, const char* op, int inplace) {
-    char opname[4] = {op[0], op[1], 0, 0};
-    if (inplace) {
-        opname[op[1] ? 2 : 1] = '=';
-    }
-    __Pyx_RaiseErrorWithObjectTypes1(
-        PyExc_TypeError,
-        "unsupported operand type(s) for %.3s: '" __Pyx_FMT_TYPENAME "' and '" __Pyx_FMT_TYPENAME "'",
-        opname, op1, op2);
-}
-#endif
-#endif
-#ifndef __Pyx_DEFINED_PyNumber_Add_xfloat_object
-#define __Pyx_DEFINED_PyNumber_Add_xfloat_object
-static PyObject* __Pyx_PyNumber_Add_xfloat_object(PyObject *op1, PyObject *op2, int inplace) {
-    if (PyLong_CheckExact(op2)) {
-        double int_op2;
-        #if CYTHON_USE_PYLONG_INTERNALS
-        if (__Pyx_PyLong_IsCompact(op2)) {
-            Py_ssize_t compact_op2 = __Pyx_PyLong_CompactValue(op2);
-            if (compact_op2 == 0) return __Pyx_NewRef(op1);
-            int_op2 = (double) compact_op2;
-        } else
-        #endif
-        {
-            int_op2 = PyLong_AsDouble(op2);
-            if (unlikely((int_op2 == -1.) && PyErr_Occurred())) return NULL;
-            #if !CYTHON_USE_PYLONG_INTERNALS
-            if (int_op2 == 0.) return __Pyx_NewRef(op1);
-            #endif
-        }
-        double float_op1 = __Pyx_PyFloat_AS_DOUBLE(op1);
-        #if !CYTHON_ASSUME_SAFE_MACROS
-        if (unlikely((float_op1 == -1.) && PyErr_Occurred())) return NULL;
-        #endif
-        return PyFloat_FromDouble(float_op1 + int_op2);
-    }
-    if (PyLong_Check(op2)) {
-        binaryfunc slot_func = __Pyx_PyType_GetSubSlot(&PyFloat_Type, tp_as_number, nb_add, binaryfunc);
-        if (likely(slot_func)) {
-            return slot_func(op1, op2);
-        }
-    }
-    #if CYTHON_USE_TYPE_SLOTS || __PYX_LIMITED_VERSION_HEX >= 0x030A0000
-    {
-        PyTypeObject *type_op2 = Py_TYPE(op2);
-        binaryfunc slot_func = __Pyx_PyType_GetSubSlot(type_op2, tp_as_number, nb_add, binaryfunc);
-        if (likely(slot_func)) {
-            PyObject *result = slot_func(op1, op2);
-            if (likely(result != Py_NotImplemented)) {
-                return result;
-            }
-            Py_DECREF(result);
-        }
-        __Pyx_BinopTypeError(op1, op2, "+", inplace);
-        return NULL;
-    }
-    #else
-    return (inplace) ? PyNumber_InPlaceAdd(op1, op2) : PyNumber_Add(op1, op2);
-    #endif
-}
-#endif
-#ifndef __Pyx_DEFINED_PyNumber_Add_xint_object
-#define __Pyx_DEFINED_PyNumber_Add_xint_object
-static PyObject* __Pyx_PyNumber_Add_xint_object(PyObject *op1, PyObject *op2, int inplace) {
-    if (PyFloat_CheckExact(op2)) {
-        double int_op1;
-        #if CYTHON_USE_PYLONG_INTERNALS
-        if (__Pyx_PyLong_IsCompact(op1)) {
-            Py_ssize_t compact_op1 = __Pyx_PyLong_CompactValue(op1);
-            if (compact_op1 == 0) return __Pyx_NewRef(op2);
-            int_op1 = (double) compact_op1;
-        } else
-        #endif
-        {
-            int_op1 = PyLong_AsDouble(op1);
-            if (unlikely((int_op1 == -1.) && PyErr_Occurred())) return NULL;
-            #if !CYTHON_USE_PYLONG_INTERNALS
-            if (int_op1 == 0.) return __Pyx_NewRef(op2);
-            #endif
-        }
-        double float_op2 = __Pyx_PyFloat_AS_DOUBLE(op2);
-        #if !CYTHON_ASSUME_SAFE_MACROS
-        if (unlikely((float_op2 == -1.) && PyErr_Occurred())) return NULL;
-        #endif
-        return PyFloat_FromDouble(int_op1 + float_op2);
-    }
-    #if CYTHON_USE_TYPE_SLOTS || __PYX_LIMITED_VERSION_HEX >= 0x030A0000
-    {
-        PyTypeObject *type_op2 = Py_TYPE(op2);
-        binaryfunc slot_func = __Pyx_PyType_GetSubSlot(type_op2, tp_as_number, nb_add, binaryfunc);
-        if (likely(slot_func)) {
-            PyObject *result = slot_func(op1, op2);
-            if (likely(result != Py_NotImplemented)) {
-                return result;
-            }
-            Py_DECREF(result);
-        }
-        __Pyx_BinopTypeError(op1, op2, "+", inplace);
-        return NULL;
-    }
-    #else
-    return (inplace) ? PyNumber_InPlaceAdd(op1, op2) : PyNumber_Add(op1, op2);
-    #endif
-}
-#endif
-static CYTHON_INLINE PyObject* __Pyx__PyNumber_Add_object_object(PyObject *op1, PyObject *op2, int inplace) {
-    if (PyFloat_CheckExact(op1)) {
-        if (PyFloat_CheckExact(op2)) {
-            double float_op2 = __Pyx_PyFloat_AS_DOUBLE(op2);
-            #if !CYTHON_ASSUME_SAFE_MACROS
-            if (unlikely((float_op2 == -1.) && PyErr_Occurred())) return NULL;
-            #endif
-            double float_op1 = __Pyx_PyFloat_AS_DOUBLE(op1);
-            #if !CYTHON_ASSUME_SAFE_MACROS
-            if (unlikely((float_op1 == -1.) && PyErr_Occurred())) return NULL;
-            #endif
-            return PyFloat_FromDouble(float_op1 + float_op2);
-        }
-        return __Pyx_PyNumber_Add_xfloat_object(op1, op2, inplace);
-    }
-    if (PyLong_CheckExact(op1)) {
-        if (PyLong_CheckExact(op2)) {
-            #if CYTHON_USE_PYLONG_INTERNALS
-            if (__Pyx_PyLong_IsCompact(op1)) {
-                Py_ssize_t int_op1 = __Pyx_PyLong_CompactValue(op1);
-                if (int_op1 == 0) return __Pyx_NewRef(op2);
-                if (__Pyx_PyLong_IsCompact(op2)) {
-                    Py_ssize_t int_op2 = __Pyx_PyLong_CompactValue(op2);
-                    if (int_op2 == 0) return __Pyx_NewRef(op1);
-                    return PyLong_FromSsize_t(int_op1 + int_op2);
-                }
-            }
-            else if (__Pyx_PyLong_IsZero(op2)) return __Pyx_NewRef(op1);
-            #endif
-            binaryfunc slot_func = __Pyx_PyType_GetSubSlot(&PyLong_Type, tp_as_number, nb_add, binaryfunc);
-            if (likely(slot_func)) {
-                return slot_func(op1, op2);
-            }
-        }
-        return __Pyx_PyNumber_Add_xint_object(op1, op2, inplace);
-    }
-    return (inplace) ? PyNumber_InPlaceAdd(op1, op2) : PyNumber_Add(op1, op2);
-}
-#endif
-
-/* IterFinish (used by dict_iter_common) */
-static CYTHON_INLINE int __Pyx_IterFinish(void) {
-    PyObject* exc_type;
-    __Pyx_PyThreadState_declare
-    __Pyx_PyThreadState_assign
-    exc_type = __Pyx_PyErr_CurrentExceptionType();
-    if (unlikely(exc_type)) {
-        if (unlikely(!__Pyx_PyErr_GivenExceptionMatches(exc_type, PyExc_StopIteration)))
-            return -1;
-        __Pyx_PyErr_Clear();
-        return 0;
-    }
-    return 0;
-}
-
-/* PyObjectCallMethod0 (used by dict_iter_common) */
-static CYTHON_INLINE PyObject* __Pyx_PyObject_CallMethod0(PyObject* obj, PyObject* method_name) {
-#if CYTHON_VECTORCALL && (__PYX_LIMITED_VERSION_HEX >= 0x030C0000 || !CYTHON_COMPILING_IN_LIMITED_API)
-    return PyObject_VectorcallMethod(method_name, &obj, 1 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-#elif CYTHON_COMPILING_IN_LIMITED_API
-    return PyObject_CallMethodObjArgs(obj, method_name, NULL);
-#else
-    return PyObject_CallMethodNoArgs(obj, method_name);
-#endif
-}
-
-/* RaiseNeedMoreValuesToUnpack (used by UnpackTuple2) */
-static CYTHON_INLINE void __Pyx_RaiseNeedMoreValuesError(Py_ssize_t index) {
-    PyErr_Format(PyExc_ValueError,
-                 "need more than %" CYTHON_FORMAT_SSIZE_T "d value%.1s to unpack",
-                 index, (index == 1) ? "" : "s");
-}
-
-/* RaiseTooManyValuesToUnpack (used by UnpackItemEndCheck) */
-static CYTHON_INLINE void __Pyx_RaiseTooManyValuesError(Py_ssize_t expected) {
-    PyErr_Format(PyExc_ValueError,
-                 "too many values to unpack (expected %" CYTHON_FORMAT_SSIZE_T "d)", expected);
-}
-
-/* UnpackItemEndCheck (used by UnpackTuple2) */
-static int __Pyx_IternextUnpackEndCheck(PyObject *retval, Py_ssize_t expected) {
-    if (unlikely(retval)) {
-        Py_DECREF(retval);
-        __Pyx_RaiseTooManyValuesError(expected);
-        return -1;
-    }
-    return __Pyx_IterFinish();
-}
-
-/* RaiseNoneIterError (used by UnpackTupleError) */
-static CYTHON_INLINE void __Pyx_RaiseNoneNotIterableError(void) {
-    PyErr_SetString(PyExc_TypeError, "'NoneType' object is not iterable");
-}
-
-/* UnpackTupleError (used by UnpackTuple2) */
-static void __Pyx_UnpackTupleError(PyObject *t, Py_ssize_t index) {
-    if (t == Py_None) {
-      __Pyx_RaiseNoneNotIterableError();
-    } else {
-      Py_ssize_t size = __Pyx_PyTuple_GET_SIZE(t);
- #if !CYTHON_ASSUME_SAFE_SIZE
-      if (unlikely(size < 0)) return;
- #endif
-      if (size < index) {
-        __Pyx_RaiseNeedMoreValuesError(size);
-      } else {
-        __Pyx_RaiseTooManyValuesError(index);
-      }
-    }
-}
-
-/* UnpackTuple2 (used by dict_iter_common) */
-static CYTHON_INLINE int __Pyx_unpack_tuple2(
-        PyObject* tuple, PyObject** value1, PyObject** value2, int is_tuple, int has_known_size, int decref_tuple) {
-    if (likely(is_tuple || PyTuple_Check(tuple))) {
-        Py_ssize_t size;
-        if (has_known_size) {
-            return __Pyx_unpack_tuple2_exact(tuple, value1, value2, decref_tuple);
-        }
-        size = __Pyx_PyTuple_GET_SIZE(tuple);
-        if (likely(size == 2)) {
-            return __Pyx_unpack_tuple2_exact(tuple, value1, value2, decref_tuple);
-        }
-        if (size >= 0) {
-            __Pyx_UnpackTupleError(tuple, 2);
-        }
-        return -1;
-    } else {
-        return __Pyx_unpack_tuple2_generic(tuple, value1, value2, has_known_size, decref_tuple);
-    }
-}
-static CYTHON_INLINE int __Pyx_unpack_tuple2_exact(
-        PyObject* tuple, PyObject** pvalue1, PyObject** pvalue2, int decref_tuple) {
-    PyObject *value1 = NULL, *value2 = NULL;
-#if CYTHON_AVOID_BORROWED_REFS || !CYTHON_ASSUME_SAFE_MACROS
-    value1 = __Pyx_PySequence_ITEM(tuple, 0);  if (unlikely(!value1)) goto bad;
-    value2 = __Pyx_PySequence_ITEM(tuple, 1);  if (unlikely(!value2)) goto bad;
-#else
-    value1 = PyTuple_GET_ITEM(tuple, 0);  Py_INCREF(value1);
-    value2 = PyTuple_GET_ITEM(tuple, 1);  Py_INCREF(value2);
-#endif
-    if (decref_tuple) {
-        Py_DECREF(tuple);
-    }
-    *pvalue1 = value1;
-    *pvalue2 = value2;
-    return 0;
-#if CYTHON_AVOID_BORROWED_REFS || !CYTHON_ASSUME_SAFE_MACROS
-bad:
-    Py_XDECREF(value1);
-    Py_XDECREF(value2);
-    if (decref_tuple) { Py_XDECREF(tuple); }
-    return -1;
-#endif
-}
-static int __Pyx_unpack_tuple2_generic(PyObject* tuple, PyObject** pvalue1, PyObject** pvalue2,
-                                       int has_known_size, int decref_tuple) {
-    Py_ssize_t index;
-    PyObject *value1 = NULL, *value2 = NULL, *iter = NULL;
-    iternextfunc iternext;
-    iter = PyObject_GetIter(tuple);
-    if (unlikely(!iter)) goto bad;
-    if (decref_tuple) { Py_DECREF(tuple); tuple = NULL; }
-    iternext = __Pyx_PyObject_GetIterNextFunc(iter);
-    value1 = iternext(iter); if (unlikely(!value1)) { index = 0; goto unpacking_failed; }
-    value2 = iternext(iter); if (unlikely(!value2)) { index = 1; goto unpacking_failed; }
-    if (!has_known_size && unlikely(__Pyx_IternextUnpackEndCheck(iternext(iter), 2))) goto bad;
-    Py_DECREF(iter);
-    *pvalue1 = value1;
-    *pvalue2 = value2;
-    return 0;
-unpacking_failed:
-    if (!has_known_size && __Pyx_IterFinish() == 0)
-        __Pyx_RaiseNeedMoreValuesError(index);
-bad:
-    Py_XDECREF(iter);
-    Py_XDECREF(value1);
-    Py_XDECREF(value2);
-    if (decref_tuple) { Py_XDECREF(tuple); }
-    return -1;
-}
-
-/* dict_iter_common (used by dict_iter) */
-static PyObject *__Pyx_dict_call_to_get_iterable(PyObject* iterable, PyObject* method_name) {
-    PyObject* iter;
-    iterable = __Pyx_PyObject_CallMethod0(iterable, method_name);
-    if (!iterable)
-        return NULL;
-#if !CYTHON_AVOID_BORROWED_REFS
-    if (PyTuple_CheckExact(iterable) || PyList_CheckExact(iterable))
-        return iterable;
-#endif
-    iter = PyObject_GetIter(iterable);
-    Py_DECREF(iterable);
-    return iter;
-}
-#if !CYTHON_AVOID_BORROWED_REFS
-static CYTHON_INLINE int __Pyx_dict_iter_next_source_is_dict(
-        PyObject* iter_obj, CYTHON_NCP_UNUSED Py_ssize_t orig_length, CYTHON_NCP_UNUSED Py_ssize_t* ppos,
-        PyObject** pkey, PyObject** pvalue, PyObject** pitem) {
-    PyObject *key, *value;
-    if (unlikely(orig_length != PyDict_Size(iter_obj))) {
-        PyErr_SetString(PyExc_RuntimeError, "dictionary changed size during iteration");
-        return -1;
-    }
-    if (unlikely(!PyDict_Next(iter_obj, ppos, &key, &value))) {
-        return 0;
-    }
-    if (pitem) {
-        PyObject* tuple = PyTuple_New(2);
-        if (unlikely(!tuple)) {
-            return -1;
-        }
-        Py_INCREF(key);
-        Py_INCREF(value);
-        #if CYTHON_ASSUME_SAFE_MACROS
-        PyTuple_SET_ITEM(tuple, 0, key);
-        PyTuple_SET_ITEM(tuple, 1, value);
-        #else
-        if (unlikely(PyTuple_SetItem(tuple, 0, key) < 0)) {
-            Py_DECREF(value);
-            Py_DECREF(tuple);
-            return -1;
-        }
-        if (unlikely(PyTuple_SetItem(tuple, 1, value) < 0)) {
-            Py_DECREF(tuple);
-            return -1;
-        }
-        #endif
-        *pitem = tuple;
-    } else {
-        if (pkey) {
-            Py_INCREF(key);
-            *pkey = key;
-        }
-        if (pvalue) {
-            Py_INCREF(value);
-            *pvalue = value;
-        }
-    }
-    return 1;
-}
-#endif
-static CYTHON_INLINE int __Pyx_dict_iter_next(
-        PyObject* iter_obj, CYTHON_NCP_UNUSED Py_ssize_t orig_length, CYTHON_NCP_UNUSED Py_ssize_t* ppos,
-        PyObject** pkey, PyObject** pvalue, PyObject** pitem, int source_is_dict) {
-    PyObject* next_item;
-#if !CYTHON_AVOID_BORROWED_REFS
-    if (source_is_dict) {
-        int result;
-#if PY_VERSION_HEX >= 0x030d0000 && !CYTHON_COMPILING_IN_LIMITED_API
-        Py_BEGIN_CRITICAL_SECTION(iter_obj);
-#endif
-        result = __Pyx_dict_iter_next_source_is_dict(iter_obj, orig_length, ppos, pkey, pvalue, pitem);
-#if PY_VERSION_HEX >= 0x030d0000 && !CYTHON_COMPILING_IN_LIMITED_API
-        Py_END_CRITICAL_SECTION();
-#endif
-        return result;
-    } else if (PyTuple_CheckExact(iter_obj)) {
-        Py_ssize_t pos = *ppos;
-        Py_ssize_t tuple_size = __Pyx_PyTuple_GET_SIZE(iter_obj);
-        #if !CYTHON_ASSUME_SAFE_SIZE
-        if (unlikely(tuple_size < 0)) return -1;
-        #endif
-        if (unlikely(pos >= tuple_size)) return 0;
-        *ppos = pos + 1;
-        #if CYTHON_ASSUME_SAFE_MACROS
-        next_item = PyTuple_GET_ITEM(iter_obj, pos);
-        #else
-        next_item = PyTuple_GetItem(iter_obj, pos);
-        if (unlikely(!next_item)) return -1;
-        #endif
-        Py_INCREF(next_item);
-    } else if (PyList_CheckExact(iter_obj)) {
-        Py_ssize_t pos = *ppos;
-        Py_ssize_t list_size = __Pyx_PyList_GET_SIZE(iter_obj);
-        #if !CYTHON_ASSUME_SAFE_SIZE
-        if (unlikely(list_size < 0)) return -1;
-        #endif
-        if (unlikely(pos >= list_size)) return 0;
-        *ppos = pos + 1;
-        next_item = __Pyx_PyList_GET_ITEM_REF(iter_obj, pos, __Pyx_ReferenceSharing_OwnStrongReference);
-        if (unlikely(!next_item)) return -1;
-    } else
-#endif
-    {
-        next_item = PyIter_Next(iter_obj);
-        if (unlikely(!next_item)) {
-            return __Pyx_IterFinish();
-        }
-    }
-    if (pitem) {
-        *pitem = next_item;
-    } else if (pkey && pvalue) {
-        if (__Pyx_unpack_tuple2(next_item, pkey, pvalue, source_is_dict, source_is_dict, 1))
-            return -1;
-    } else if (pkey) {
-        *pkey = next_item;
-    } else {
-        *pvalue = next_item;
-    }
-    return 1;
-}
-
-/* dict_iter */
-static CYTHON_INLINE PyObject* __Pyx_dict_iterator(PyObject* iterable, int is_dict, PyObject* method_name,
-                                                   Py_ssize_t* p_orig_length, int* p_source_is_dict) {
-    is_dict = is_dict || likely(__Pyx_PyAnyDict_CheckExact(iterable));
-    *p_source_is_dict = is_dict;
-#if !CYTHON_AVOID_BORROWED_REFS
-    if (is_dict) {
-        *p_orig_length = PyDict_Size(iterable);
-        Py_INCREF(iterable);
-        return iterable;
-    }
-#endif
-    *p_orig_length = 0;
-    if (method_name) {
-        return __Pyx_dict_call_to_get_iterable(iterable, method_name);
-    } else {
-        return PyObject_GetIter(iterable);
-    }
-}
-
-/* PyLongBinop */
-#if !CYTHON_COMPILING_IN_PYPY
-static PyObject* __Pyx_Fallback___Pyx_PyLong_MultiplyObjC(PyObject *op1, PyObject *op2, int inplace) {
-    return (inplace ? PyNumber_InPlaceMultiply : PyNumber_Multiply)(op1, op2);
-}
-#if CYTHON_USE_PYLONG_INTERNALS
-static PyObject* __Pyx_Unpacked___Pyx_PyLong_MultiplyObjC(PyObject *op1, PyObject *op2, long intval, int inplace, int zerodivision_check) {
-    CYTHON_MAYBE_UNUSED_VAR(inplace);
-    CYTHON_UNUSED_VAR(zerodivision_check);
-    const long b = intval;
-    long a;
-    const PY_LONG_LONG llb = intval;
-    PY_LONG_LONG lla;
-    if (unlikely(__Pyx_PyLong_IsZero(op1))) {
-        return __Pyx_NewRef(op1);
-    }
-    const int is_positive = __Pyx_PyLong_IsPos(op1);
-    const digit* digits = __Pyx_PyLong_Digits(op1);
-    const Py_ssize_t size = __Pyx_PyLong_DigitCount(op1);
-    if (likely(size == 1)) {
-        a = (long) digits[0];
-        if (!is_positive) a *= -1;
-    } else {
-        if (size == 2 && 8 * sizeof(long) - 1 > 2 * PyLong_SHIFT+30) {
-            a = (long) (((((unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0]));
-            if (!is_positive) a *= -1;
-            goto calculate_long;
-        } else if (size == 2 && 8 * sizeof(PY_LONG_LONG) - 1 > 2 * PyLong_SHIFT+30) {
-            lla = (PY_LONG_LONG) (((((unsigned PY_LONG_LONG)digits[1]) << PyLong_SHIFT) | (unsigned PY_LONG_LONG)digits[0]));
-            if (!is_positive) lla *= -1;
-            goto calculate_long_long;
-        } else
-        if (size == 3 && 8 * sizeof(long) - 1 > 3 * PyLong_SHIFT+30) {
-            a = (long) (((((((unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0]));
-            if (!is_positive) a *= -1;
-            goto calculate_long;
-        } else if (size == 3 && 8 * sizeof(PY_LONG_LONG) - 1 > 3 * PyLong_SHIFT+30) {
-            lla = (PY_LONG_LONG) (((((((unsigned PY_LONG_LONG)digits[2]) << PyLong_SHIFT) | (unsigned PY_LONG_LONG)digits[1]) << PyLong_SHIFT) | (unsigned PY_LONG_LONG)digits[0]));
-            if (!is_positive) lla *= -1;
-            goto calculate_long_long;
-        } else
-        if (size == 4 && 8 * sizeof(long) - 1 > 4 * PyLong_SHIFT+30) {
-            a = (long) (((((((((unsigned long)digits[3]) << PyLong_SHIFT) | (unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0]));
-            if (!is_positive) a *= -1;
-            goto calculate_long;
-        } else if (size == 4 && 8 * sizeof(PY_LONG_LONG) - 1 > 4 * PyLong_SHIFT+30) {
-            lla = (PY_LONG_LONG) (((((((((unsigned PY_LONG_LONG)digits[3]) << PyLong_SHIFT) | (unsigned PY_LONG_LONG)digits[2]) << PyLong_SHIFT) | (unsigned PY_LONG_LONG)digits[1]) << PyLong_SHIFT) | (unsigned PY_LONG_LONG)digits[0]));
-            if (!is_positive) lla *= -1;
-            goto calculate_long_long;
-        } else
-        {}
-        return PyLong_Type.tp_as_number->nb_multiply(op1, op2);
-    }
-    calculate_long:
-        CYTHON_UNUSED_VAR(a);
-        CYTHON_UNUSED_VAR(b);
-        lla = a;
-        goto calculate_long_long;
-    calculate_long_long:
-        {
-            PY_LONG_LONG llx;
-            llx = lla * llb;
-            return PyLong_FromLongLong(llx);
-        }
-    
-}
-#endif
-static PyObject* __Pyx_Float___Pyx_PyLong_MultiplyObjC(PyObject *float_val, long intval, int zerodivision_check) {
-    CYTHON_UNUSED_VAR(zerodivision_check);
-    const long b = intval;
-    double a = __Pyx_PyFloat_AS_DOUBLE(float_val);
-        double result;
-        
-        result = ((double)a) * (double)b;
-        return PyFloat_FromDouble(result);
-}
-static CYTHON_INLINE PyObject* __Pyx_PyLong_MultiplyObjC(PyObject *op1, PyObject *op2, long intval, int inplace, int zerodivision_check) {
-    CYTHON_MAYBE_UNUSED_VAR(intval);
-    CYTHON_UNUSED_VAR(zerodivision_check);
-    #if CYTHON_USE_PYLONG_INTERNALS
-    if (likely(PyLong_CheckExact(op1))) {
-        return __Pyx_Unpacked___Pyx_PyLong_MultiplyObjC(op1, op2, intval, inplace, zerodivision_check);
-    }
-    #endif
-    if (PyFloat_CheckExact(op1)) {
-        return __Pyx_Float___Pyx_PyLong_MultiplyObjC(op1, intval, zerodivision_check);
-    }
-    return __Pyx_Fallback___Pyx_PyLong_MultiplyObjC(op1, op2, inplace);
-}
-#endif
-
-/* ListCompAppend */
-#if CYTHON_USE_PYLIST_INTERNALS && CYTHON_ASSUME_SAFE_MACROS && CYTHON_ASSUME_SAFE_SIZE
-static CYTHON_INLINE int __Pyx_ListComp_Append(PyObject* list, PyObject* x) {
-    PyListObject* L = (PyListObject*) list;
-    Py_ssize_t len = Py_SIZE(list);
-    if (likely(L->allocated > len)) {
-        Py_INCREF(x);
-        __Pyx__ListComp_AppendAndDecref(list, len, x);
-        return 0;
-    }
-    return PyList_Append(list, x);
-}
-#endif
-
-/* ListCompAppendAndDecref */
-#if CYTHON_USE_PYLIST_INTERNALS && CYTHON_ASSUME_SAFE_MACROS && CYTHON_ASSUME_SAFE_SIZE
-static CYTHON_INLINE int __Pyx_ListComp_AppendAndDecref(PyObject* list, PyObject* x) {
-    PyListObject* L = (PyListObject*) list;
-    Py_ssize_t len = Py_SIZE(list);
-    if (likely(L->allocated > len)) {
-        __Pyx__ListComp_AppendAndDecref(list, len, x);
-        return 0;
-    }
-    int result = PyList_Append(list, x);
-    Py_DECREF(x);
-    return result;
-}
-#else
-static CYTHON_INLINE int __Pyx_ListComp_AppendAndDecref(PyObject* list, PyObject* x) {
-    int result = PyList_Append(list, x);
-    Py_DECREF(x);
-    return result;
-}
-#endif
-
-/* ExtTypeTest */
-static CYTHON_INLINE int __Pyx_TypeTest(PyObject *obj, PyTypeObject *type) {
-    if (unlikely(!type)) {
-        PyErr_SetString(PyExc_SystemError, "Missing type object");
-        return 0;
-    }
-    if (likely(__Pyx_TypeCheck(obj, type)))
-        return 1;
-    __Pyx_RaiseTypeErrorWithTypes(
-        "Cannot convert " __Pyx_FMT_TYPENAME " to " __Pyx_FMT_TYPENAME,
-        Py_TYPE(obj), type);
-    return 0;
-}
-
-/* CallNextTpDealloc */
-static void __Pyx_call_next_tp_dealloc(PyObject* obj, destructor current_tp_dealloc) {
-    PyTypeObject* type = Py_TYPE(obj);
-    destructor tp_dealloc = NULL;
-    while (type && __Pyx_PyType_GetSlot(type, tp_dealloc, destructor) != current_tp_dealloc)
-        type = __Pyx_PyType_GetSlot(type, tp_base, PyTypeObject*);
-    while (type && (tp_dealloc = __Pyx_PyType_GetSlot(type, tp_dealloc, destructor)) == current_tp_dealloc)
-        type = __Pyx_PyType_GetSlot(type, tp_base, PyTypeObject*);
-    if (type)
-        tp_dealloc(obj);
-}
-
-/* CallNextTpTraverse */
-static int __Pyx_call_next_tp_traverse(PyObject* obj, visitproc v, void *a, traverseproc current_tp_traverse) {
-    PyTypeObject* type = Py_TYPE(obj);
-    traverseproc tp_traverse = NULL;
-    while (type && __Pyx_PyType_GetSlot(type, tp_traverse, traverseproc) != current_tp_traverse)
-        type = __Pyx_PyType_GetSlot(type, tp_base, PyTypeObject*);
-    while (type && (tp_traverse = __Pyx_PyType_GetSlot(type, tp_traverse, traverseproc)) == current_tp_traverse)
-        type = __Pyx_PyType_GetSlot(type, tp_base, PyTypeObject*);
-    if (type && tp_traverse)
-        return tp_traverse(obj, v, a);
-    return 0;
-}
-
-/* CallTypeTraverse */
-#if !CYTHON_USE_TYPE_SPECS
-#else
-static int __Pyx_call_type_traverse(PyObject *o, int always_call, visitproc visit, void *arg) {
-    if (!always_call) {
-        PyTypeObject *base = __Pyx_PyObject_GetSlot(o, tp_base, PyTypeObject*);
-        unsigned long flags = PyType_GetFlags(base);
-        if (flags & Py_TPFLAGS_HEAPTYPE) {
-            return 0;
-        }
-    }
-    Py_VISIT((PyObject*)Py_TYPE(o));
-    return 0;
-}
-#endif
-
-/* CallNextTpClear */
-static void __Pyx_call_next_tp_clear(PyObject* obj, inquiry current_tp_clear) {
-    PyTypeObject* type = Py_TYPE(obj);
-    inquiry tp_clear = NULL;
-    while (type && __Pyx_PyType_GetSlot(type, tp_clear, inquiry) != current_tp_clear)
-        type = __Pyx_PyType_GetSlot(type, tp_base, PyTypeObject*);
-    while (type && (tp_clear = __Pyx_PyType_GetSlot(type, tp_clear, inquiry)) == current_tp_clear)
-        type = __Pyx_PyType_GetSlot(type, tp_base, PyTypeObject*);
-    if (type && tp_clear)
-        tp_clear(obj);
 }
 
 /* TypeImport */
@@ -18347,520 +8054,6 @@ no_attr:
     }
     Py_XDECREF(ob);
     return -1;
-}
-
-/* GetTypeDictOffset (used by ValidateBasesTuple) */
-#if !CYTHON_USE_TYPE_SLOTS
-CYTHON_UNUSED static Py_ssize_t __Pyx_GetTypeDictOffset(PyObject *tp, int require_cython_valid_result) {
-    PyObject *tp_dictoffset_o;
-    Py_ssize_t tp_dictoffset;
-    tp_dictoffset_o = PyObject_GetAttrString(tp, "__dictoffset__");
-    if (unlikely(!tp_dictoffset_o)) return -1;
-    tp_dictoffset = PyLong_AsSsize_t(tp_dictoffset_o);
-    Py_DECREF(tp_dictoffset_o);
-    if (unlikely(require_cython_valid_result && tp_dictoffset == 0)) {
-        PyErr_SetString(
-            PyExc_TypeError,
-            "'type' doesn't have a dictoffset");
-        return -1;
-    } else if (unlikely(require_cython_valid_result && tp_dictoffset < 0)) {
-        PyErr_SetString(
-            PyExc_TypeError,
-            "'type' has an unexpected negative dictoffset. "
-            "Please report this as Cython bug");
-        return -1;
-    }
-    return tp_dictoffset;
-}
-#endif
-
-/* RaiseErrorWithObjectType (used by ValidateBasesTuple) */
-static void __Pyx_RaiseErrorWithType(PyObject* exc_type, const char* message, PyTypeObject *type_obj) {
-    __Pyx_TypeName type_name = __Pyx_PyType_GetFullyQualifiedName(type_obj);
-    #if CYTHON_COMPILING_IN_LIMITED_API && __PYX_LIMITED_VERSION_HEX < 0x030d0000
-    if (unlikely(!type_name)) return;
-    #endif
-    PyErr_Format(exc_type, message, type_name);
-    __Pyx_DECREF_TypeName(type_name);
-}
-
-/* ValidateBasesTuple (used by PyType_Ready) */
-#if CYTHON_COMPILING_IN_CPYTHON || CYTHON_COMPILING_IN_LIMITED_API || CYTHON_USE_TYPE_SPECS
-static int __Pyx_validate_bases_tuple(const char *type_name, int has_dictoffset, PyObject *bases) {
-    Py_ssize_t i, n;
-#if CYTHON_ASSUME_SAFE_SIZE
-    n = PyTuple_GET_SIZE(bases);
-#else
-    n = PyTuple_Size(bases);
-    if (unlikely(n < 0)) return -1;
-#endif
-    if (!has_dictoffset) {
-        PyObject *b;
-#if CYTHON_AVOID_BORROWED_REFS
-        b = PySequence_GetItem(bases, 0);
-        if (!b) return -1;
-#elif CYTHON_ASSUME_SAFE_MACROS
-        b = PyTuple_GET_ITEM(bases, 0);
-#else
-        b = PyTuple_GetItem(bases, 0);
-        if (!b) return -1;
-#endif
-#if CYTHON_USE_TYPE_SLOTS
-        has_dictoffset = ((PyTypeObject*)b)->tp_dictoffset != 0;
-#else
-        Py_ssize_t dictoffset = __Pyx_GetTypeDictOffset(b, 0);
-        has_dictoffset = dictoffset != 0;
-#endif
-#if CYTHON_AVOID_BORROWED_REFS
-        Py_DECREF(b);
-#endif
-#if !CYTHON_USE_TYPE_SLOTS
-        if (dictoffset == -1 && PyErr_Occurred()) return -1;
-#endif
-    }
-    for (i = 1; i < n; i++)
-    {
-        PyTypeObject *b;
-#if CYTHON_AVOID_BORROWED_REFS
-        PyObject *b0 = PySequence_GetItem(bases, i);
-        if (!b0) return -1;
-#elif CYTHON_ASSUME_SAFE_MACROS
-        PyObject *b0 = PyTuple_GET_ITEM(bases, i);
-#else
-        PyObject *b0 = PyTuple_GetItem(bases, i);
-        if (!b0) return -1;
-#endif
-        b = (PyTypeObject*) b0;
-        if (!__Pyx_PyType_HasFeature(b, Py_TPFLAGS_HEAPTYPE))
-        {
-            __Pyx_RaiseErrorWithType(
-                PyExc_TypeError, "base class '" __Pyx_FMT_TYPENAME "' is not a heap type", b);
-#if CYTHON_AVOID_BORROWED_REFS
-            Py_DECREF(b0);
-#endif
-            return -1;
-        }
-        if (!has_dictoffset)
-        {
-            Py_ssize_t b_dictoffset = 0;
-#if CYTHON_USE_TYPE_SLOTS
-            b_dictoffset = b->tp_dictoffset;
-#else
-            b_dictoffset = __Pyx_GetTypeDictOffset((PyObject*)b, 0);
-            if (b_dictoffset == -1 && PyErr_Occurred()) goto dictoffset_return;
-#endif
-            if (b_dictoffset) {
-                __Pyx_RaiseErrorWithType1(
-                    PyExc_TypeError,
-                    "extension type '%.200s' has no __dict__ slot, "
-                    "but base type '" __Pyx_FMT_TYPENAME "' has: "
-                    "either add 'cdef dict __dict__' to the extension type "
-                    "or add '__slots__ = [...]' to the base type",
-                    type_name, b);
-#if !CYTHON_USE_TYPE_SLOTS
-              dictoffset_return:
-#endif
-#if CYTHON_AVOID_BORROWED_REFS
-                Py_DECREF(b0);
-#endif
-                return -1;
-            }
-        }
-#if CYTHON_AVOID_BORROWED_REFS
-        Py_DECREF(b0);
-#endif
-    }
-    return 0;
-}
-#endif
-
-/* PyType_Ready */
-CYTHON_UNUSED static int __Pyx_PyType_HasMultipleInheritance(PyTypeObject *t) {
-    while (t) {
-        PyObject *bases = __Pyx_PyType_GetSlot(t, tp_bases, PyObject*);
-        if (bases) {
-            return 1;
-        }
-        t = __Pyx_PyType_GetSlot(t, tp_base, PyTypeObject*);
-    }
-    return 0;
-}
-static int __Pyx_PyType_Ready(PyTypeObject *t) {
-#if CYTHON_USE_TYPE_SPECS || !CYTHON_COMPILING_IN_CPYTHON
-    (void)&__Pyx_PyObject_CallMethod0;
-#if CYTHON_USE_TYPE_SPECS
-    (void)&__Pyx_validate_bases_tuple;
-#endif
-    return PyType_Ready(t);
-#else
-    int r;
-    if (!__Pyx_PyType_HasMultipleInheritance(t)) {
-        return PyType_Ready(t);
-    }
-    PyObject *bases = __Pyx_PyType_GetSlot(t, tp_bases, PyObject*);
-    if (bases && unlikely(__Pyx_validate_bases_tuple(t->tp_name, t->tp_dictoffset != 0, bases) == -1))
-        return -1;
-    {
-        int gc_was_enabled;
-    #if PY_VERSION_HEX >= 0x030A00b1
-        gc_was_enabled = PyGC_Disable();
-        (void)&__Pyx_PyObject_CallMethod0;
-    #else
-        PyObject *ret, *py_status;
-        PyObject *gc = NULL;
-        #if (!CYTHON_COMPILING_IN_PYPY || PYPY_VERSION_NUM+0 >= 0x07030400) &&\
-                !CYTHON_COMPILING_IN_GRAAL
-        gc = PyImport_GetModule(__pyx_mstate_global->__pyx_kp_u_gc);
-        #endif
-        if (unlikely(!gc)) gc = PyImport_Import(__pyx_mstate_global->__pyx_kp_u_gc);
-        if (unlikely(!gc)) return -1;
-        py_status = __Pyx_PyObject_CallMethod0(gc, __pyx_mstate_global->__pyx_kp_u_isenabled);
-        if (unlikely(!py_status)) {
-            Py_DECREF(gc);
-            return -1;
-        }
-        gc_was_enabled = __Pyx_PyObject_IsTrue(py_status);
-        Py_DECREF(py_status);
-        if (gc_was_enabled > 0) {
-            ret = __Pyx_PyObject_CallMethod0(gc, __pyx_mstate_global->__pyx_kp_u_disable);
-            if (unlikely(!ret)) {
-                Py_DECREF(gc);
-                return -1;
-            }
-            Py_DECREF(ret);
-        } else if (unlikely(gc_was_enabled == -1)) {
-            Py_DECREF(gc);
-            return -1;
-        }
-    #endif
-        t->tp_flags |= Py_TPFLAGS_HEAPTYPE;
-#if PY_VERSION_HEX >= 0x030A0000
-        t->tp_flags |= Py_TPFLAGS_IMMUTABLETYPE;
-#endif
-        r = PyType_Ready(t);
-        t->tp_flags &= ~Py_TPFLAGS_HEAPTYPE;
-    #if PY_VERSION_HEX >= 0x030A00b1
-        if (gc_was_enabled)
-            PyGC_Enable();
-    #else
-        if (gc_was_enabled) {
-            PyObject *tp, *v, *tb;
-            PyErr_Fetch(&tp, &v, &tb);
-            ret = __Pyx_PyObject_CallMethod0(gc, __pyx_mstate_global->__pyx_kp_u_enable);
-            if (likely(ret || r == -1)) {
-                Py_XDECREF(ret);
-                PyErr_Restore(tp, v, tb);
-            } else {
-                Py_XDECREF(tp);
-                Py_XDECREF(v);
-                Py_XDECREF(tb);
-                r = -1;
-            }
-        }
-        Py_DECREF(gc);
-    #endif
-    }
-    return r;
-#endif
-}
-
-/* MergeVTables (used by SetVTable) */
-static int __Pyx_MergeVtables(PyTypeObject *type) {
-    int i=0;
-    Py_ssize_t size;
-    void** base_vtables;
-    void* unknown = (void*)-1;
-    PyObject* bases = __Pyx_PyType_GetSlot(type, tp_bases, PyObject*);
-    int base_depth = 0;
-    {
-        PyTypeObject* base = __Pyx_PyType_GetSlot(type, tp_base, PyTypeObject*);
-        while (base) {
-            base_depth += 1;
-            base = __Pyx_PyType_TryGetSlot(base, tp_base, PyTypeObject*);
-        }
-    }
-    base_vtables = (void**) PyMem_Malloc(sizeof(void*) * (size_t)(base_depth + 1));
-    if (unlikely(!base_vtables)) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    base_vtables[0] = unknown;
-#if CYTHON_COMPILING_IN_LIMITED_API
-    size = PyTuple_Size(bases);
-    if (size < 0) goto other_failure;
-#else
-    size = PyTuple_GET_SIZE(bases);
-#endif
-    for (i = 1; i < size; i++) {
-        PyObject *basei;
-        void* base_vtable;
-#if CYTHON_AVOID_BORROWED_REFS
-        basei = PySequence_GetItem(bases, i);
-        if (unlikely(!basei)) goto other_failure;
-#elif !CYTHON_ASSUME_SAFE_MACROS
-        basei = PyTuple_GetItem(bases, i);
-        if (unlikely(!basei)) goto other_failure;
-#else
-        basei = PyTuple_GET_ITEM(bases, i);
-#endif
-        int get_vtable_result = __Pyx_GetVtable((PyTypeObject*)basei, &base_vtable);
-#if CYTHON_AVOID_BORROWED_REFS
-        Py_DECREF(basei);
-#endif
-        if (get_vtable_result != 1) {
-            if (get_vtable_result == -1) {
-                goto other_failure;
-            }
-            PyErr_Clear(); // Class doesn't have a vtable.
-        } else {
-            assert(base_vtable != NULL);
-            int j;
-            PyTypeObject* base = __Pyx_PyType_TryGetSlot(type, tp_base, PyTypeObject*);
-#if CYTHON_COMPILING_IN_LIMITED_API && __PYX_LIMITED_VERSION_HEX < 0x030A0000
-            if (!base) goto bad;
-#endif
-            for (j = 0; j < base_depth; j++) {
-                if (base_vtables[j] == unknown) {
-                    switch (__Pyx_GetVtable(base, &base_vtables[j])) {
-                        case 1:
-                            assert(base_vtables[j] == NULL);
-                            break;
-                        case 0:
-                            goto bad;
-                        case -1:
-                        default:
-                            goto other_failure;
-                    }
-                    base_vtables[j + 1] = unknown;
-                }
-                if (base_vtables[j] == base_vtable) {
-                    break;
-                }
-                base = __Pyx_PyType_TryGetSlot(base, tp_base, PyTypeObject*);
-#if CYTHON_COMPILING_IN_LIMITED_API && __PYX_LIMITED_VERSION_HEX < 0x030A0000
-                if (!base) goto bad;
-#endif
-            }
-        }
-    }
-    PyMem_Free(base_vtables);
-    return 0;
-bad:
-    {
-        PyTypeObject* tp_base = __Pyx_PyType_GetSlot(type, tp_base, PyTypeObject*);
-        PyTypeObject* basei;
-#if CYTHON_AVOID_BORROWED_REFS
-        basei = (PyTypeObject*)PySequence_GetItem(bases, i);
-        if (unlikely(!basei)) goto other_failure;
-#elif !CYTHON_ASSUME_SAFE_MACROS
-        basei = (PyTypeObject*)PyTuple_GetItem(bases, i);
-        if (unlikely(!basei)) goto other_failure;
-#else
-        basei = (PyTypeObject*)PyTuple_GET_ITEM(bases, i);
-#endif
-    __Pyx_RaiseTypeErrorWithTypes(
-        "multiple bases have vtable conflict: '" __Pyx_FMT_TYPENAME "' and '" __Pyx_FMT_TYPENAME "'", tp_base, basei);
-#if CYTHON_AVOID_BORROWED_REFS
-        Py_DECREF(basei);
-#endif
-    }
-other_failure:
-    PyMem_Free(base_vtables);
-    return -1;
-}
-
-/* SetVTable */
-static int __Pyx_SetVtable(PyTypeObject *type, void *vtable) {
-    PyObject *ob = PyCapsule_New(vtable, 0, 0);
-    if (unlikely(!ob))
-        goto bad;
-#if CYTHON_COMPILING_IN_LIMITED_API
-    if (unlikely(PyObject_SetAttr((PyObject *) type, __pyx_mstate_global->__pyx_n_u_pyx_vtable, ob) < 0))
-#else
-    if (unlikely(PyDict_SetItem(type->tp_dict, __pyx_mstate_global->__pyx_n_u_pyx_vtable, ob) < 0))
-#endif
-        goto bad;
-    Py_DECREF(ob);
-    return __Pyx_MergeVtables(type);
-bad:
-    Py_XDECREF(ob);
-    return -1;
-}
-
-/* LimitedApiGetTypeTypeDict (used by DelItemOnTypeDict) */
-#if CYTHON_COMPILING_IN_LIMITED_API
-static PyObject *__Pyx_GetTypeTypeDict(PyTypeObject *tp) {
-    static Py_ssize_t tp_dictoffset = 0;
-    if (unlikely(tp_dictoffset == 0)) {
-        tp_dictoffset = __Pyx_GetTypeDictOffset((PyObject*)(&PyType_Type), 1);
-        if (unlikely(tp_dictoffset == -1 && PyErr_Occurred())) {
-            tp_dictoffset = 0; // try again next time?
-            return NULL;
-        }
-    }
-    return *(PyObject**)((char*)tp + tp_dictoffset);
-}
-#endif
-
-/* DelItemOnTypeDict (used by SetupReduce) */
-static int __Pyx__DelItemOnTypeDict(PyTypeObject *tp, PyObject *k) {
-    int result;
-    PyObject *tp_dict;
-#if CYTHON_COMPILING_IN_LIMITED_API
-    tp_dict = __Pyx_GetTypeTypeDict(tp);
-    if (unlikely(!tp_dict)) return -1;
-#else
-    tp_dict = tp->tp_dict;
-#endif
-    result = PyDict_DelItem(tp_dict, k);
-    if (likely(!result)) PyType_Modified(tp);
-    return result;
-}
-
-/* SetItemOnTypeDict (used by SetupReduce) */
-static int __Pyx__SetItemOnTypeDict(PyTypeObject *tp, PyObject *k, PyObject *v) {
-    int result;
-    PyObject *tp_dict;
-#if CYTHON_COMPILING_IN_LIMITED_API
-    tp_dict = __Pyx_GetTypeTypeDict(tp);
-    if (unlikely(!tp_dict)) return -1;
-#else
-    tp_dict = tp->tp_dict;
-#endif
-    result = PyDict_SetItem(tp_dict, k, v);
-    if (likely(!result)) {
-        PyType_Modified(tp);
-        if (unlikely(PyObject_HasAttr(v, __pyx_mstate_global->__pyx_n_u_set_name))) {
-            PyObject *setNameResult = PyObject_CallMethodObjArgs(v, __pyx_mstate_global->__pyx_n_u_set_name,  (PyObject *) tp, k, NULL);
-            if (!setNameResult) return -1;
-            Py_DECREF(setNameResult);
-        }
-    }
-    return result;
-}
-
-/* SetupReduce */
-static int __Pyx_setup_reduce_is_named(PyObject* meth, PyObject* name) {
-  int ret;
-  PyObject *name_attr;
-  name_attr = __Pyx_PyObject_GetAttrStrNoError(meth, __pyx_mstate_global->__pyx_n_u_name_2);
-  if (likely(name_attr)) {
-      ret = PyObject_RichCompareBool(name_attr, name, Py_EQ);
-  } else {
-      ret = -1;
-  }
-  if (unlikely(ret < 0) && __Pyx_IgnoreException(PyExc_Exception)) {
-      ret = 0;  // But BaseException is still propagated.
-  }
-  Py_XDECREF(name_attr);
-  return ret;
-}
-static PyObject *__Pyx_setup_reduce_get_reduce_attribute(PyObject *type_obj, PyObject *name, int allow_not_present) {
-#if CYTHON_USE_PYTYPE_LOOKUP
-    CYTHON_UNUSED_VAR(allow_not_present);
-    return _PyType_Lookup((PyTypeObject*)type_obj, name);
-#else
-    if (allow_not_present) {
-        return __Pyx_PyObject_GetAttrStrNoError(type_obj, name);
-    } else {
-        return __Pyx_PyObject_GetAttrStr(type_obj, name);
-    }
-#endif
-}
-static int __Pyx_setup_reduce(PyObject* type_obj) {
-    int ret = 0;
-    PyObject *object_reduce = NULL;
-    PyObject *object_getstate = NULL;
-    PyObject *object_reduce_ex = NULL;
-    PyObject *reduce = NULL;
-    PyObject *reduce_ex = NULL;
-    PyObject *reduce_cython = NULL;
-    PyObject *setstate = NULL;
-    PyObject *setstate_cython = NULL;
-    PyObject *getstate = NULL;
-    getstate = __Pyx_setup_reduce_get_reduce_attribute(type_obj, __pyx_mstate_global->__pyx_n_u_getstate, 1);
-    if (!getstate && PyErr_Occurred()) {
-        goto __PYX_BAD;
-    }
-    if (getstate) {
-        object_getstate = __Pyx_setup_reduce_get_reduce_attribute((PyObject*)&PyBaseObject_Type, __pyx_mstate_global->__pyx_n_u_getstate, 1);
-        if (!object_getstate && PyErr_Occurred()) {
-            goto __PYX_BAD;
-        }
-        if (object_getstate != getstate) {
-            goto __PYX_GOOD;
-        }
-    }
-    object_reduce_ex = __Pyx_setup_reduce_get_reduce_attribute((PyObject*)&PyBaseObject_Type, __pyx_mstate_global->__pyx_n_u_reduce_ex, 0);
-    if (unlikely(!object_reduce_ex)) goto __PYX_BAD;
-    reduce_ex = __Pyx_PyObject_GetAttrStr(type_obj, __pyx_mstate_global->__pyx_n_u_reduce_ex); if (unlikely(!reduce_ex)) goto __PYX_BAD;
-    if (reduce_ex == object_reduce_ex) {
-        object_reduce = __Pyx_setup_reduce_get_reduce_attribute((PyObject*)&PyBaseObject_Type, __pyx_mstate_global->__pyx_n_u_reduce, 0);
-        if (!object_reduce) goto __PYX_BAD;
-        reduce = __Pyx_PyObject_GetAttrStr(type_obj, __pyx_mstate_global->__pyx_n_u_reduce); if (unlikely(!reduce)) goto __PYX_BAD;
-        int try_to_replace_reduce = (reduce == object_reduce);
-        if (!try_to_replace_reduce) {
-            try_to_replace_reduce = __Pyx_setup_reduce_is_named(reduce, __pyx_mstate_global->__pyx_n_u_reduce_cython);
-            if (unlikely(try_to_replace_reduce < 0)) {
-                goto __PYX_BAD;
-            }
-        }
-        if (try_to_replace_reduce) {
-            reduce_cython = __Pyx_PyObject_GetAttrStrNoError(type_obj, __pyx_mstate_global->__pyx_n_u_reduce_cython);
-            if (likely(reduce_cython)) {
-                ret = __Pyx_SetItemOnTypeDict((PyTypeObject*)type_obj, __pyx_mstate_global->__pyx_n_u_reduce, reduce_cython); if (unlikely(ret < 0)) goto __PYX_BAD;
-                ret = __Pyx_DelItemOnTypeDict((PyTypeObject*)type_obj, __pyx_mstate_global->__pyx_n_u_reduce_cython); if (unlikely(ret < 0)) goto __PYX_BAD;
-            } else if (reduce == object_reduce || PyErr_Occurred()) {
-                goto __PYX_BAD;
-            }
-            setstate = __Pyx_PyObject_GetAttrStrNoError(type_obj, __pyx_mstate_global->__pyx_n_u_setstate);
-            int try_to_replace_setstate;
-            if (!setstate) {
-                PyObject *exc = PyErr_Occurred();
-                if (exc && !__Pyx_IgnoreGivenException(exc, PyExc_Exception)) {
-                    goto __PYX_BAD;
-                }
-                try_to_replace_setstate = 1;
-            } else {
-                try_to_replace_setstate = __Pyx_setup_reduce_is_named(setstate, __pyx_mstate_global->__pyx_n_u_setstate_cython);
-                if (unlikely(try_to_replace_setstate < 0)) {
-                    goto __PYX_BAD;
-                }
-            }
-            if (try_to_replace_setstate) {
-                setstate_cython = __Pyx_PyObject_GetAttrStrNoError(type_obj, __pyx_mstate_global->__pyx_n_u_setstate_cython);
-                if (likely(setstate_cython)) {
-                    ret = __Pyx_SetItemOnTypeDict((PyTypeObject*)type_obj, __pyx_mstate_global->__pyx_n_u_setstate, setstate_cython); if (unlikely(ret < 0)) goto __PYX_BAD;
-                    ret = __Pyx_DelItemOnTypeDict((PyTypeObject*)type_obj, __pyx_mstate_global->__pyx_n_u_setstate_cython); if (unlikely(ret < 0)) goto __PYX_BAD;
-                } else if (!setstate || PyErr_Occurred()) {
-                    goto __PYX_BAD;
-                }
-            }
-            PyType_Modified((PyTypeObject*)type_obj);
-        }
-    }
-    goto __PYX_GOOD;
-__PYX_BAD:
-    if (!PyErr_Occurred()) {
-        __Pyx_RaiseErrorWithType(
-            PyExc_RuntimeError,
-            "Unable to initialize pickling for " __Pyx_FMT_TYPENAME,
-            (PyTypeObject*)type_obj);
-    }
-    ret = -1;
-__PYX_GOOD:
-#if !CYTHON_USE_PYTYPE_LOOKUP
-    Py_XDECREF(object_reduce);
-    Py_XDECREF(object_reduce_ex);
-    Py_XDECREF(object_getstate);
-    Py_XDECREF(getstate);
-#endif
-    Py_XDECREF(reduce);
-    Py_XDECREF(reduce_ex);
-    Py_XDECREF(reduce_cython);
-    Py_XDECREF(setstate);
-    Py_XDECREF(setstate_cython);
-    return ret;
 }
 
 /* PxdImportShared (used by FunctionImport) */
@@ -19240,6 +8433,22 @@ static CYTHON_INLINE void __Pyx_CyFunction_SetAnnotationsDict(PyObject *func, Py
     m->func_annotations = dict;
     Py_INCREF(dict);
 }
+
+/* CallTypeTraverse (used by CythonFunctionShared) */
+#if !CYTHON_USE_TYPE_SPECS
+#else
+static int __Pyx_call_type_traverse(PyObject *o, int always_call, visitproc visit, void *arg) {
+    if (!always_call) {
+        PyTypeObject *base = __Pyx_PyObject_GetSlot(o, tp_base, PyTypeObject*);
+        unsigned long flags = PyType_GetFlags(base);
+        if (flags & Py_TPFLAGS_HEAPTYPE) {
+            return 0;
+        }
+    }
+    Py_VISIT((PyObject*)Py_TYPE(o));
+    return 0;
+}
+#endif
 
 /* PyMethodNew (used by CythonFunctionShared) */
 #if CYTHON_COMPILING_IN_LIMITED_API
@@ -20415,6 +9624,209 @@ static PyTypeObject *__Pyx_Get_CyFunction_Type(void) {
     return tp;
 }
 
+/* PyDictVersioning (used by CLineInTraceback) */
+#if CYTHON_USE_DICT_VERSIONS && CYTHON_USE_TYPE_SLOTS
+static CYTHON_INLINE PY_UINT64_T __Pyx_get_tp_dict_version(PyObject *obj) {
+    PyObject *dict = Py_TYPE(obj)->tp_dict;
+    return likely(dict) ? __PYX_GET_DICT_VERSION(dict) : 0;
+}
+static CYTHON_INLINE PY_UINT64_T __Pyx_get_object_dict_version(PyObject *obj) {
+    PyObject **dictptr = NULL;
+    Py_ssize_t offset = Py_TYPE(obj)->tp_dictoffset;
+    if (offset) {
+#if CYTHON_COMPILING_IN_CPYTHON
+        dictptr = (likely(offset > 0)) ? (PyObject **) ((char *)obj + offset) : _PyObject_GetDictPtr(obj);
+#else
+        dictptr = _PyObject_GetDictPtr(obj);
+#endif
+    }
+    return (dictptr && *dictptr) ? __PYX_GET_DICT_VERSION(*dictptr) : 0;
+}
+static CYTHON_INLINE int __Pyx_object_dict_version_matches(PyObject* obj, PY_UINT64_T tp_dict_version, PY_UINT64_T obj_dict_version) {
+    PyObject *dict = Py_TYPE(obj)->tp_dict;
+    if (unlikely(!dict) || unlikely(tp_dict_version != __PYX_GET_DICT_VERSION(dict)))
+        return 0;
+    return obj_dict_version == __Pyx_get_object_dict_version(obj);
+}
+#endif
+
+/* PyErrFetchRestore (used by GivenExceptionMatches) */
+#if CYTHON_FAST_THREAD_STATE
+static CYTHON_INLINE void __Pyx_ErrRestoreInState(PyThreadState *tstate, PyObject *type, PyObject *value, PyObject *tb) {
+#if PY_VERSION_HEX >= 0x030C00A6
+    PyObject *tmp_value;
+    assert(type == NULL || (value != NULL && type == (PyObject*) Py_TYPE(value)));
+    if (value) {
+        #if CYTHON_COMPILING_IN_CPYTHON
+        if (unlikely(((PyBaseExceptionObject*) value)->traceback != tb))
+        #endif
+            PyException_SetTraceback(value, tb);
+    }
+    tmp_value = tstate->current_exception;
+    tstate->current_exception = value;
+    Py_XDECREF(tmp_value);
+    Py_XDECREF(type);
+    Py_XDECREF(tb);
+#else
+    PyObject *tmp_type, *tmp_value, *tmp_tb;
+    tmp_type = tstate->curexc_type;
+    tmp_value = tstate->curexc_value;
+    tmp_tb = tstate->curexc_traceback;
+    tstate->curexc_type = type;
+    tstate->curexc_value = value;
+    tstate->curexc_traceback = tb;
+    Py_XDECREF(tmp_type);
+    Py_XDECREF(tmp_value);
+    Py_XDECREF(tmp_tb);
+#endif
+}
+static CYTHON_INLINE void __Pyx_ErrFetchInState(PyThreadState *tstate, PyObject **type, PyObject **value, PyObject **tb) {
+#if PY_VERSION_HEX >= 0x030C00A6
+    PyObject* exc_value;
+    exc_value = tstate->current_exception;
+    tstate->current_exception = 0;
+    *value = exc_value;
+    *type = NULL;
+    *tb = NULL;
+    if (exc_value) {
+        *type = (PyObject*) Py_TYPE(exc_value);
+        Py_INCREF(*type);
+        #if CYTHON_COMPILING_IN_CPYTHON
+        *tb = ((PyBaseExceptionObject*) exc_value)->traceback;
+        Py_XINCREF(*tb);
+        #else
+        *tb = PyException_GetTraceback(exc_value);
+        #endif
+    }
+#else
+    *type = tstate->curexc_type;
+    *value = tstate->curexc_value;
+    *tb = tstate->curexc_traceback;
+    tstate->curexc_type = 0;
+    tstate->curexc_value = 0;
+    tstate->curexc_traceback = 0;
+#endif
+}
+#endif
+
+/* GivenExceptionMatches (used by PyErrExceptionMatches) */
+#if CYTHON_COMPILING_IN_CPYTHON
+static CYTHON_INLINE int __Pyx_inner_PyErr_GivenExceptionMatches2(PyObject *err, PyObject* exc_type1, PyObject *exc_type2) {
+    if (exc_type1) {
+        return __Pyx_IsAnySubtype2((PyTypeObject*)err, (PyTypeObject*)exc_type1, (PyTypeObject*)exc_type2);
+    } else {
+        return __Pyx_IsSubtype((PyTypeObject*)err, (PyTypeObject*)exc_type2);
+    }
+}
+static int __Pyx_PyErr_GivenExceptionMatchesTuple(PyObject *exc_type, PyObject *tuple) {
+    Py_ssize_t i, n;
+    assert(PyExceptionClass_Check(exc_type));
+    n = PyTuple_GET_SIZE(tuple);
+    for (i=0; i<n; i++) {
+        if (exc_type == PyTuple_GET_ITEM(tuple, i)) return 1;
+    }
+    for (i=0; i<n; i++) {
+        PyObject *t = PyTuple_GET_ITEM(tuple, i);
+        if (likely(PyExceptionClass_Check(t))) {
+            if (__Pyx_inner_PyErr_GivenExceptionMatches2(exc_type, NULL, t)) return 1;
+        } else {
+        }
+    }
+    return 0;
+}
+static CYTHON_INLINE int __Pyx_PyErr_GivenExceptionMatches(PyObject *err, PyObject* exc_type) {
+    if (likely(err == exc_type)) return 1;
+    if (likely(PyExceptionClass_Check(err))) {
+        if (likely(PyExceptionClass_Check(exc_type))) {
+            return __Pyx_inner_PyErr_GivenExceptionMatches2(err, NULL, exc_type);
+        } else if (likely(PyTuple_Check(exc_type))) {
+            return __Pyx_PyErr_GivenExceptionMatchesTuple(err, exc_type);
+        } else {
+        }
+    }
+    return PyErr_GivenExceptionMatches(err, exc_type);
+}
+static CYTHON_INLINE int __Pyx_PyErr_GivenExceptionMatches2(PyObject *err, PyObject *exc_type1, PyObject *exc_type2) {
+    assert(PyExceptionClass_Check(exc_type1));
+    assert(PyExceptionClass_Check(exc_type2));
+    if (likely(err == exc_type1 || err == exc_type2)) return 1;
+    if (likely(PyExceptionClass_Check(err))) {
+        return __Pyx_inner_PyErr_GivenExceptionMatches2(err, exc_type1, exc_type2);
+    }
+    return (PyErr_GivenExceptionMatches(err, exc_type1) || PyErr_GivenExceptionMatches(err, exc_type2));
+}
+#endif
+
+/* PyErrExceptionMatches (used by PyObjectGetAttrStrNoError) */
+#if CYTHON_FAST_THREAD_STATE
+static int __Pyx_PyErr_ExceptionMatchesTuple(PyObject *exc_type, PyObject *tuple) {
+    Py_ssize_t i, n;
+    n = PyTuple_GET_SIZE(tuple);
+    for (i=0; i<n; i++) {
+        if (exc_type == PyTuple_GET_ITEM(tuple, i)) return 1;
+    }
+    for (i=0; i<n; i++) {
+        if (__Pyx_PyErr_GivenExceptionMatches(exc_type, PyTuple_GET_ITEM(tuple, i))) return 1;
+    }
+    return 0;
+}
+static CYTHON_INLINE int __Pyx_PyErr_ExceptionMatchesInState(PyThreadState* tstate, PyObject* err) {
+    int result;
+    PyObject *exc_type;
+#if PY_VERSION_HEX >= 0x030C00A6
+    PyObject *current_exception = tstate->current_exception;
+    if (unlikely(!current_exception)) return 0;
+    exc_type = (PyObject*) Py_TYPE(current_exception);
+    if (exc_type == err) return 1;
+#else
+    exc_type = tstate->curexc_type;
+    if (exc_type == err) return 1;
+    if (unlikely(!exc_type)) return 0;
+#endif
+    #if CYTHON_AVOID_BORROWED_REFS
+    Py_INCREF(exc_type);
+    #endif
+    if (unlikely(PyTuple_Check(err))) {
+        result = __Pyx_PyErr_ExceptionMatchesTuple(exc_type, err);
+    } else {
+        result = __Pyx_PyErr_GivenExceptionMatches(exc_type, err);
+    }
+    #if CYTHON_AVOID_BORROWED_REFS
+    Py_DECREF(exc_type);
+    #endif
+    return result;
+}
+#endif
+
+/* PyObjectGetAttrStrNoError (used by CLineInTraceback) */
+#if __PYX_LIMITED_VERSION_HEX < 0x030d0000
+static void __Pyx_PyObject_GetAttrStr_ClearAttributeError(void) {
+    __Pyx_PyThreadState_declare
+    __Pyx_PyThreadState_assign
+    if (likely(__Pyx_PyErr_ExceptionMatches(PyExc_AttributeError)))
+        __Pyx_PyErr_Clear();
+}
+#endif
+static CYTHON_INLINE PyObject* __Pyx_PyObject_GetAttrStrNoError(PyObject* obj, PyObject* attr_name) {
+    PyObject *result;
+#if __PYX_LIMITED_VERSION_HEX >= 0x030d0000
+    (void) PyObject_GetOptionalAttr(obj, attr_name, &result);
+    return result;
+#else
+#if CYTHON_COMPILING_IN_CPYTHON && CYTHON_USE_TYPE_SLOTS
+    PyTypeObject* tp = Py_TYPE(obj);
+    if (likely(tp->tp_getattro == PyObject_GenericGetAttr)) {
+        return _PyObject_GenericGetAttrWithDict(obj, attr_name, NULL, 1);
+    }
+#endif
+    result = __Pyx_PyObject_GetAttrStr(obj, attr_name);
+    if (unlikely(!result)) {
+        __Pyx_PyObject_GetAttrStr_ClearAttributeError();
+    }
+    return result;
+#endif
+}
+
 /* CLineInTraceback (used by AddTraceback) */
 #if CYTHON_CLINE_IN_TRACEBACK && CYTHON_CLINE_IN_TRACEBACK_RUNTIME
 #if CYTHON_COMPILING_IN_LIMITED_API && __PYX_LIMITED_VERSION_HEX < 0x030A0000
@@ -20708,38 +10120,6 @@ bad:
 }
 #endif
 
-/* PyObjectCallMethod1 */
-static CYTHON_INLINE PyObject* __Pyx_PyObject_CallMethod1(PyObject* obj, PyObject* method_name, PyObject* arg) {
-#if CYTHON_VECTORCALL && (__PYX_LIMITED_VERSION_HEX >= 0x030C0000 || !CYTHON_COMPILING_IN_LIMITED_API)
-    PyObject *args[2] = {obj, arg};
-    return PyObject_VectorcallMethod(method_name, args, 2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-#elif CYTHON_COMPILING_IN_LIMITED_API
-    return PyObject_CallMethodObjArgs(obj, method_name, arg, NULL);
-#else
-    return PyObject_CallMethodOneArg(obj, method_name, arg);
-#endif
-}
-
-/* CheckUnpickleChecksumError */
-static void __Pyx_RaiseUnpickleChecksumError(long checksum, long checksum1, long checksum2, long checksum3, const char *members) {
-    PyObject *pickle_module = PyImport_ImportModule("pickle");
-    if (unlikely(!pickle_module)) return;
-    PyObject *pickle_error = PyObject_GetAttrString(pickle_module, "PickleError");
-    Py_DECREF(pickle_module);
-    if (unlikely(!pickle_error)) return;
-    if (checksum2 == checksum1) {
-        PyErr_Format(pickle_error, "Incompatible checksums (0x%x vs (0x%x) = (%s))",
-            checksum, checksum1, members);
-    } else if (checksum3 == checksum2) {
-        PyErr_Format(pickle_error, "Incompatible checksums (0x%x vs (0x%x, 0x%x) = (%s))",
-            checksum, checksum1, checksum2, members);
-    } else {
-        PyErr_Format(pickle_error, "Incompatible checksums (0x%x vs (0x%x, 0x%x, 0x%x) = (%s))",
-            checksum, checksum1, checksum2, checksum3, members);
-    }
-    Py_DECREF(pickle_error);
-}
-
 /* CIntFromPyVerify */
 #define __PYX_VERIFY_RETURN_INT(target_type, func_type, func_value)\
     __PYX__VERIFY_RETURN_INT(target_type, func_type, func_value, 0)
@@ -20761,670 +10141,6 @@ static void __Pyx_RaiseUnpickleChecksumError(long checksum, long checksum1, long
         }\
         return (target_type) value;\
     }
-
-/* UpdateUnpickledDict */
-static int __Pyx__UpdateUnpickledDict(PyObject *obj, PyObject *state, Py_ssize_t index) {
-    PyObject *state_dict = __Pyx_PySequence_ITEM(state, index);
-    if (unlikely(!state_dict)) {
-        return -1;
-    }
-    int non_empty = PyObject_IsTrue(state_dict);
-    if (non_empty == 0) {
-        Py_DECREF(state_dict);
-        return 0;
-    } else if (unlikely(non_empty == -1)) {
-        return -1;
-    }
-    PyObject *dict;
-    #if CYTHON_COMPILING_IN_LIMITED_API && __PYX_LIMITED_VERSION_HEX < 0x030A0000
-    dict = PyObject_GetAttrString(obj, "__dict__");
-    #else
-    dict = PyObject_GenericGetDict(obj, NULL);
-    #endif
-    if (unlikely(!dict)) {
-        Py_DECREF(state_dict);
-        return -1;
-    }
-    int result;
-    if (likely(PyDict_CheckExact(dict))) {
-        result = PyDict_Update(dict, state_dict);
-    } else {
-        PyObject *obj_result = __Pyx_PyObject_CallMethod1(dict, __pyx_mstate_global->__pyx_n_u_update, state_dict);
-        if (likely(obj_result)) {
-            Py_DECREF(obj_result);
-            result = 0;
-        } else {
-            result = -1;
-        }
-    }
-    Py_DECREF(state_dict);
-    Py_DECREF(dict);
-    return result;
-}
-static int __Pyx_UpdateUnpickledDict(PyObject *obj, PyObject *state, Py_ssize_t index) {
-    Py_ssize_t state_size = __Pyx_PyTuple_GET_SIZE(state);
-    #if !CYTHON_ASSUME_SAFE_SIZE
-    if (unlikely(state_size == -1)) return -1;
-    #endif
-    if (state_size <= index) {
-        return 0;
-    }
-    return __Pyx__UpdateUnpickledDict(obj, state, index);
-}
-
-/* CheckUnpickleChecksum */
-static int __Pyx_CheckUnpickleChecksum(long checksum, long checksum1, long checksum2, long checksum3, const char *members) {
-    int found = 0;
-    found |= checksum1 == checksum;
-    found |= checksum2 == checksum;
-    found |= checksum3 == checksum;
-    if (likely(found))
-        return 0;
-    __Pyx_RaiseUnpickleChecksumError(checksum, checksum1, checksum2, checksum3, members);
-    return -1;
-}
-
-/* CIntFromPy */
-static int64_t __Pyx_LargePyLong___Pyx_PyLong_As_int64_t(PyObject *x);
-static int64_t __Pyx_raise_neg_overflow___Pyx_PyLong_As_int64_t(void) {
-    const char* type_name = "int64_t";
-    PyErr_Format(PyExc_OverflowError,
-        "can't convert negative value to %.200s", type_name);
-    return (int64_t) -1;
-}
-static int64_t __Pyx_raise_overflow___Pyx_PyLong_As_int64_t(void) {
-    const char* type_name = "int64_t";
-    PyErr_Format(PyExc_OverflowError,
-        "value too large to convert to %.200s", type_name);
-    return (int64_t) -1;
-}
-static CYTHON_INLINE int64_t __Pyx_PyULong___Pyx_PyLong_As_int64_t(PyObject *x) {
-    const int is_unsigned = 1;
-#if CYTHON_USE_PYLONG_INTERNALS
-    {
-        const digit* digits = __Pyx_PyLong_Digits(x);
-        const Py_ssize_t size = __Pyx_PyLong_DigitCount(x);
-        if (size == 2 && (8 * sizeof(int64_t) > 1 * PyLong_SHIFT)) {
-            if ((8 * sizeof(unsigned long) > 2 * PyLong_SHIFT)) {
-                __PYX_VERIFY_RETURN_INT(int64_t, unsigned long, (((((unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
-            } else if ((8 * sizeof(int64_t) >= 2 * PyLong_SHIFT)) {
-                return (int64_t) (((((int64_t)digits[1]) << PyLong_SHIFT) | (int64_t)digits[0]));
-            }
-        } else
-        if (size == 3 && (8 * sizeof(int64_t) > 2 * PyLong_SHIFT)) {
-            if ((8 * sizeof(unsigned long) > 3 * PyLong_SHIFT)) {
-                __PYX_VERIFY_RETURN_INT(int64_t, unsigned long, (((((((unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
-            } else if ((8 * sizeof(int64_t) >= 3 * PyLong_SHIFT)) {
-                return (int64_t) (((((((int64_t)digits[2]) << PyLong_SHIFT) | (int64_t)digits[1]) << PyLong_SHIFT) | (int64_t)digits[0]));
-            }
-        } else
-        if (size == 4 && (8 * sizeof(int64_t) > 3 * PyLong_SHIFT)) {
-            if ((8 * sizeof(unsigned long) > 4 * PyLong_SHIFT)) {
-                __PYX_VERIFY_RETURN_INT(int64_t, unsigned long, (((((((((unsigned long)digits[3]) << PyLong_SHIFT) | (unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
-            } else if ((8 * sizeof(int64_t) >= 4 * PyLong_SHIFT)) {
-                return (int64_t) (((((((((int64_t)digits[3]) << PyLong_SHIFT) | (int64_t)digits[2]) << PyLong_SHIFT) | (int64_t)digits[1]) << PyLong_SHIFT) | (int64_t)digits[0]));
-            }
-        } else
-        {}
-    }
-#elif CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX < 0x030C00A7
-    if (unlikely(Py_SIZE(x) < 0)) {
-        goto raise_neg_overflow;
-    }
-#else
-    {
-        int result = PyObject_RichCompareBool(x, Py_False, Py_LT);
-        if (unlikely(result < 0))
-            return (int64_t) -1;
-        if (unlikely(result == 1))
-            goto raise_neg_overflow;
-    }
-#endif
-    if ((sizeof(int64_t) <= sizeof(unsigned long))) {
-        __PYX_VERIFY_RETURN_INT_EXC(int64_t, unsigned long, PyLong_AsUnsignedLong(x))
-    } else if ((sizeof(int64_t) <= sizeof(unsigned PY_LONG_LONG))) {
-        __PYX_VERIFY_RETURN_INT_EXC(int64_t, unsigned PY_LONG_LONG, PyLong_AsUnsignedLongLong(x))
-    }
-    return __Pyx_LargePyLong___Pyx_PyLong_As_int64_t(x);
-raise_neg_overflow:
-    return __Pyx_raise_neg_overflow___Pyx_PyLong_As_int64_t();
-raise_overflow:
-    return __Pyx_raise_overflow___Pyx_PyLong_As_int64_t();
-}
-static CYTHON_INLINE int64_t __Pyx_PySLong___Pyx_PyLong_As_int64_t(PyObject *x) {
-    const int is_unsigned = 0;
-#if CYTHON_USE_PYLONG_INTERNALS
-    if (__Pyx_PyLong_IsNeg(x)) {
-        const Py_ssize_t size = __Pyx_PyLong_DigitCount(x);
-        const digit* digits = __Pyx_PyLong_Digits(x);
-        if (size == 2 && (8 * sizeof(int64_t) > 1 * PyLong_SHIFT)) {
-            if ((8 * sizeof(long) > 2 * PyLong_SHIFT)) {
-                long ival = - (long) (((((unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0]));
-                __PYX_VERIFY_RETURN_INT(int64_t, long, ival)
-            } else if ((8 * sizeof(int64_t) - 1 > 2 * PyLong_SHIFT)) {
-                return (int64_t) (((int64_t) -1) * (((((int64_t)digits[1]) << PyLong_SHIFT) | (int64_t)digits[0])));
-            }
-        } else
-        if (size == 3 && (8 * sizeof(int64_t) > 2 * PyLong_SHIFT)) {
-            if ((8 * sizeof(long) > 3 * PyLong_SHIFT)) {
-                long ival = - (long) (((((((unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0]));
-                __PYX_VERIFY_RETURN_INT(int64_t, long, ival)
-            } else if ((8 * sizeof(int64_t) - 1 > 3 * PyLong_SHIFT)) {
-                return (int64_t) (((int64_t) -1) * (((((((int64_t)digits[2]) << PyLong_SHIFT) | (int64_t)digits[1]) << PyLong_SHIFT) | (int64_t)digits[0])));
-            }
-        } else
-        if (size == 4 && (8 * sizeof(int64_t) > 3 * PyLong_SHIFT)) {
-            if ((8 * sizeof(long) > 4 * PyLong_SHIFT)) {
-                long ival = - (long) (((((((((unsigned long)digits[3]) << PyLong_SHIFT) | (unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0]));
-                __PYX_VERIFY_RETURN_INT(int64_t, long, ival)
-            } else if ((8 * sizeof(int64_t) - 1 > 4 * PyLong_SHIFT)) {
-                return (int64_t) (((int64_t) -1) * (((((((((int64_t)digits[3]) << PyLong_SHIFT) | (int64_t)digits[2]) << PyLong_SHIFT) | (int64_t)digits[1]) << PyLong_SHIFT) | (int64_t)digits[0])));
-            }
-        } else
-        {}
-    } else {
-        const Py_ssize_t size = __Pyx_PyLong_DigitCount(x);
-        const digit* digits = __Pyx_PyLong_Digits(x);
-        if (size == 2 && (8 * sizeof(int64_t) > 1 * PyLong_SHIFT)) {
-            if ((8 * sizeof(long) > 2 * PyLong_SHIFT)) {
-                __PYX_VERIFY_RETURN_INT(int64_t, unsigned long, (((((unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
-            } else if ((8 * sizeof(int64_t) - 1 > 2 * PyLong_SHIFT)) {
-                return (int64_t) (((((int64_t)digits[1]) << PyLong_SHIFT) | (int64_t)digits[0]));
-            }
-        } else
-        if (size == 3 && (8 * sizeof(int64_t) > 2 * PyLong_SHIFT)) {
-            if ((8 * sizeof(long) > 3 * PyLong_SHIFT)) {
-                __PYX_VERIFY_RETURN_INT(int64_t, unsigned long, (((((((unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
-            } else if ((8 * sizeof(int64_t) - 1 > 3 * PyLong_SHIFT)) {
-                return (int64_t) (((((((int64_t)digits[2]) << PyLong_SHIFT) | (int64_t)digits[1]) << PyLong_SHIFT) | (int64_t)digits[0]));
-            }
-        } else
-        if (size == 4 && (8 * sizeof(int64_t) > 3 * PyLong_SHIFT)) {
-            if ((8 * sizeof(long) > 4 * PyLong_SHIFT)) {
-                __PYX_VERIFY_RETURN_INT(int64_t, unsigned long, (((((((((unsigned long)digits[3]) << PyLong_SHIFT) | (unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
-            } else if ((8 * sizeof(int64_t) - 1 > 4 * PyLong_SHIFT)) {
-                return (int64_t) (((((((((int64_t)digits[3]) << PyLong_SHIFT) | (int64_t)digits[2]) << PyLong_SHIFT) | (int64_t)digits[1]) << PyLong_SHIFT) | (int64_t)digits[0]));
-            }
-        } else
-        {}
-    }
-#endif
-    #if __PYX_LIMITED_VERSION_HEX >= 0x030d0000
-    if ((sizeof(int64_t) <= sizeof(int)) && (sizeof(int) < sizeof(long))) {
-        __PYX_VERIFY_RETURN_INT_EXC(int64_t, int, PyLong_AsInt(x))
-    } else
-    #endif
-    if ((sizeof(int64_t) <= sizeof(long))) {
-        __PYX_VERIFY_RETURN_INT_EXC(int64_t, long, PyLong_AsLong(x))
-    } else if ((sizeof(int64_t) <= sizeof(PY_LONG_LONG))) {
-        __PYX_VERIFY_RETURN_INT_EXC(int64_t, PY_LONG_LONG, PyLong_AsLongLong(x))
-    }
-    return __Pyx_LargePyLong___Pyx_PyLong_As_int64_t(x);
-raise_neg_overflow:
-    return __Pyx_raise_neg_overflow___Pyx_PyLong_As_int64_t();
-raise_overflow:
-    return __Pyx_raise_overflow___Pyx_PyLong_As_int64_t();
-}
-static int64_t __Pyx_LargePyLong___Pyx_PyLong_As_int64_t(PyObject *x) {
-#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wconversion"
-#endif
-    const int64_t neg_one = (int64_t) -1, const_zero = (int64_t) 0;
-#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
-#pragma GCC diagnostic pop
-#endif
-    const int is_unsigned = neg_one > const_zero;
-    int64_t val;
-    int ret = -1;
-#if PY_VERSION_HEX >= 0x030d00A6 && !CYTHON_COMPILING_IN_LIMITED_API
-    Py_ssize_t bytes_copied = PyLong_AsNativeBytes(
-        x, &val, sizeof(val), Py_ASNATIVEBYTES_NATIVE_ENDIAN | (is_unsigned ? Py_ASNATIVEBYTES_UNSIGNED_BUFFER | Py_ASNATIVEBYTES_REJECT_NEGATIVE : 0));
-    if (unlikely(bytes_copied == -1)) {
-    } else if (unlikely(bytes_copied > (Py_ssize_t) sizeof(val))) {
-        goto raise_overflow;
-    } else {
-        ret = 0;
-    }
-#elif PY_VERSION_HEX < 0x030d0000 && !(CYTHON_COMPILING_IN_PYPY || CYTHON_COMPILING_IN_LIMITED_API) || defined(_PyLong_AsByteArray)
-    int one = 1; int is_little = (int)*(unsigned char *)&one;
-    unsigned char *bytes = (unsigned char *)&val;
-    ret = _PyLong_AsByteArray((PyLongObject *)x,
-                                bytes, sizeof(val),
-                                is_little, !is_unsigned);
-    if ((0)) goto raise_overflow;
-#else
-    PyObject *v;
-    PyObject *stepval = NULL, *mask = NULL, *shift = NULL;
-    int bits, remaining_bits, is_negative = 0;
-    int chunk_size = (sizeof(long) < 8) ? 30 : 62;
-    if (likely(PyLong_CheckExact(x))) {
-        v = __Pyx_NewRef(x);
-    } else {
-        v = PyNumber_Long(x);
-        if (unlikely(!v)) return (int64_t) -1;
-        assert(PyLong_CheckExact(v));
-    }
-    {
-        int result = PyObject_RichCompareBool(v, Py_False, Py_LT);
-        if (unlikely(result < 0)) {
-            Py_DECREF(v);
-            return (int64_t) -1;
-        }
-        is_negative = result == 1;
-    }
-    if (is_unsigned && unlikely(is_negative)) {
-        Py_DECREF(v);
-        PyErr_SetString(PyExc_OverflowError,
-            "can't convert negative value to int64_t");
-        return (int64_t) -1;
-    } else if (is_negative) {
-        stepval = PyNumber_Invert(v);
-        Py_DECREF(v);
-        if (unlikely(!stepval))
-            return (int64_t) -1;
-    } else {
-        stepval = v;
-    }
-    v = NULL;
-    val = (int64_t) 0;
-    mask = PyLong_FromLong((1L << chunk_size) - 1); if (unlikely(!mask)) goto done;
-    shift = PyLong_FromLong(chunk_size); if (unlikely(!shift)) goto done;
-    for (bits = 0; bits < (int) sizeof(int64_t) * 8 - chunk_size; bits += chunk_size) {
-        PyObject *tmp, *digit;
-        long idigit;
-        digit = PyNumber_And(stepval, mask);
-        if (unlikely(!digit)) goto done;
-        idigit = PyLong_AsLong(digit);
-        Py_DECREF(digit);
-        if (unlikely(idigit < 0)) goto done;
-        val |= ((int64_t) idigit) << bits;
-        tmp = PyNumber_Rshift(stepval, shift);
-        if (unlikely(!tmp)) goto done;
-        Py_DECREF(stepval); stepval = tmp;
-    }
-    Py_DECREF(shift); shift = NULL;
-    Py_DECREF(mask); mask = NULL;
-    {
-        long idigit = PyLong_AsLong(stepval);
-        if (unlikely(idigit < 0)) goto done;
-        remaining_bits = ((int) sizeof(int64_t) * 8) - bits - (is_unsigned ? 0 : 1);
-        if (unlikely(idigit >= (1L << remaining_bits)))
-            goto raise_overflow;
-        val |= ((int64_t) idigit) << bits;
-    }
-    if (!is_unsigned) {
-        if (unlikely(val & (((int64_t) 1) << (sizeof(int64_t) * 8 - 1))))
-            goto raise_overflow;
-        if (is_negative)
-            val = ~val;
-    }
-    ret = 0;
-done:
-    Py_XDECREF(shift);
-    Py_XDECREF(mask);
-    Py_XDECREF(stepval);
-#endif
-    if (unlikely(ret))
-        return (int64_t) -1;
-    return val;
-raise_overflow:
-    return __Pyx_raise_overflow___Pyx_PyLong_As_int64_t();
-}
-static CYTHON_INLINE int64_t __Pyx_PyLong___Pyx_PyLong_As_int64_t(PyObject *x) {
-#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wconversion"
-#endif
-    const int64_t neg_one = (int64_t) -1, const_zero = (int64_t) 0;
-#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
-#pragma GCC diagnostic pop
-#endif
-    const int is_unsigned = neg_one > const_zero;
-    if (is_unsigned) {
-        #if CYTHON_USE_PYLONG_INTERNALS
-        if (unlikely(__Pyx_PyLong_IsNeg(x))) {
-            goto raise_neg_overflow;
-        } else if (__Pyx_PyLong_IsCompact(x)) {
-            __PYX_VERIFY_RETURN_INT(int64_t, __Pyx_compact_upylong, __Pyx_PyLong_CompactValueUnsigned(x))
-        } else
-        #endif
-        {
-            return __Pyx_PyULong___Pyx_PyLong_As_int64_t(x);
-        }
-    } else {
-        #if CYTHON_USE_PYLONG_INTERNALS
-        if (__Pyx_PyLong_IsCompact(x)) {
-            __PYX_VERIFY_RETURN_INT(int64_t, __Pyx_compact_pylong, __Pyx_PyLong_CompactValue(x))
-        } else
-        #endif
-        {
-            return __Pyx_PySLong___Pyx_PyLong_As_int64_t(x);
-        }
-    }
-#if CYTHON_USE_PYLONG_INTERNALS
-raise_neg_overflow:
-    return __Pyx_raise_neg_overflow___Pyx_PyLong_As_int64_t();
-raise_overflow:
-    return __Pyx_raise_overflow___Pyx_PyLong_As_int64_t();
-#endif
-}
-static int64_t __Pyx_NonPyLong___Pyx_PyLong_As_int64_t(PyObject *x) {
-    int64_t val;
-    PyObject *tmp = __Pyx_PyNumber_Long(x);
-    if (!tmp) return (int64_t) -1;
-    val = __Pyx_PyLong_As_int64_t(tmp);
-    Py_DECREF(tmp);
-    return val;
-}
-static CYTHON_INLINE int64_t __Pyx_PyLong_As_int64_t(PyObject *x) {
-    if (likely(PyLong_Check(x))) {
-        return __Pyx_PyLong___Pyx_PyLong_As_int64_t(x);
-    } else {
-        return __Pyx_NonPyLong___Pyx_PyLong_As_int64_t(x);
-    }
-}
-
-/* CIntFromPy */
-static int __Pyx_LargePyLong___Pyx_PyLong_As_int(PyObject *x);
-static int __Pyx_raise_neg_overflow___Pyx_PyLong_As_int(void) {
-    const char* type_name = "int";
-    PyErr_Format(PyExc_OverflowError,
-        "can't convert negative value to %.200s", type_name);
-    return (int) -1;
-}
-static int __Pyx_raise_overflow___Pyx_PyLong_As_int(void) {
-    const char* type_name = "int";
-    PyErr_Format(PyExc_OverflowError,
-        "value too large to convert to %.200s", type_name);
-    return (int) -1;
-}
-static CYTHON_INLINE int __Pyx_PyULong___Pyx_PyLong_As_int(PyObject *x) {
-    const int is_unsigned = 1;
-#if CYTHON_USE_PYLONG_INTERNALS
-    {
-        const digit* digits = __Pyx_PyLong_Digits(x);
-        const Py_ssize_t size = __Pyx_PyLong_DigitCount(x);
-        if (size == 2 && (8 * sizeof(int) > 1 * PyLong_SHIFT)) {
-            if ((8 * sizeof(unsigned long) > 2 * PyLong_SHIFT)) {
-                __PYX_VERIFY_RETURN_INT(int, unsigned long, (((((unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
-            } else if ((8 * sizeof(int) >= 2 * PyLong_SHIFT)) {
-                return (int) (((((int)digits[1]) << PyLong_SHIFT) | (int)digits[0]));
-            }
-        } else
-        if (size == 3 && (8 * sizeof(int) > 2 * PyLong_SHIFT)) {
-            if ((8 * sizeof(unsigned long) > 3 * PyLong_SHIFT)) {
-                __PYX_VERIFY_RETURN_INT(int, unsigned long, (((((((unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
-            } else if ((8 * sizeof(int) >= 3 * PyLong_SHIFT)) {
-                return (int) (((((((int)digits[2]) << PyLong_SHIFT) | (int)digits[1]) << PyLong_SHIFT) | (int)digits[0]));
-            }
-        } else
-        if (size == 4 && (8 * sizeof(int) > 3 * PyLong_SHIFT)) {
-            if ((8 * sizeof(unsigned long) > 4 * PyLong_SHIFT)) {
-                __PYX_VERIFY_RETURN_INT(int, unsigned long, (((((((((unsigned long)digits[3]) << PyLong_SHIFT) | (unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
-            } else if ((8 * sizeof(int) >= 4 * PyLong_SHIFT)) {
-                return (int) (((((((((int)digits[3]) << PyLong_SHIFT) | (int)digits[2]) << PyLong_SHIFT) | (int)digits[1]) << PyLong_SHIFT) | (int)digits[0]));
-            }
-        } else
-        {}
-    }
-#elif CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX < 0x030C00A7
-    if (unlikely(Py_SIZE(x) < 0)) {
-        goto raise_neg_overflow;
-    }
-#else
-    {
-        int result = PyObject_RichCompareBool(x, Py_False, Py_LT);
-        if (unlikely(result < 0))
-            return (int) -1;
-        if (unlikely(result == 1))
-            goto raise_neg_overflow;
-    }
-#endif
-    if ((sizeof(int) <= sizeof(unsigned long))) {
-        __PYX_VERIFY_RETURN_INT_EXC(int, unsigned long, PyLong_AsUnsignedLong(x))
-    } else if ((sizeof(int) <= sizeof(unsigned PY_LONG_LONG))) {
-        __PYX_VERIFY_RETURN_INT_EXC(int, unsigned PY_LONG_LONG, PyLong_AsUnsignedLongLong(x))
-    }
-    return __Pyx_LargePyLong___Pyx_PyLong_As_int(x);
-raise_neg_overflow:
-    return __Pyx_raise_neg_overflow___Pyx_PyLong_As_int();
-raise_overflow:
-    return __Pyx_raise_overflow___Pyx_PyLong_As_int();
-}
-static CYTHON_INLINE int __Pyx_PySLong___Pyx_PyLong_As_int(PyObject *x) {
-    const int is_unsigned = 0;
-#if CYTHON_USE_PYLONG_INTERNALS
-    if (__Pyx_PyLong_IsNeg(x)) {
-        const Py_ssize_t size = __Pyx_PyLong_DigitCount(x);
-        const digit* digits = __Pyx_PyLong_Digits(x);
-        if (size == 2 && (8 * sizeof(int) > 1 * PyLong_SHIFT)) {
-            if ((8 * sizeof(long) > 2 * PyLong_SHIFT)) {
-                long ival = - (long) (((((unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0]));
-                __PYX_VERIFY_RETURN_INT(int, long, ival)
-            } else if ((8 * sizeof(int) - 1 > 2 * PyLong_SHIFT)) {
-                return (int) (((int) -1) * (((((int)digits[1]) << PyLong_SHIFT) | (int)digits[0])));
-            }
-        } else
-        if (size == 3 && (8 * sizeof(int) > 2 * PyLong_SHIFT)) {
-            if ((8 * sizeof(long) > 3 * PyLong_SHIFT)) {
-                long ival = - (long) (((((((unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0]));
-                __PYX_VERIFY_RETURN_INT(int, long, ival)
-            } else if ((8 * sizeof(int) - 1 > 3 * PyLong_SHIFT)) {
-                return (int) (((int) -1) * (((((((int)digits[2]) << PyLong_SHIFT) | (int)digits[1]) << PyLong_SHIFT) | (int)digits[0])));
-            }
-        } else
-        if (size == 4 && (8 * sizeof(int) > 3 * PyLong_SHIFT)) {
-            if ((8 * sizeof(long) > 4 * PyLong_SHIFT)) {
-                long ival = - (long) (((((((((unsigned long)digits[3]) << PyLong_SHIFT) | (unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0]));
-                __PYX_VERIFY_RETURN_INT(int, long, ival)
-            } else if ((8 * sizeof(int) - 1 > 4 * PyLong_SHIFT)) {
-                return (int) (((int) -1) * (((((((((int)digits[3]) << PyLong_SHIFT) | (int)digits[2]) << PyLong_SHIFT) | (int)digits[1]) << PyLong_SHIFT) | (int)digits[0])));
-            }
-        } else
-        {}
-    } else {
-        const Py_ssize_t size = __Pyx_PyLong_DigitCount(x);
-        const digit* digits = __Pyx_PyLong_Digits(x);
-        if (size == 2 && (8 * sizeof(int) > 1 * PyLong_SHIFT)) {
-            if ((8 * sizeof(long) > 2 * PyLong_SHIFT)) {
-                __PYX_VERIFY_RETURN_INT(int, unsigned long, (((((unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
-            } else if ((8 * sizeof(int) - 1 > 2 * PyLong_SHIFT)) {
-                return (int) (((((int)digits[1]) << PyLong_SHIFT) | (int)digits[0]));
-            }
-        } else
-        if (size == 3 && (8 * sizeof(int) > 2 * PyLong_SHIFT)) {
-            if ((8 * sizeof(long) > 3 * PyLong_SHIFT)) {
-                __PYX_VERIFY_RETURN_INT(int, unsigned long, (((((((unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
-            } else if ((8 * sizeof(int) - 1 > 3 * PyLong_SHIFT)) {
-                return (int) (((((((int)digits[2]) << PyLong_SHIFT) | (int)digits[1]) << PyLong_SHIFT) | (int)digits[0]));
-            }
-        } else
-        if (size == 4 && (8 * sizeof(int) > 3 * PyLong_SHIFT)) {
-            if ((8 * sizeof(long) > 4 * PyLong_SHIFT)) {
-                __PYX_VERIFY_RETURN_INT(int, unsigned long, (((((((((unsigned long)digits[3]) << PyLong_SHIFT) | (unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
-            } else if ((8 * sizeof(int) - 1 > 4 * PyLong_SHIFT)) {
-                return (int) (((((((((int)digits[3]) << PyLong_SHIFT) | (int)digits[2]) << PyLong_SHIFT) | (int)digits[1]) << PyLong_SHIFT) | (int)digits[0]));
-            }
-        } else
-        {}
-    }
-#endif
-    #if __PYX_LIMITED_VERSION_HEX >= 0x030d0000
-    if ((sizeof(int) <= sizeof(int)) && (sizeof(int) < sizeof(long))) {
-        __PYX_VERIFY_RETURN_INT_EXC(int, int, PyLong_AsInt(x))
-    } else
-    #endif
-    if ((sizeof(int) <= sizeof(long))) {
-        __PYX_VERIFY_RETURN_INT_EXC(int, long, PyLong_AsLong(x))
-    } else if ((sizeof(int) <= sizeof(PY_LONG_LONG))) {
-        __PYX_VERIFY_RETURN_INT_EXC(int, PY_LONG_LONG, PyLong_AsLongLong(x))
-    }
-    return __Pyx_LargePyLong___Pyx_PyLong_As_int(x);
-raise_neg_overflow:
-    return __Pyx_raise_neg_overflow___Pyx_PyLong_As_int();
-raise_overflow:
-    return __Pyx_raise_overflow___Pyx_PyLong_As_int();
-}
-static int __Pyx_LargePyLong___Pyx_PyLong_As_int(PyObject *x) {
-#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wconversion"
-#endif
-    const int neg_one = (int) -1, const_zero = (int) 0;
-#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
-#pragma GCC diagnostic pop
-#endif
-    const int is_unsigned = neg_one > const_zero;
-    int val;
-    int ret = -1;
-#if PY_VERSION_HEX >= 0x030d00A6 && !CYTHON_COMPILING_IN_LIMITED_API
-    Py_ssize_t bytes_copied = PyLong_AsNativeBytes(
-        x, &val, sizeof(val), Py_ASNATIVEBYTES_NATIVE_ENDIAN | (is_unsigned ? Py_ASNATIVEBYTES_UNSIGNED_BUFFER | Py_ASNATIVEBYTES_REJECT_NEGATIVE : 0));
-    if (unlikely(bytes_copied == -1)) {
-    } else if (unlikely(bytes_copied > (Py_ssize_t) sizeof(val))) {
-        goto raise_overflow;
-    } else {
-        ret = 0;
-    }
-#elif PY_VERSION_HEX < 0x030d0000 && !(CYTHON_COMPILING_IN_PYPY || CYTHON_COMPILING_IN_LIMITED_API) || defined(_PyLong_AsByteArray)
-    int one = 1; int is_little = (int)*(unsigned char *)&one;
-    unsigned char *bytes = (unsigned char *)&val;
-    ret = _PyLong_AsByteArray((PyLongObject *)x,
-                                bytes, sizeof(val),
-                                is_little, !is_unsigned);
-    if ((0)) goto raise_overflow;
-#else
-    PyObject *v;
-    PyObject *stepval = NULL, *mask = NULL, *shift = NULL;
-    int bits, remaining_bits, is_negative = 0;
-    int chunk_size = (sizeof(long) < 8) ? 30 : 62;
-    if (likely(PyLong_CheckExact(x))) {
-        v = __Pyx_NewRef(x);
-    } else {
-        v = PyNumber_Long(x);
-        if (unlikely(!v)) return (int) -1;
-        assert(PyLong_CheckExact(v));
-    }
-    {
-        int result = PyObject_RichCompareBool(v, Py_False, Py_LT);
-        if (unlikely(result < 0)) {
-            Py_DECREF(v);
-            return (int) -1;
-        }
-        is_negative = result == 1;
-    }
-    if (is_unsigned && unlikely(is_negative)) {
-        Py_DECREF(v);
-        PyErr_SetString(PyExc_OverflowError,
-            "can't convert negative value to int");
-        return (int) -1;
-    } else if (is_negative) {
-        stepval = PyNumber_Invert(v);
-        Py_DECREF(v);
-        if (unlikely(!stepval))
-            return (int) -1;
-    } else {
-        stepval = v;
-    }
-    v = NULL;
-    val = (int) 0;
-    mask = PyLong_FromLong((1L << chunk_size) - 1); if (unlikely(!mask)) goto done;
-    shift = PyLong_FromLong(chunk_size); if (unlikely(!shift)) goto done;
-    for (bits = 0; bits < (int) sizeof(int) * 8 - chunk_size; bits += chunk_size) {
-        PyObject *tmp, *digit;
-        long idigit;
-        digit = PyNumber_And(stepval, mask);
-        if (unlikely(!digit)) goto done;
-        idigit = PyLong_AsLong(digit);
-        Py_DECREF(digit);
-        if (unlikely(idigit < 0)) goto done;
-        val |= ((int) idigit) << bits;
-        tmp = PyNumber_Rshift(stepval, shift);
-        if (unlikely(!tmp)) goto done;
-        Py_DECREF(stepval); stepval = tmp;
-    }
-    Py_DECREF(shift); shift = NULL;
-    Py_DECREF(mask); mask = NULL;
-    {
-        long idigit = PyLong_AsLong(stepval);
-        if (unlikely(idigit < 0)) goto done;
-        remaining_bits = ((int) sizeof(int) * 8) - bits - (is_unsigned ? 0 : 1);
-        if (unlikely(idigit >= (1L << remaining_bits)))
-            goto raise_overflow;
-        val |= ((int) idigit) << bits;
-    }
-    if (!is_unsigned) {
-        if (unlikely(val & (((int) 1) << (sizeof(int) * 8 - 1))))
-            goto raise_overflow;
-        if (is_negative)
-            val = ~val;
-    }
-    ret = 0;
-done:
-    Py_XDECREF(shift);
-    Py_XDECREF(mask);
-    Py_XDECREF(stepval);
-#endif
-    if (unlikely(ret))
-        return (int) -1;
-    return val;
-raise_overflow:
-    return __Pyx_raise_overflow___Pyx_PyLong_As_int();
-}
-static CYTHON_INLINE int __Pyx_PyLong___Pyx_PyLong_As_int(PyObject *x) {
-#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wconversion"
-#endif
-    const int neg_one = (int) -1, const_zero = (int) 0;
-#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
-#pragma GCC diagnostic pop
-#endif
-    const int is_unsigned = neg_one > const_zero;
-    if (is_unsigned) {
-        #if CYTHON_USE_PYLONG_INTERNALS
-        if (unlikely(__Pyx_PyLong_IsNeg(x))) {
-            goto raise_neg_overflow;
-        } else if (__Pyx_PyLong_IsCompact(x)) {
-            __PYX_VERIFY_RETURN_INT(int, __Pyx_compact_upylong, __Pyx_PyLong_CompactValueUnsigned(x))
-        } else
-        #endif
-        {
-            return __Pyx_PyULong___Pyx_PyLong_As_int(x);
-        }
-    } else {
-        #if CYTHON_USE_PYLONG_INTERNALS
-        if (__Pyx_PyLong_IsCompact(x)) {
-            __PYX_VERIFY_RETURN_INT(int, __Pyx_compact_pylong, __Pyx_PyLong_CompactValue(x))
-        } else
-        #endif
-        {
-            return __Pyx_PySLong___Pyx_PyLong_As_int(x);
-        }
-    }
-#if CYTHON_USE_PYLONG_INTERNALS
-raise_neg_overflow:
-    return __Pyx_raise_neg_overflow___Pyx_PyLong_As_int();
-raise_overflow:
-    return __Pyx_raise_overflow___Pyx_PyLong_As_int();
-#endif
-}
-static int __Pyx_NonPyLong___Pyx_PyLong_As_int(PyObject *x) {
-    int val;
-    PyObject *tmp = __Pyx_PyNumber_Long(x);
-    if (!tmp) return (int) -1;
-    val = __Pyx_PyLong_As_int(tmp);
-    Py_DECREF(tmp);
-    return val;
-}
-static CYTHON_INLINE int __Pyx_PyLong_As_int(PyObject *x) {
-    if (likely(PyLong_Check(x))) {
-        return __Pyx_PyLong___Pyx_PyLong_As_int(x);
-    } else {
-        return __Pyx_NonPyLong___Pyx_PyLong_As_int(x);
-    }
-}
 
 /* CIntFromPy */
 static uint32_t __Pyx_LargePyLong___Pyx_PyLong_As_uint32_t(PyObject *x);
@@ -22028,6 +10744,908 @@ static CYTHON_INLINE uint64_t __Pyx_PyLong_As_uint64_t(PyObject *x) {
     }
 }
 
+/* PyObjectVectorcallKwds (used by PyObjectVectorcallMethodKwds) */
+#if CYTHON_VECTORCALL
+CYTHON_UNUSED static int __Pyx_CheckVectorcallKwarg(PyObject *kwnames, Py_ssize_t i) {
+    PyObject *key = __Pyx_PyTuple_GET_ITEM(kwnames, i);
+#if !CYTHON_ASSUME_SAFE_MACROS
+    if (unlikely(!key)) return -1;
+#endif
+    if (unlikely(!PyUnicode_Check(key))) {
+        PyErr_SetString(PyExc_TypeError, "keywords must be strings");
+        return -1;
+    }
+    return 0;
+}
+#else
+CYTHON_UNUSED static PyObject *__Pyx_MakeKwargDict(PyObject **keys, PyObject **values, Py_ssize_t n) {
+    PyObject *out = PyDict_New();
+    if (unlikely(!out)) return NULL;
+    for (Py_ssize_t i=0; i<n; ++i) {
+        if (unlikely(PyDict_SetItem(out, keys[i], values[i]) < 0)) {
+            Py_DECREF(out);
+            return NULL;
+        }
+    }
+    return out;
+}
+CYTHON_UNUSED static int __Pyx_CheckVectorcallKwarg(PyObject **kwnames, Py_ssize_t i) {
+    PyObject *key = kwnames[i];
+    if (unlikely(!PyUnicode_Check(key))) {
+        PyErr_SetString(PyExc_TypeError, "keywords must be strings");
+        return -1;
+    }
+    return 0;
+}
+#endif
+
+/* PyObjectVectorcallMethodKwds (used by CIntToPy) */
+#if !CYTHON_VECTORCALL
+static PyObject *__Pyx_Object_VectorcallMethodKwds(PyObject *name, PyObject *const *args, size_t nargsf, PyObject *kwnames) {
+    PyObject *result;
+    PyObject *obj = PyObject_GetAttr(args[0], name);
+    if (unlikely(!obj))
+        return NULL;
+    result = __Pyx_Object_VectorcallKwds(obj, args+1, nargsf-1, kwnames);
+    Py_DECREF(obj);
+    return result;
+}
+#endif
+
+/* CIntToPy */
+static CYTHON_INLINE PyObject* __Pyx_PyLong_From_int64_t(int64_t value) {
+#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#endif
+    const int64_t neg_one = (int64_t) -1, const_zero = (int64_t) 0;
+#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
+#pragma GCC diagnostic pop
+#endif
+    const int is_unsigned = neg_one > const_zero;
+    if (is_unsigned) {
+        if (sizeof(int64_t) < sizeof(long)) {
+            return PyLong_FromLong((long) value);
+        } else if (sizeof(int64_t) <= sizeof(unsigned long)) {
+            return PyLong_FromUnsignedLong((unsigned long) value);
+#if !CYTHON_COMPILING_IN_PYPY
+        } else if (sizeof(int64_t) <= sizeof(unsigned PY_LONG_LONG)) {
+            return PyLong_FromUnsignedLongLong((unsigned PY_LONG_LONG) value);
+#endif
+        }
+    } else {
+        if (sizeof(int64_t) <= sizeof(long)) {
+            return PyLong_FromLong((long) value);
+        } else if (sizeof(int64_t) <= sizeof(PY_LONG_LONG)) {
+            return PyLong_FromLongLong((PY_LONG_LONG) value);
+        }
+    }
+    {
+        unsigned char *bytes = (unsigned char *)&value;
+#if !CYTHON_COMPILING_IN_LIMITED_API && PY_VERSION_HEX >= 0x030d00A4
+        if (is_unsigned) {
+            return PyLong_FromUnsignedNativeBytes(bytes, sizeof(value), -1);
+        } else {
+            return PyLong_FromNativeBytes(bytes, sizeof(value), -1);
+        }
+#elif !CYTHON_COMPILING_IN_LIMITED_API && PY_VERSION_HEX < 0x030d0000
+        int one = 1; int little = (int)*(unsigned char *)&one;
+        return _PyLong_FromByteArray(bytes, sizeof(int64_t),
+                                     little, !is_unsigned);
+#else
+        int one = 1; int little = (int)*(unsigned char *)&one;
+        PyObject *result = NULL, *kwds = NULL;
+        PyObject *py_bytes = NULL, *order_str = NULL, *from_bytes_str = NULL;;
+        py_bytes = PyBytes_FromStringAndSize((char*)bytes, sizeof(int64_t));
+        if (!py_bytes) goto limited_bad;
+        from_bytes_str = PyUnicode_FromStringAndSize("from_bytes", 10);
+        if (!from_bytes_str) goto limited_bad;
+        order_str = PyUnicode_FromString(little ? "little" : "big");
+        if (!order_str) goto limited_bad;
+        {
+            PyObject *args[] = { (PyObject*)&PyLong_Type, py_bytes, order_str, Py_True };
+            if (!is_unsigned) {
+                PyObject *signed_str = PyUnicode_FromStringAndSize("signed", 6);
+                if (!signed_str) goto limited_bad;
+#if CYTHON_VECTORCALL
+                kwds = PyTuple_Pack(1, signed_str);
+#else
+                {
+                    PyObject *keys[] = {signed_str};
+                    PyObject *values[] = {Py_True};
+                    kwds = __Pyx_MakeKwargDict(keys, values, 1);
+                }
+#endif
+                Py_DECREF(signed_str);
+                if (unlikely(!kwds)) goto limited_bad;
+            }
+            result = __Pyx_Object_VectorcallMethodKwds(from_bytes_str, args, 3 | __Pyx_PY_VECTORCALL_ARGUMENTS_OFFSET, kwds);
+        }
+        limited_bad:
+        Py_XDECREF(kwds);
+        Py_XDECREF(order_str);
+        Py_XDECREF(py_bytes);
+        Py_XDECREF(from_bytes_str);
+        return result;
+#endif
+    }
+}
+
+/* CIntToPy */
+static CYTHON_INLINE PyObject* __Pyx_PyLong_From_int(int value) {
+#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#endif
+    const int neg_one = (int) -1, const_zero = (int) 0;
+#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
+#pragma GCC diagnostic pop
+#endif
+    const int is_unsigned = neg_one > const_zero;
+    if (is_unsigned) {
+        if (sizeof(int) < sizeof(long)) {
+            return PyLong_FromLong((long) value);
+        } else if (sizeof(int) <= sizeof(unsigned long)) {
+            return PyLong_FromUnsignedLong((unsigned long) value);
+#if !CYTHON_COMPILING_IN_PYPY
+        } else if (sizeof(int) <= sizeof(unsigned PY_LONG_LONG)) {
+            return PyLong_FromUnsignedLongLong((unsigned PY_LONG_LONG) value);
+#endif
+        }
+    } else {
+        if (sizeof(int) <= sizeof(long)) {
+            return PyLong_FromLong((long) value);
+        } else if (sizeof(int) <= sizeof(PY_LONG_LONG)) {
+            return PyLong_FromLongLong((PY_LONG_LONG) value);
+        }
+    }
+    {
+        unsigned char *bytes = (unsigned char *)&value;
+#if !CYTHON_COMPILING_IN_LIMITED_API && PY_VERSION_HEX >= 0x030d00A4
+        if (is_unsigned) {
+            return PyLong_FromUnsignedNativeBytes(bytes, sizeof(value), -1);
+        } else {
+            return PyLong_FromNativeBytes(bytes, sizeof(value), -1);
+        }
+#elif !CYTHON_COMPILING_IN_LIMITED_API && PY_VERSION_HEX < 0x030d0000
+        int one = 1; int little = (int)*(unsigned char *)&one;
+        return _PyLong_FromByteArray(bytes, sizeof(int),
+                                     little, !is_unsigned);
+#else
+        int one = 1; int little = (int)*(unsigned char *)&one;
+        PyObject *result = NULL, *kwds = NULL;
+        PyObject *py_bytes = NULL, *order_str = NULL, *from_bytes_str = NULL;;
+        py_bytes = PyBytes_FromStringAndSize((char*)bytes, sizeof(int));
+        if (!py_bytes) goto limited_bad;
+        from_bytes_str = PyUnicode_FromStringAndSize("from_bytes", 10);
+        if (!from_bytes_str) goto limited_bad;
+        order_str = PyUnicode_FromString(little ? "little" : "big");
+        if (!order_str) goto limited_bad;
+        {
+            PyObject *args[] = { (PyObject*)&PyLong_Type, py_bytes, order_str, Py_True };
+            if (!is_unsigned) {
+                PyObject *signed_str = PyUnicode_FromStringAndSize("signed", 6);
+                if (!signed_str) goto limited_bad;
+#if CYTHON_VECTORCALL
+                kwds = PyTuple_Pack(1, signed_str);
+#else
+                {
+                    PyObject *keys[] = {signed_str};
+                    PyObject *values[] = {Py_True};
+                    kwds = __Pyx_MakeKwargDict(keys, values, 1);
+                }
+#endif
+                Py_DECREF(signed_str);
+                if (unlikely(!kwds)) goto limited_bad;
+            }
+            result = __Pyx_Object_VectorcallMethodKwds(from_bytes_str, args, 3 | __Pyx_PY_VECTORCALL_ARGUMENTS_OFFSET, kwds);
+        }
+        limited_bad:
+        Py_XDECREF(kwds);
+        Py_XDECREF(order_str);
+        Py_XDECREF(py_bytes);
+        Py_XDECREF(from_bytes_str);
+        return result;
+#endif
+    }
+}
+
+/* CIntToPy */
+static CYTHON_INLINE PyObject* __Pyx_PyLong_From_uint32_t(uint32_t value) {
+#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#endif
+    const uint32_t neg_one = (uint32_t) -1, const_zero = (uint32_t) 0;
+#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
+#pragma GCC diagnostic pop
+#endif
+    const int is_unsigned = neg_one > const_zero;
+    if (is_unsigned) {
+        if (sizeof(uint32_t) < sizeof(long)) {
+            return PyLong_FromLong((long) value);
+        } else if (sizeof(uint32_t) <= sizeof(unsigned long)) {
+            return PyLong_FromUnsignedLong((unsigned long) value);
+#if !CYTHON_COMPILING_IN_PYPY
+        } else if (sizeof(uint32_t) <= sizeof(unsigned PY_LONG_LONG)) {
+            return PyLong_FromUnsignedLongLong((unsigned PY_LONG_LONG) value);
+#endif
+        }
+    } else {
+        if (sizeof(uint32_t) <= sizeof(long)) {
+            return PyLong_FromLong((long) value);
+        } else if (sizeof(uint32_t) <= sizeof(PY_LONG_LONG)) {
+            return PyLong_FromLongLong((PY_LONG_LONG) value);
+        }
+    }
+    {
+        unsigned char *bytes = (unsigned char *)&value;
+#if !CYTHON_COMPILING_IN_LIMITED_API && PY_VERSION_HEX >= 0x030d00A4
+        if (is_unsigned) {
+            return PyLong_FromUnsignedNativeBytes(bytes, sizeof(value), -1);
+        } else {
+            return PyLong_FromNativeBytes(bytes, sizeof(value), -1);
+        }
+#elif !CYTHON_COMPILING_IN_LIMITED_API && PY_VERSION_HEX < 0x030d0000
+        int one = 1; int little = (int)*(unsigned char *)&one;
+        return _PyLong_FromByteArray(bytes, sizeof(uint32_t),
+                                     little, !is_unsigned);
+#else
+        int one = 1; int little = (int)*(unsigned char *)&one;
+        PyObject *result = NULL, *kwds = NULL;
+        PyObject *py_bytes = NULL, *order_str = NULL, *from_bytes_str = NULL;;
+        py_bytes = PyBytes_FromStringAndSize((char*)bytes, sizeof(uint32_t));
+        if (!py_bytes) goto limited_bad;
+        from_bytes_str = PyUnicode_FromStringAndSize("from_bytes", 10);
+        if (!from_bytes_str) goto limited_bad;
+        order_str = PyUnicode_FromString(little ? "little" : "big");
+        if (!order_str) goto limited_bad;
+        {
+            PyObject *args[] = { (PyObject*)&PyLong_Type, py_bytes, order_str, Py_True };
+            if (!is_unsigned) {
+                PyObject *signed_str = PyUnicode_FromStringAndSize("signed", 6);
+                if (!signed_str) goto limited_bad;
+#if CYTHON_VECTORCALL
+                kwds = PyTuple_Pack(1, signed_str);
+#else
+                {
+                    PyObject *keys[] = {signed_str};
+                    PyObject *values[] = {Py_True};
+                    kwds = __Pyx_MakeKwargDict(keys, values, 1);
+                }
+#endif
+                Py_DECREF(signed_str);
+                if (unlikely(!kwds)) goto limited_bad;
+            }
+            result = __Pyx_Object_VectorcallMethodKwds(from_bytes_str, args, 3 | __Pyx_PY_VECTORCALL_ARGUMENTS_OFFSET, kwds);
+        }
+        limited_bad:
+        Py_XDECREF(kwds);
+        Py_XDECREF(order_str);
+        Py_XDECREF(py_bytes);
+        Py_XDECREF(from_bytes_str);
+        return result;
+#endif
+    }
+}
+
+/* CIntToPy */
+static CYTHON_INLINE PyObject* __Pyx_PyLong_From_uint8_t(uint8_t value) {
+#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#endif
+    const uint8_t neg_one = (uint8_t) -1, const_zero = (uint8_t) 0;
+#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
+#pragma GCC diagnostic pop
+#endif
+    const int is_unsigned = neg_one > const_zero;
+    if (is_unsigned) {
+        if (sizeof(uint8_t) < sizeof(long)) {
+            return PyLong_FromLong((long) value);
+        } else if (sizeof(uint8_t) <= sizeof(unsigned long)) {
+            return PyLong_FromUnsignedLong((unsigned long) value);
+#if !CYTHON_COMPILING_IN_PYPY
+        } else if (sizeof(uint8_t) <= sizeof(unsigned PY_LONG_LONG)) {
+            return PyLong_FromUnsignedLongLong((unsigned PY_LONG_LONG) value);
+#endif
+        }
+    } else {
+        if (sizeof(uint8_t) <= sizeof(long)) {
+            return PyLong_FromLong((long) value);
+        } else if (sizeof(uint8_t) <= sizeof(PY_LONG_LONG)) {
+            return PyLong_FromLongLong((PY_LONG_LONG) value);
+        }
+    }
+    {
+        unsigned char *bytes = (unsigned char *)&value;
+#if !CYTHON_COMPILING_IN_LIMITED_API && PY_VERSION_HEX >= 0x030d00A4
+        if (is_unsigned) {
+            return PyLong_FromUnsignedNativeBytes(bytes, sizeof(value), -1);
+        } else {
+            return PyLong_FromNativeBytes(bytes, sizeof(value), -1);
+        }
+#elif !CYTHON_COMPILING_IN_LIMITED_API && PY_VERSION_HEX < 0x030d0000
+        int one = 1; int little = (int)*(unsigned char *)&one;
+        return _PyLong_FromByteArray(bytes, sizeof(uint8_t),
+                                     little, !is_unsigned);
+#else
+        int one = 1; int little = (int)*(unsigned char *)&one;
+        PyObject *result = NULL, *kwds = NULL;
+        PyObject *py_bytes = NULL, *order_str = NULL, *from_bytes_str = NULL;;
+        py_bytes = PyBytes_FromStringAndSize((char*)bytes, sizeof(uint8_t));
+        if (!py_bytes) goto limited_bad;
+        from_bytes_str = PyUnicode_FromStringAndSize("from_bytes", 10);
+        if (!from_bytes_str) goto limited_bad;
+        order_str = PyUnicode_FromString(little ? "little" : "big");
+        if (!order_str) goto limited_bad;
+        {
+            PyObject *args[] = { (PyObject*)&PyLong_Type, py_bytes, order_str, Py_True };
+            if (!is_unsigned) {
+                PyObject *signed_str = PyUnicode_FromStringAndSize("signed", 6);
+                if (!signed_str) goto limited_bad;
+#if CYTHON_VECTORCALL
+                kwds = PyTuple_Pack(1, signed_str);
+#else
+                {
+                    PyObject *keys[] = {signed_str};
+                    PyObject *values[] = {Py_True};
+                    kwds = __Pyx_MakeKwargDict(keys, values, 1);
+                }
+#endif
+                Py_DECREF(signed_str);
+                if (unlikely(!kwds)) goto limited_bad;
+            }
+            result = __Pyx_Object_VectorcallMethodKwds(from_bytes_str, args, 3 | __Pyx_PY_VECTORCALL_ARGUMENTS_OFFSET, kwds);
+        }
+        limited_bad:
+        Py_XDECREF(kwds);
+        Py_XDECREF(order_str);
+        Py_XDECREF(py_bytes);
+        Py_XDECREF(from_bytes_str);
+        return result;
+#endif
+    }
+}
+
+/* CIntToPy */
+static CYTHON_INLINE PyObject* __Pyx_PyLong_From_uint64_t(uint64_t value) {
+#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#endif
+    const uint64_t neg_one = (uint64_t) -1, const_zero = (uint64_t) 0;
+#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
+#pragma GCC diagnostic pop
+#endif
+    const int is_unsigned = neg_one > const_zero;
+    if (is_unsigned) {
+        if (sizeof(uint64_t) < sizeof(long)) {
+            return PyLong_FromLong((long) value);
+        } else if (sizeof(uint64_t) <= sizeof(unsigned long)) {
+            return PyLong_FromUnsignedLong((unsigned long) value);
+#if !CYTHON_COMPILING_IN_PYPY
+        } else if (sizeof(uint64_t) <= sizeof(unsigned PY_LONG_LONG)) {
+            return PyLong_FromUnsignedLongLong((unsigned PY_LONG_LONG) value);
+#endif
+        }
+    } else {
+        if (sizeof(uint64_t) <= sizeof(long)) {
+            return PyLong_FromLong((long) value);
+        } else if (sizeof(uint64_t) <= sizeof(PY_LONG_LONG)) {
+            return PyLong_FromLongLong((PY_LONG_LONG) value);
+        }
+    }
+    {
+        unsigned char *bytes = (unsigned char *)&value;
+#if !CYTHON_COMPILING_IN_LIMITED_API && PY_VERSION_HEX >= 0x030d00A4
+        if (is_unsigned) {
+            return PyLong_FromUnsignedNativeBytes(bytes, sizeof(value), -1);
+        } else {
+            return PyLong_FromNativeBytes(bytes, sizeof(value), -1);
+        }
+#elif !CYTHON_COMPILING_IN_LIMITED_API && PY_VERSION_HEX < 0x030d0000
+        int one = 1; int little = (int)*(unsigned char *)&one;
+        return _PyLong_FromByteArray(bytes, sizeof(uint64_t),
+                                     little, !is_unsigned);
+#else
+        int one = 1; int little = (int)*(unsigned char *)&one;
+        PyObject *result = NULL, *kwds = NULL;
+        PyObject *py_bytes = NULL, *order_str = NULL, *from_bytes_str = NULL;;
+        py_bytes = PyBytes_FromStringAndSize((char*)bytes, sizeof(uint64_t));
+        if (!py_bytes) goto limited_bad;
+        from_bytes_str = PyUnicode_FromStringAndSize("from_bytes", 10);
+        if (!from_bytes_str) goto limited_bad;
+        order_str = PyUnicode_FromString(little ? "little" : "big");
+        if (!order_str) goto limited_bad;
+        {
+            PyObject *args[] = { (PyObject*)&PyLong_Type, py_bytes, order_str, Py_True };
+            if (!is_unsigned) {
+                PyObject *signed_str = PyUnicode_FromStringAndSize("signed", 6);
+                if (!signed_str) goto limited_bad;
+#if CYTHON_VECTORCALL
+                kwds = PyTuple_Pack(1, signed_str);
+#else
+                {
+                    PyObject *keys[] = {signed_str};
+                    PyObject *values[] = {Py_True};
+                    kwds = __Pyx_MakeKwargDict(keys, values, 1);
+                }
+#endif
+                Py_DECREF(signed_str);
+                if (unlikely(!kwds)) goto limited_bad;
+            }
+            result = __Pyx_Object_VectorcallMethodKwds(from_bytes_str, args, 3 | __Pyx_PY_VECTORCALL_ARGUMENTS_OFFSET, kwds);
+        }
+        limited_bad:
+        Py_XDECREF(kwds);
+        Py_XDECREF(order_str);
+        Py_XDECREF(py_bytes);
+        Py_XDECREF(from_bytes_str);
+        return result;
+#endif
+    }
+}
+
+/* CIntToPy */
+static CYTHON_INLINE PyObject* __Pyx_PyLong_From___pyx_anon_enum(int value) {
+#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#endif
+    const int neg_one = (int) -1, const_zero = (int) 0;
+#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
+#pragma GCC diagnostic pop
+#endif
+    const int is_unsigned = neg_one > const_zero;
+    if (is_unsigned) {
+        if (sizeof(int) < sizeof(long)) {
+            return PyLong_FromLong((long) value);
+        } else if (sizeof(int) <= sizeof(unsigned long)) {
+            return PyLong_FromUnsignedLong((unsigned long) value);
+#if !CYTHON_COMPILING_IN_PYPY
+        } else if (sizeof(int) <= sizeof(unsigned PY_LONG_LONG)) {
+            return PyLong_FromUnsignedLongLong((unsigned PY_LONG_LONG) value);
+#endif
+        }
+    } else {
+        if (sizeof(int) <= sizeof(long)) {
+            return PyLong_FromLong((long) value);
+        } else if (sizeof(int) <= sizeof(PY_LONG_LONG)) {
+            return PyLong_FromLongLong((PY_LONG_LONG) value);
+        }
+    }
+    {
+        unsigned char *bytes = (unsigned char *)&value;
+#if !CYTHON_COMPILING_IN_LIMITED_API && PY_VERSION_HEX >= 0x030d00A4
+        if (is_unsigned) {
+            return PyLong_FromUnsignedNativeBytes(bytes, sizeof(value), -1);
+        } else {
+            return PyLong_FromNativeBytes(bytes, sizeof(value), -1);
+        }
+#elif !CYTHON_COMPILING_IN_LIMITED_API && PY_VERSION_HEX < 0x030d0000
+        int one = 1; int little = (int)*(unsigned char *)&one;
+        return _PyLong_FromByteArray(bytes, sizeof(int),
+                                     little, !is_unsigned);
+#else
+        int one = 1; int little = (int)*(unsigned char *)&one;
+        PyObject *result = NULL, *kwds = NULL;
+        PyObject *py_bytes = NULL, *order_str = NULL, *from_bytes_str = NULL;;
+        py_bytes = PyBytes_FromStringAndSize((char*)bytes, sizeof(int));
+        if (!py_bytes) goto limited_bad;
+        from_bytes_str = PyUnicode_FromStringAndSize("from_bytes", 10);
+        if (!from_bytes_str) goto limited_bad;
+        order_str = PyUnicode_FromString(little ? "little" : "big");
+        if (!order_str) goto limited_bad;
+        {
+            PyObject *args[] = { (PyObject*)&PyLong_Type, py_bytes, order_str, Py_True };
+            if (!is_unsigned) {
+                PyObject *signed_str = PyUnicode_FromStringAndSize("signed", 6);
+                if (!signed_str) goto limited_bad;
+#if CYTHON_VECTORCALL
+                kwds = PyTuple_Pack(1, signed_str);
+#else
+                {
+                    PyObject *keys[] = {signed_str};
+                    PyObject *values[] = {Py_True};
+                    kwds = __Pyx_MakeKwargDict(keys, values, 1);
+                }
+#endif
+                Py_DECREF(signed_str);
+                if (unlikely(!kwds)) goto limited_bad;
+            }
+            result = __Pyx_Object_VectorcallMethodKwds(from_bytes_str, args, 3 | __Pyx_PY_VECTORCALL_ARGUMENTS_OFFSET, kwds);
+        }
+        limited_bad:
+        Py_XDECREF(kwds);
+        Py_XDECREF(order_str);
+        Py_XDECREF(py_bytes);
+        Py_XDECREF(from_bytes_str);
+        return result;
+#endif
+    }
+}
+
+/* CIntFromPy */
+static int64_t __Pyx_LargePyLong___Pyx_PyLong_As_int64_t(PyObject *x);
+static int64_t __Pyx_raise_neg_overflow___Pyx_PyLong_As_int64_t(void) {
+    const char* type_name = "int64_t";
+    PyErr_Format(PyExc_OverflowError,
+        "can't convert negative value to %.200s", type_name);
+    return (int64_t) -1;
+}
+static int64_t __Pyx_raise_overflow___Pyx_PyLong_As_int64_t(void) {
+    const char* type_name = "int64_t";
+    PyErr_Format(PyExc_OverflowError,
+        "value too large to convert to %.200s", type_name);
+    return (int64_t) -1;
+}
+static CYTHON_INLINE int64_t __Pyx_PyULong___Pyx_PyLong_As_int64_t(PyObject *x) {
+    const int is_unsigned = 1;
+#if CYTHON_USE_PYLONG_INTERNALS
+    {
+        const digit* digits = __Pyx_PyLong_Digits(x);
+        const Py_ssize_t size = __Pyx_PyLong_DigitCount(x);
+        if (size == 2 && (8 * sizeof(int64_t) > 1 * PyLong_SHIFT)) {
+            if ((8 * sizeof(unsigned long) > 2 * PyLong_SHIFT)) {
+                __PYX_VERIFY_RETURN_INT(int64_t, unsigned long, (((((unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
+            } else if ((8 * sizeof(int64_t) >= 2 * PyLong_SHIFT)) {
+                return (int64_t) (((((int64_t)digits[1]) << PyLong_SHIFT) | (int64_t)digits[0]));
+            }
+        } else
+        if (size == 3 && (8 * sizeof(int64_t) > 2 * PyLong_SHIFT)) {
+            if ((8 * sizeof(unsigned long) > 3 * PyLong_SHIFT)) {
+                __PYX_VERIFY_RETURN_INT(int64_t, unsigned long, (((((((unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
+            } else if ((8 * sizeof(int64_t) >= 3 * PyLong_SHIFT)) {
+                return (int64_t) (((((((int64_t)digits[2]) << PyLong_SHIFT) | (int64_t)digits[1]) << PyLong_SHIFT) | (int64_t)digits[0]));
+            }
+        } else
+        if (size == 4 && (8 * sizeof(int64_t) > 3 * PyLong_SHIFT)) {
+            if ((8 * sizeof(unsigned long) > 4 * PyLong_SHIFT)) {
+                __PYX_VERIFY_RETURN_INT(int64_t, unsigned long, (((((((((unsigned long)digits[3]) << PyLong_SHIFT) | (unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
+            } else if ((8 * sizeof(int64_t) >= 4 * PyLong_SHIFT)) {
+                return (int64_t) (((((((((int64_t)digits[3]) << PyLong_SHIFT) | (int64_t)digits[2]) << PyLong_SHIFT) | (int64_t)digits[1]) << PyLong_SHIFT) | (int64_t)digits[0]));
+            }
+        } else
+        {}
+    }
+#elif CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX < 0x030C00A7
+    if (unlikely(Py_SIZE(x) < 0)) {
+        goto raise_neg_overflow;
+    }
+#else
+    {
+        int result = PyObject_RichCompareBool(x, Py_False, Py_LT);
+        if (unlikely(result < 0))
+            return (int64_t) -1;
+        if (unlikely(result == 1))
+            goto raise_neg_overflow;
+    }
+#endif
+    if ((sizeof(int64_t) <= sizeof(unsigned long))) {
+        __PYX_VERIFY_RETURN_INT_EXC(int64_t, unsigned long, PyLong_AsUnsignedLong(x))
+    } else if ((sizeof(int64_t) <= sizeof(unsigned PY_LONG_LONG))) {
+        __PYX_VERIFY_RETURN_INT_EXC(int64_t, unsigned PY_LONG_LONG, PyLong_AsUnsignedLongLong(x))
+    }
+    return __Pyx_LargePyLong___Pyx_PyLong_As_int64_t(x);
+raise_neg_overflow:
+    return __Pyx_raise_neg_overflow___Pyx_PyLong_As_int64_t();
+raise_overflow:
+    return __Pyx_raise_overflow___Pyx_PyLong_As_int64_t();
+}
+static CYTHON_INLINE int64_t __Pyx_PySLong___Pyx_PyLong_As_int64_t(PyObject *x) {
+    const int is_unsigned = 0;
+#if CYTHON_USE_PYLONG_INTERNALS
+    if (__Pyx_PyLong_IsNeg(x)) {
+        const Py_ssize_t size = __Pyx_PyLong_DigitCount(x);
+        const digit* digits = __Pyx_PyLong_Digits(x);
+        if (size == 2 && (8 * sizeof(int64_t) > 1 * PyLong_SHIFT)) {
+            if ((8 * sizeof(long) > 2 * PyLong_SHIFT)) {
+                long ival = - (long) (((((unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0]));
+                __PYX_VERIFY_RETURN_INT(int64_t, long, ival)
+            } else if ((8 * sizeof(int64_t) - 1 > 2 * PyLong_SHIFT)) {
+                return (int64_t) (((int64_t) -1) * (((((int64_t)digits[1]) << PyLong_SHIFT) | (int64_t)digits[0])));
+            }
+        } else
+        if (size == 3 && (8 * sizeof(int64_t) > 2 * PyLong_SHIFT)) {
+            if ((8 * sizeof(long) > 3 * PyLong_SHIFT)) {
+                long ival = - (long) (((((((unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0]));
+                __PYX_VERIFY_RETURN_INT(int64_t, long, ival)
+            } else if ((8 * sizeof(int64_t) - 1 > 3 * PyLong_SHIFT)) {
+                return (int64_t) (((int64_t) -1) * (((((((int64_t)digits[2]) << PyLong_SHIFT) | (int64_t)digits[1]) << PyLong_SHIFT) | (int64_t)digits[0])));
+            }
+        } else
+        if (size == 4 && (8 * sizeof(int64_t) > 3 * PyLong_SHIFT)) {
+            if ((8 * sizeof(long) > 4 * PyLong_SHIFT)) {
+                long ival = - (long) (((((((((unsigned long)digits[3]) << PyLong_SHIFT) | (unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0]));
+                __PYX_VERIFY_RETURN_INT(int64_t, long, ival)
+            } else if ((8 * sizeof(int64_t) - 1 > 4 * PyLong_SHIFT)) {
+                return (int64_t) (((int64_t) -1) * (((((((((int64_t)digits[3]) << PyLong_SHIFT) | (int64_t)digits[2]) << PyLong_SHIFT) | (int64_t)digits[1]) << PyLong_SHIFT) | (int64_t)digits[0])));
+            }
+        } else
+        {}
+    } else {
+        const Py_ssize_t size = __Pyx_PyLong_DigitCount(x);
+        const digit* digits = __Pyx_PyLong_Digits(x);
+        if (size == 2 && (8 * sizeof(int64_t) > 1 * PyLong_SHIFT)) {
+            if ((8 * sizeof(long) > 2 * PyLong_SHIFT)) {
+                __PYX_VERIFY_RETURN_INT(int64_t, unsigned long, (((((unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
+            } else if ((8 * sizeof(int64_t) - 1 > 2 * PyLong_SHIFT)) {
+                return (int64_t) (((((int64_t)digits[1]) << PyLong_SHIFT) | (int64_t)digits[0]));
+            }
+        } else
+        if (size == 3 && (8 * sizeof(int64_t) > 2 * PyLong_SHIFT)) {
+            if ((8 * sizeof(long) > 3 * PyLong_SHIFT)) {
+                __PYX_VERIFY_RETURN_INT(int64_t, unsigned long, (((((((unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
+            } else if ((8 * sizeof(int64_t) - 1 > 3 * PyLong_SHIFT)) {
+                return (int64_t) (((((((int64_t)digits[2]) << PyLong_SHIFT) | (int64_t)digits[1]) << PyLong_SHIFT) | (int64_t)digits[0]));
+            }
+        } else
+        if (size == 4 && (8 * sizeof(int64_t) > 3 * PyLong_SHIFT)) {
+            if ((8 * sizeof(long) > 4 * PyLong_SHIFT)) {
+                __PYX_VERIFY_RETURN_INT(int64_t, unsigned long, (((((((((unsigned long)digits[3]) << PyLong_SHIFT) | (unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
+            } else if ((8 * sizeof(int64_t) - 1 > 4 * PyLong_SHIFT)) {
+                return (int64_t) (((((((((int64_t)digits[3]) << PyLong_SHIFT) | (int64_t)digits[2]) << PyLong_SHIFT) | (int64_t)digits[1]) << PyLong_SHIFT) | (int64_t)digits[0]));
+            }
+        } else
+        {}
+    }
+#endif
+    #if __PYX_LIMITED_VERSION_HEX >= 0x030d0000
+    if ((sizeof(int64_t) <= sizeof(int)) && (sizeof(int) < sizeof(long))) {
+        __PYX_VERIFY_RETURN_INT_EXC(int64_t, int, PyLong_AsInt(x))
+    } else
+    #endif
+    if ((sizeof(int64_t) <= sizeof(long))) {
+        __PYX_VERIFY_RETURN_INT_EXC(int64_t, long, PyLong_AsLong(x))
+    } else if ((sizeof(int64_t) <= sizeof(PY_LONG_LONG))) {
+        __PYX_VERIFY_RETURN_INT_EXC(int64_t, PY_LONG_LONG, PyLong_AsLongLong(x))
+    }
+    return __Pyx_LargePyLong___Pyx_PyLong_As_int64_t(x);
+raise_neg_overflow:
+    return __Pyx_raise_neg_overflow___Pyx_PyLong_As_int64_t();
+raise_overflow:
+    return __Pyx_raise_overflow___Pyx_PyLong_As_int64_t();
+}
+static int64_t __Pyx_LargePyLong___Pyx_PyLong_As_int64_t(PyObject *x) {
+#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#endif
+    const int64_t neg_one = (int64_t) -1, const_zero = (int64_t) 0;
+#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
+#pragma GCC diagnostic pop
+#endif
+    const int is_unsigned = neg_one > const_zero;
+    int64_t val;
+    int ret = -1;
+#if PY_VERSION_HEX >= 0x030d00A6 && !CYTHON_COMPILING_IN_LIMITED_API
+    Py_ssize_t bytes_copied = PyLong_AsNativeBytes(
+        x, &val, sizeof(val), Py_ASNATIVEBYTES_NATIVE_ENDIAN | (is_unsigned ? Py_ASNATIVEBYTES_UNSIGNED_BUFFER | Py_ASNATIVEBYTES_REJECT_NEGATIVE : 0));
+    if (unlikely(bytes_copied == -1)) {
+    } else if (unlikely(bytes_copied > (Py_ssize_t) sizeof(val))) {
+        goto raise_overflow;
+    } else {
+        ret = 0;
+    }
+#elif PY_VERSION_HEX < 0x030d0000 && !(CYTHON_COMPILING_IN_PYPY || CYTHON_COMPILING_IN_LIMITED_API) || defined(_PyLong_AsByteArray)
+    int one = 1; int is_little = (int)*(unsigned char *)&one;
+    unsigned char *bytes = (unsigned char *)&val;
+    ret = _PyLong_AsByteArray((PyLongObject *)x,
+                                bytes, sizeof(val),
+                                is_little, !is_unsigned);
+    if ((0)) goto raise_overflow;
+#else
+    PyObject *v;
+    PyObject *stepval = NULL, *mask = NULL, *shift = NULL;
+    int bits, remaining_bits, is_negative = 0;
+    int chunk_size = (sizeof(long) < 8) ? 30 : 62;
+    if (likely(PyLong_CheckExact(x))) {
+        v = __Pyx_NewRef(x);
+    } else {
+        v = PyNumber_Long(x);
+        if (unlikely(!v)) return (int64_t) -1;
+        assert(PyLong_CheckExact(v));
+    }
+    {
+        int result = PyObject_RichCompareBool(v, Py_False, Py_LT);
+        if (unlikely(result < 0)) {
+            Py_DECREF(v);
+            return (int64_t) -1;
+        }
+        is_negative = result == 1;
+    }
+    if (is_unsigned && unlikely(is_negative)) {
+        Py_DECREF(v);
+        PyErr_SetString(PyExc_OverflowError,
+            "can't convert negative value to int64_t");
+        return (int64_t) -1;
+    } else if (is_negative) {
+        stepval = PyNumber_Invert(v);
+        Py_DECREF(v);
+        if (unlikely(!stepval))
+            return (int64_t) -1;
+    } else {
+        stepval = v;
+    }
+    v = NULL;
+    val = (int64_t) 0;
+    mask = PyLong_FromLong((1L << chunk_size) - 1); if (unlikely(!mask)) goto done;
+    shift = PyLong_FromLong(chunk_size); if (unlikely(!shift)) goto done;
+    for (bits = 0; bits < (int) sizeof(int64_t) * 8 - chunk_size; bits += chunk_size) {
+        PyObject *tmp, *digit;
+        long idigit;
+        digit = PyNumber_And(stepval, mask);
+        if (unlikely(!digit)) goto done;
+        idigit = PyLong_AsLong(digit);
+        Py_DECREF(digit);
+        if (unlikely(idigit < 0)) goto done;
+        val |= ((int64_t) idigit) << bits;
+        tmp = PyNumber_Rshift(stepval, shift);
+        if (unlikely(!tmp)) goto done;
+        Py_DECREF(stepval); stepval = tmp;
+    }
+    Py_DECREF(shift); shift = NULL;
+    Py_DECREF(mask); mask = NULL;
+    {
+        long idigit = PyLong_AsLong(stepval);
+        if (unlikely(idigit < 0)) goto done;
+        remaining_bits = ((int) sizeof(int64_t) * 8) - bits - (is_unsigned ? 0 : 1);
+        if (unlikely(idigit >= (1L << remaining_bits)))
+            goto raise_overflow;
+        val |= ((int64_t) idigit) << bits;
+    }
+    if (!is_unsigned) {
+        if (unlikely(val & (((int64_t) 1) << (sizeof(int64_t) * 8 - 1))))
+            goto raise_overflow;
+        if (is_negative)
+            val = ~val;
+    }
+    ret = 0;
+done:
+    Py_XDECREF(shift);
+    Py_XDECREF(mask);
+    Py_XDECREF(stepval);
+#endif
+    if (unlikely(ret))
+        return (int64_t) -1;
+    return val;
+raise_overflow:
+    return __Pyx_raise_overflow___Pyx_PyLong_As_int64_t();
+}
+static CYTHON_INLINE int64_t __Pyx_PyLong___Pyx_PyLong_As_int64_t(PyObject *x) {
+#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#endif
+    const int64_t neg_one = (int64_t) -1, const_zero = (int64_t) 0;
+#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
+#pragma GCC diagnostic pop
+#endif
+    const int is_unsigned = neg_one > const_zero;
+    if (is_unsigned) {
+        #if CYTHON_USE_PYLONG_INTERNALS
+        if (unlikely(__Pyx_PyLong_IsNeg(x))) {
+            goto raise_neg_overflow;
+        } else if (__Pyx_PyLong_IsCompact(x)) {
+            __PYX_VERIFY_RETURN_INT(int64_t, __Pyx_compact_upylong, __Pyx_PyLong_CompactValueUnsigned(x))
+        } else
+        #endif
+        {
+            return __Pyx_PyULong___Pyx_PyLong_As_int64_t(x);
+        }
+    } else {
+        #if CYTHON_USE_PYLONG_INTERNALS
+        if (__Pyx_PyLong_IsCompact(x)) {
+            __PYX_VERIFY_RETURN_INT(int64_t, __Pyx_compact_pylong, __Pyx_PyLong_CompactValue(x))
+        } else
+        #endif
+        {
+            return __Pyx_PySLong___Pyx_PyLong_As_int64_t(x);
+        }
+    }
+#if CYTHON_USE_PYLONG_INTERNALS
+raise_neg_overflow:
+    return __Pyx_raise_neg_overflow___Pyx_PyLong_As_int64_t();
+raise_overflow:
+    return __Pyx_raise_overflow___Pyx_PyLong_As_int64_t();
+#endif
+}
+static int64_t __Pyx_NonPyLong___Pyx_PyLong_As_int64_t(PyObject *x) {
+    int64_t val;
+    PyObject *tmp = __Pyx_PyNumber_Long(x);
+    if (!tmp) return (int64_t) -1;
+    val = __Pyx_PyLong_As_int64_t(tmp);
+    Py_DECREF(tmp);
+    return val;
+}
+static CYTHON_INLINE int64_t __Pyx_PyLong_As_int64_t(PyObject *x) {
+    if (likely(PyLong_Check(x))) {
+        return __Pyx_PyLong___Pyx_PyLong_As_int64_t(x);
+    } else {
+        return __Pyx_NonPyLong___Pyx_PyLong_As_int64_t(x);
+    }
+}
+
+/* CIntToPy */
+static CYTHON_INLINE PyObject* __Pyx_PyLong_From_long(long value) {
+#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#endif
+    const long neg_one = (long) -1, const_zero = (long) 0;
+#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
+#pragma GCC diagnostic pop
+#endif
+    const int is_unsigned = neg_one > const_zero;
+    if (is_unsigned) {
+        if (sizeof(long) < sizeof(long)) {
+            return PyLong_FromLong((long) value);
+        } else if (sizeof(long) <= sizeof(unsigned long)) {
+            return PyLong_FromUnsignedLong((unsigned long) value);
+#if !CYTHON_COMPILING_IN_PYPY
+        } else if (sizeof(long) <= sizeof(unsigned PY_LONG_LONG)) {
+            return PyLong_FromUnsignedLongLong((unsigned PY_LONG_LONG) value);
+#endif
+        }
+    } else {
+        if (sizeof(long) <= sizeof(long)) {
+            return PyLong_FromLong((long) value);
+        } else if (sizeof(long) <= sizeof(PY_LONG_LONG)) {
+            return PyLong_FromLongLong((PY_LONG_LONG) value);
+        }
+    }
+    {
+        unsigned char *bytes = (unsigned char *)&value;
+#if !CYTHON_COMPILING_IN_LIMITED_API && PY_VERSION_HEX >= 0x030d00A4
+        if (is_unsigned) {
+            return PyLong_FromUnsignedNativeBytes(bytes, sizeof(value), -1);
+        } else {
+            return PyLong_FromNativeBytes(bytes, sizeof(value), -1);
+        }
+#elif !CYTHON_COMPILING_IN_LIMITED_API && PY_VERSION_HEX < 0x030d0000
+        int one = 1; int little = (int)*(unsigned char *)&one;
+        return _PyLong_FromByteArray(bytes, sizeof(long),
+                                     little, !is_unsigned);
+#else
+        int one = 1; int little = (int)*(unsigned char *)&one;
+        PyObject *result = NULL, *kwds = NULL;
+        PyObject *py_bytes = NULL, *order_str = NULL, *from_bytes_str = NULL;;
+        py_bytes = PyBytes_FromStringAndSize((char*)bytes, sizeof(long));
+        if (!py_bytes) goto limited_bad;
+        from_bytes_str = PyUnicode_FromStringAndSize("from_bytes", 10);
+        if (!from_bytes_str) goto limited_bad;
+        order_str = PyUnicode_FromString(little ? "little" : "big");
+        if (!order_str) goto limited_bad;
+        {
+            PyObject *args[] = { (PyObject*)&PyLong_Type, py_bytes, order_str, Py_True };
+            if (!is_unsigned) {
+                PyObject *signed_str = PyUnicode_FromStringAndSize("signed", 6);
+                if (!signed_str) goto limited_bad;
+#if CYTHON_VECTORCALL
+                kwds = PyTuple_Pack(1, signed_str);
+#else
+                {
+                    PyObject *keys[] = {signed_str};
+                    PyObject *values[] = {Py_True};
+                    kwds = __Pyx_MakeKwargDict(keys, values, 1);
+                }
+#endif
+                Py_DECREF(signed_str);
+                if (unlikely(!kwds)) goto limited_bad;
+            }
+            result = __Pyx_Object_VectorcallMethodKwds(from_bytes_str, args, 3 | __Pyx_PY_VECTORCALL_ARGUMENTS_OFFSET, kwds);
+        }
+        limited_bad:
+        Py_XDECREF(kwds);
+        Py_XDECREF(order_str);
+        Py_XDECREF(py_bytes);
+        Py_XDECREF(from_bytes_str);
+        return result;
+#endif
+    }
+}
+
 /* CIntFromPy */
 static long __Pyx_LargePyLong___Pyx_PyLong_As_long(PyObject *x);
 static long __Pyx_raise_neg_overflow___Pyx_PyLong_As_long(void) {
@@ -22329,330 +11947,45 @@ static CYTHON_INLINE long __Pyx_PyLong_As_long(PyObject *x) {
     }
 }
 
-/* PyObjectVectorcallKwds (used by PyObjectVectorcallMethodKwds) */
-#if CYTHON_VECTORCALL
-CYTHON_UNUSED static int __Pyx_CheckVectorcallKwarg(PyObject *kwnames, Py_ssize_t i) {
-    PyObject *key = __Pyx_PyTuple_GET_ITEM(kwnames, i);
-#if !CYTHON_ASSUME_SAFE_MACROS
-    if (unlikely(!key)) return -1;
-#endif
-    if (unlikely(!PyUnicode_Check(key))) {
-        PyErr_SetString(PyExc_TypeError, "keywords must be strings");
-        return -1;
-    }
-    return 0;
-}
-#else
-CYTHON_UNUSED static PyObject *__Pyx_MakeKwargDict(PyObject **keys, PyObject **values, Py_ssize_t n) {
-    PyObject *out = PyDict_New();
-    if (unlikely(!out)) return NULL;
-    for (Py_ssize_t i=0; i<n; ++i) {
-        if (unlikely(PyDict_SetItem(out, keys[i], values[i]) < 0)) {
-            Py_DECREF(out);
-            return NULL;
-        }
-    }
-    return out;
-}
-CYTHON_UNUSED static int __Pyx_CheckVectorcallKwarg(PyObject **kwnames, Py_ssize_t i) {
-    PyObject *key = kwnames[i];
-    if (unlikely(!PyUnicode_Check(key))) {
-        PyErr_SetString(PyExc_TypeError, "keywords must be strings");
-        return -1;
-    }
-    return 0;
-}
-#endif
-
-/* PyObjectVectorcallMethodKwds (used by CIntToPy) */
-#if !CYTHON_VECTORCALL
-static PyObject *__Pyx_Object_VectorcallMethodKwds(PyObject *name, PyObject *const *args, size_t nargsf, PyObject *kwnames) {
-    PyObject *result;
-    PyObject *obj = PyObject_GetAttr(args[0], name);
-    if (unlikely(!obj))
-        return NULL;
-    result = __Pyx_Object_VectorcallKwds(obj, args+1, nargsf-1, kwnames);
-    Py_DECREF(obj);
-    return result;
-}
-#endif
-
-/* CIntToPy */
-static CYTHON_INLINE PyObject* __Pyx_PyLong_From_uint32_t(uint32_t value) {
-#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wconversion"
-#endif
-    const uint32_t neg_one = (uint32_t) -1, const_zero = (uint32_t) 0;
-#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
-#pragma GCC diagnostic pop
-#endif
-    const int is_unsigned = neg_one > const_zero;
-    if (is_unsigned) {
-        if (sizeof(uint32_t) < sizeof(long)) {
-            return PyLong_FromLong((long) value);
-        } else if (sizeof(uint32_t) <= sizeof(unsigned long)) {
-            return PyLong_FromUnsignedLong((unsigned long) value);
-#if !CYTHON_COMPILING_IN_PYPY
-        } else if (sizeof(uint32_t) <= sizeof(unsigned PY_LONG_LONG)) {
-            return PyLong_FromUnsignedLongLong((unsigned PY_LONG_LONG) value);
-#endif
-        }
-    } else {
-        if (sizeof(uint32_t) <= sizeof(long)) {
-            return PyLong_FromLong((long) value);
-        } else if (sizeof(uint32_t) <= sizeof(PY_LONG_LONG)) {
-            return PyLong_FromLongLong((PY_LONG_LONG) value);
-        }
-    }
-    {
-        unsigned char *bytes = (unsigned char *)&value;
-#if !CYTHON_COMPILING_IN_LIMITED_API && PY_VERSION_HEX >= 0x030d00A4
-        if (is_unsigned) {
-            return PyLong_FromUnsignedNativeBytes(bytes, sizeof(value), -1);
-        } else {
-            return PyLong_FromNativeBytes(bytes, sizeof(value), -1);
-        }
-#elif !CYTHON_COMPILING_IN_LIMITED_API && PY_VERSION_HEX < 0x030d0000
-        int one = 1; int little = (int)*(unsigned char *)&one;
-        return _PyLong_FromByteArray(bytes, sizeof(uint32_t),
-                                     little, !is_unsigned);
-#else
-        int one = 1; int little = (int)*(unsigned char *)&one;
-        PyObject *result = NULL, *kwds = NULL;
-        PyObject *py_bytes = NULL, *order_str = NULL, *from_bytes_str = NULL;;
-        py_bytes = PyBytes_FromStringAndSize((char*)bytes, sizeof(uint32_t));
-        if (!py_bytes) goto limited_bad;
-        from_bytes_str = PyUnicode_FromStringAndSize("from_bytes", 10);
-        if (!from_bytes_str) goto limited_bad;
-        order_str = PyUnicode_FromString(little ? "little" : "big");
-        if (!order_str) goto limited_bad;
-        {
-            PyObject *args[] = { (PyObject*)&PyLong_Type, py_bytes, order_str, Py_True };
-            if (!is_unsigned) {
-                PyObject *signed_str = PyUnicode_FromStringAndSize("signed", 6);
-                if (!signed_str) goto limited_bad;
-#if CYTHON_VECTORCALL
-                kwds = PyTuple_Pack(1, signed_str);
-#else
-                {
-                    PyObject *keys[] = {signed_str};
-                    PyObject *values[] = {Py_True};
-                    kwds = __Pyx_MakeKwargDict(keys, values, 1);
-                }
-#endif
-                Py_DECREF(signed_str);
-                if (unlikely(!kwds)) goto limited_bad;
-            }
-            result = __Pyx_Object_VectorcallMethodKwds(from_bytes_str, args, 3 | __Pyx_PY_VECTORCALL_ARGUMENTS_OFFSET, kwds);
-        }
-        limited_bad:
-        Py_XDECREF(kwds);
-        Py_XDECREF(order_str);
-        Py_XDECREF(py_bytes);
-        Py_XDECREF(from_bytes_str);
-        return result;
-#endif
-    }
-}
-
-/* CIntToPy */
-static CYTHON_INLINE PyObject* __Pyx_PyLong_From_uint8_t(uint8_t value) {
-#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wconversion"
-#endif
-    const uint8_t neg_one = (uint8_t) -1, const_zero = (uint8_t) 0;
-#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
-#pragma GCC diagnostic pop
-#endif
-    const int is_unsigned = neg_one > const_zero;
-    if (is_unsigned) {
-        if (sizeof(uint8_t) < sizeof(long)) {
-            return PyLong_FromLong((long) value);
-        } else if (sizeof(uint8_t) <= sizeof(unsigned long)) {
-            return PyLong_FromUnsignedLong((unsigned long) value);
-#if !CYTHON_COMPILING_IN_PYPY
-        } else if (sizeof(uint8_t) <= sizeof(unsigned PY_LONG_LONG)) {
-            return PyLong_FromUnsignedLongLong((unsigned PY_LONG_LONG) value);
-#endif
-        }
-    } else {
-        if (sizeof(uint8_t) <= sizeof(long)) {
-            return PyLong_FromLong((long) value);
-        } else if (sizeof(uint8_t) <= sizeof(PY_LONG_LONG)) {
-            return PyLong_FromLongLong((PY_LONG_LONG) value);
-        }
-    }
-    {
-        unsigned char *bytes = (unsigned char *)&value;
-#if !CYTHON_COMPILING_IN_LIMITED_API && PY_VERSION_HEX >= 0x030d00A4
-        if (is_unsigned) {
-            return PyLong_FromUnsignedNativeBytes(bytes, sizeof(value), -1);
-        } else {
-            return PyLong_FromNativeBytes(bytes, sizeof(value), -1);
-        }
-#elif !CYTHON_COMPILING_IN_LIMITED_API && PY_VERSION_HEX < 0x030d0000
-        int one = 1; int little = (int)*(unsigned char *)&one;
-        return _PyLong_FromByteArray(bytes, sizeof(uint8_t),
-                                     little, !is_unsigned);
-#else
-        int one = 1; int little = (int)*(unsigned char *)&one;
-        PyObject *result = NULL, *kwds = NULL;
-        PyObject *py_bytes = NULL, *order_str = NULL, *from_bytes_str = NULL;;
-        py_bytes = PyBytes_FromStringAndSize((char*)bytes, sizeof(uint8_t));
-        if (!py_bytes) goto limited_bad;
-        from_bytes_str = PyUnicode_FromStringAndSize("from_bytes", 10);
-        if (!from_bytes_str) goto limited_bad;
-        order_str = PyUnicode_FromString(little ? "little" : "big");
-        if (!order_str) goto limited_bad;
-        {
-            PyObject *args[] = { (PyObject*)&PyLong_Type, py_bytes, order_str, Py_True };
-            if (!is_unsigned) {
-                PyObject *signed_str = PyUnicode_FromStringAndSize("signed", 6);
-                if (!signed_str) goto limited_bad;
-#if CYTHON_VECTORCALL
-                kwds = PyTuple_Pack(1, signed_str);
-#else
-                {
-                    PyObject *keys[] = {signed_str};
-                    PyObject *values[] = {Py_True};
-                    kwds = __Pyx_MakeKwargDict(keys, values, 1);
-                }
-#endif
-                Py_DECREF(signed_str);
-                if (unlikely(!kwds)) goto limited_bad;
-            }
-            result = __Pyx_Object_VectorcallMethodKwds(from_bytes_str, args, 3 | __Pyx_PY_VECTORCALL_ARGUMENTS_OFFSET, kwds);
-        }
-        limited_bad:
-        Py_XDECREF(kwds);
-        Py_XDECREF(order_str);
-        Py_XDECREF(py_bytes);
-        Py_XDECREF(from_bytes_str);
-        return result;
-#endif
-    }
-}
-
-/* CIntToPy */
-static CYTHON_INLINE PyObject* __Pyx_PyLong_From_int64_t(int64_t value) {
-#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wconversion"
-#endif
-    const int64_t neg_one = (int64_t) -1, const_zero = (int64_t) 0;
-#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
-#pragma GCC diagnostic pop
-#endif
-    const int is_unsigned = neg_one > const_zero;
-    if (is_unsigned) {
-        if (sizeof(int64_t) < sizeof(long)) {
-            return PyLong_FromLong((long) value);
-        } else if (sizeof(int64_t) <= sizeof(unsigned long)) {
-            return PyLong_FromUnsignedLong((unsigned long) value);
-#if !CYTHON_COMPILING_IN_PYPY
-        } else if (sizeof(int64_t) <= sizeof(unsigned PY_LONG_LONG)) {
-            return PyLong_FromUnsignedLongLong((unsigned PY_LONG_LONG) value);
-#endif
-        }
-    } else {
-        if (sizeof(int64_t) <= sizeof(long)) {
-            return PyLong_FromLong((long) value);
-        } else if (sizeof(int64_t) <= sizeof(PY_LONG_LONG)) {
-            return PyLong_FromLongLong((PY_LONG_LONG) value);
-        }
-    }
-    {
-        unsigned char *bytes = (unsigned char *)&value;
-#if !CYTHON_COMPILING_IN_LIMITED_API && PY_VERSION_HEX >= 0x030d00A4
-        if (is_unsigned) {
-            return PyLong_FromUnsignedNativeBytes(bytes, sizeof(value), -1);
-        } else {
-            return PyLong_FromNativeBytes(bytes, sizeof(value), -1);
-        }
-#elif !CYTHON_COMPILING_IN_LIMITED_API && PY_VERSION_HEX < 0x030d0000
-        int one = 1; int little = (int)*(unsigned char *)&one;
-        return _PyLong_FromByteArray(bytes, sizeof(int64_t),
-                                     little, !is_unsigned);
-#else
-        int one = 1; int little = (int)*(unsigned char *)&one;
-        PyObject *result = NULL, *kwds = NULL;
-        PyObject *py_bytes = NULL, *order_str = NULL, *from_bytes_str = NULL;;
-        py_bytes = PyBytes_FromStringAndSize((char*)bytes, sizeof(int64_t));
-        if (!py_bytes) goto limited_bad;
-        from_bytes_str = PyUnicode_FromStringAndSize("from_bytes", 10);
-        if (!from_bytes_str) goto limited_bad;
-        order_str = PyUnicode_FromString(little ? "little" : "big");
-        if (!order_str) goto limited_bad;
-        {
-            PyObject *args[] = { (PyObject*)&PyLong_Type, py_bytes, order_str, Py_True };
-            if (!is_unsigned) {
-                PyObject *signed_str = PyUnicode_FromStringAndSize("signed", 6);
-                if (!signed_str) goto limited_bad;
-#if CYTHON_VECTORCALL
-                kwds = PyTuple_Pack(1, signed_str);
-#else
-                {
-                    PyObject *keys[] = {signed_str};
-                    PyObject *values[] = {Py_True};
-                    kwds = __Pyx_MakeKwargDict(keys, values, 1);
-                }
-#endif
-                Py_DECREF(signed_str);
-                if (unlikely(!kwds)) goto limited_bad;
-            }
-            result = __Pyx_Object_VectorcallMethodKwds(from_bytes_str, args, 3 | __Pyx_PY_VECTORCALL_ARGUMENTS_OFFSET, kwds);
-        }
-        limited_bad:
-        Py_XDECREF(kwds);
-        Py_XDECREF(order_str);
-        Py_XDECREF(py_bytes);
-        Py_XDECREF(from_bytes_str);
-        return result;
-#endif
-    }
-}
-
 /* CIntFromPy */
-static int32_t __Pyx_LargePyLong___Pyx_PyLong_As_int32_t(PyObject *x);
-static int32_t __Pyx_raise_neg_overflow___Pyx_PyLong_As_int32_t(void) {
-    const char* type_name = "int32_t";
+static int __Pyx_LargePyLong___Pyx_PyLong_As_int(PyObject *x);
+static int __Pyx_raise_neg_overflow___Pyx_PyLong_As_int(void) {
+    const char* type_name = "int";
     PyErr_Format(PyExc_OverflowError,
         "can't convert negative value to %.200s", type_name);
-    return (int32_t) -1;
+    return (int) -1;
 }
-static int32_t __Pyx_raise_overflow___Pyx_PyLong_As_int32_t(void) {
-    const char* type_name = "int32_t";
+static int __Pyx_raise_overflow___Pyx_PyLong_As_int(void) {
+    const char* type_name = "int";
     PyErr_Format(PyExc_OverflowError,
         "value too large to convert to %.200s", type_name);
-    return (int32_t) -1;
+    return (int) -1;
 }
-static CYTHON_INLINE int32_t __Pyx_PyULong___Pyx_PyLong_As_int32_t(PyObject *x) {
+static CYTHON_INLINE int __Pyx_PyULong___Pyx_PyLong_As_int(PyObject *x) {
     const int is_unsigned = 1;
 #if CYTHON_USE_PYLONG_INTERNALS
     {
         const digit* digits = __Pyx_PyLong_Digits(x);
         const Py_ssize_t size = __Pyx_PyLong_DigitCount(x);
-        if (size == 2 && (8 * sizeof(int32_t) > 1 * PyLong_SHIFT)) {
+        if (size == 2 && (8 * sizeof(int) > 1 * PyLong_SHIFT)) {
             if ((8 * sizeof(unsigned long) > 2 * PyLong_SHIFT)) {
-                __PYX_VERIFY_RETURN_INT(int32_t, unsigned long, (((((unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
-            } else if ((8 * sizeof(int32_t) >= 2 * PyLong_SHIFT)) {
-                return (int32_t) (((((int32_t)digits[1]) << PyLong_SHIFT) | (int32_t)digits[0]));
+                __PYX_VERIFY_RETURN_INT(int, unsigned long, (((((unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
+            } else if ((8 * sizeof(int) >= 2 * PyLong_SHIFT)) {
+                return (int) (((((int)digits[1]) << PyLong_SHIFT) | (int)digits[0]));
             }
         } else
-        if (size == 3 && (8 * sizeof(int32_t) > 2 * PyLong_SHIFT)) {
+        if (size == 3 && (8 * sizeof(int) > 2 * PyLong_SHIFT)) {
             if ((8 * sizeof(unsigned long) > 3 * PyLong_SHIFT)) {
-                __PYX_VERIFY_RETURN_INT(int32_t, unsigned long, (((((((unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
-            } else if ((8 * sizeof(int32_t) >= 3 * PyLong_SHIFT)) {
-                return (int32_t) (((((((int32_t)digits[2]) << PyLong_SHIFT) | (int32_t)digits[1]) << PyLong_SHIFT) | (int32_t)digits[0]));
+                __PYX_VERIFY_RETURN_INT(int, unsigned long, (((((((unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
+            } else if ((8 * sizeof(int) >= 3 * PyLong_SHIFT)) {
+                return (int) (((((((int)digits[2]) << PyLong_SHIFT) | (int)digits[1]) << PyLong_SHIFT) | (int)digits[0]));
             }
         } else
-        if (size == 4 && (8 * sizeof(int32_t) > 3 * PyLong_SHIFT)) {
+        if (size == 4 && (8 * sizeof(int) > 3 * PyLong_SHIFT)) {
             if ((8 * sizeof(unsigned long) > 4 * PyLong_SHIFT)) {
-                __PYX_VERIFY_RETURN_INT(int32_t, unsigned long, (((((((((unsigned long)digits[3]) << PyLong_SHIFT) | (unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
-            } else if ((8 * sizeof(int32_t) >= 4 * PyLong_SHIFT)) {
-                return (int32_t) (((((((((int32_t)digits[3]) << PyLong_SHIFT) | (int32_t)digits[2]) << PyLong_SHIFT) | (int32_t)digits[1]) << PyLong_SHIFT) | (int32_t)digits[0]));
+                __PYX_VERIFY_RETURN_INT(int, unsigned long, (((((((((unsigned long)digits[3]) << PyLong_SHIFT) | (unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
+            } else if ((8 * sizeof(int) >= 4 * PyLong_SHIFT)) {
+                return (int) (((((((((int)digits[3]) << PyLong_SHIFT) | (int)digits[2]) << PyLong_SHIFT) | (int)digits[1]) << PyLong_SHIFT) | (int)digits[0]));
             }
         } else
         {}
@@ -22665,107 +11998,107 @@ static CYTHON_INLINE int32_t __Pyx_PyULong___Pyx_PyLong_As_int32_t(PyObject *x) 
     {
         int result = PyObject_RichCompareBool(x, Py_False, Py_LT);
         if (unlikely(result < 0))
-            return (int32_t) -1;
+            return (int) -1;
         if (unlikely(result == 1))
             goto raise_neg_overflow;
     }
 #endif
-    if ((sizeof(int32_t) <= sizeof(unsigned long))) {
-        __PYX_VERIFY_RETURN_INT_EXC(int32_t, unsigned long, PyLong_AsUnsignedLong(x))
-    } else if ((sizeof(int32_t) <= sizeof(unsigned PY_LONG_LONG))) {
-        __PYX_VERIFY_RETURN_INT_EXC(int32_t, unsigned PY_LONG_LONG, PyLong_AsUnsignedLongLong(x))
+    if ((sizeof(int) <= sizeof(unsigned long))) {
+        __PYX_VERIFY_RETURN_INT_EXC(int, unsigned long, PyLong_AsUnsignedLong(x))
+    } else if ((sizeof(int) <= sizeof(unsigned PY_LONG_LONG))) {
+        __PYX_VERIFY_RETURN_INT_EXC(int, unsigned PY_LONG_LONG, PyLong_AsUnsignedLongLong(x))
     }
-    return __Pyx_LargePyLong___Pyx_PyLong_As_int32_t(x);
+    return __Pyx_LargePyLong___Pyx_PyLong_As_int(x);
 raise_neg_overflow:
-    return __Pyx_raise_neg_overflow___Pyx_PyLong_As_int32_t();
+    return __Pyx_raise_neg_overflow___Pyx_PyLong_As_int();
 raise_overflow:
-    return __Pyx_raise_overflow___Pyx_PyLong_As_int32_t();
+    return __Pyx_raise_overflow___Pyx_PyLong_As_int();
 }
-static CYTHON_INLINE int32_t __Pyx_PySLong___Pyx_PyLong_As_int32_t(PyObject *x) {
+static CYTHON_INLINE int __Pyx_PySLong___Pyx_PyLong_As_int(PyObject *x) {
     const int is_unsigned = 0;
 #if CYTHON_USE_PYLONG_INTERNALS
     if (__Pyx_PyLong_IsNeg(x)) {
         const Py_ssize_t size = __Pyx_PyLong_DigitCount(x);
         const digit* digits = __Pyx_PyLong_Digits(x);
-        if (size == 2 && (8 * sizeof(int32_t) > 1 * PyLong_SHIFT)) {
+        if (size == 2 && (8 * sizeof(int) > 1 * PyLong_SHIFT)) {
             if ((8 * sizeof(long) > 2 * PyLong_SHIFT)) {
                 long ival = - (long) (((((unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0]));
-                __PYX_VERIFY_RETURN_INT(int32_t, long, ival)
-            } else if ((8 * sizeof(int32_t) - 1 > 2 * PyLong_SHIFT)) {
-                return (int32_t) (((int32_t) -1) * (((((int32_t)digits[1]) << PyLong_SHIFT) | (int32_t)digits[0])));
+                __PYX_VERIFY_RETURN_INT(int, long, ival)
+            } else if ((8 * sizeof(int) - 1 > 2 * PyLong_SHIFT)) {
+                return (int) (((int) -1) * (((((int)digits[1]) << PyLong_SHIFT) | (int)digits[0])));
             }
         } else
-        if (size == 3 && (8 * sizeof(int32_t) > 2 * PyLong_SHIFT)) {
+        if (size == 3 && (8 * sizeof(int) > 2 * PyLong_SHIFT)) {
             if ((8 * sizeof(long) > 3 * PyLong_SHIFT)) {
                 long ival = - (long) (((((((unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0]));
-                __PYX_VERIFY_RETURN_INT(int32_t, long, ival)
-            } else if ((8 * sizeof(int32_t) - 1 > 3 * PyLong_SHIFT)) {
-                return (int32_t) (((int32_t) -1) * (((((((int32_t)digits[2]) << PyLong_SHIFT) | (int32_t)digits[1]) << PyLong_SHIFT) | (int32_t)digits[0])));
+                __PYX_VERIFY_RETURN_INT(int, long, ival)
+            } else if ((8 * sizeof(int) - 1 > 3 * PyLong_SHIFT)) {
+                return (int) (((int) -1) * (((((((int)digits[2]) << PyLong_SHIFT) | (int)digits[1]) << PyLong_SHIFT) | (int)digits[0])));
             }
         } else
-        if (size == 4 && (8 * sizeof(int32_t) > 3 * PyLong_SHIFT)) {
+        if (size == 4 && (8 * sizeof(int) > 3 * PyLong_SHIFT)) {
             if ((8 * sizeof(long) > 4 * PyLong_SHIFT)) {
                 long ival = - (long) (((((((((unsigned long)digits[3]) << PyLong_SHIFT) | (unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0]));
-                __PYX_VERIFY_RETURN_INT(int32_t, long, ival)
-            } else if ((8 * sizeof(int32_t) - 1 > 4 * PyLong_SHIFT)) {
-                return (int32_t) (((int32_t) -1) * (((((((((int32_t)digits[3]) << PyLong_SHIFT) | (int32_t)digits[2]) << PyLong_SHIFT) | (int32_t)digits[1]) << PyLong_SHIFT) | (int32_t)digits[0])));
+                __PYX_VERIFY_RETURN_INT(int, long, ival)
+            } else if ((8 * sizeof(int) - 1 > 4 * PyLong_SHIFT)) {
+                return (int) (((int) -1) * (((((((((int)digits[3]) << PyLong_SHIFT) | (int)digits[2]) << PyLong_SHIFT) | (int)digits[1]) << PyLong_SHIFT) | (int)digits[0])));
             }
         } else
         {}
     } else {
         const Py_ssize_t size = __Pyx_PyLong_DigitCount(x);
         const digit* digits = __Pyx_PyLong_Digits(x);
-        if (size == 2 && (8 * sizeof(int32_t) > 1 * PyLong_SHIFT)) {
+        if (size == 2 && (8 * sizeof(int) > 1 * PyLong_SHIFT)) {
             if ((8 * sizeof(long) > 2 * PyLong_SHIFT)) {
-                __PYX_VERIFY_RETURN_INT(int32_t, unsigned long, (((((unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
-            } else if ((8 * sizeof(int32_t) - 1 > 2 * PyLong_SHIFT)) {
-                return (int32_t) (((((int32_t)digits[1]) << PyLong_SHIFT) | (int32_t)digits[0]));
+                __PYX_VERIFY_RETURN_INT(int, unsigned long, (((((unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
+            } else if ((8 * sizeof(int) - 1 > 2 * PyLong_SHIFT)) {
+                return (int) (((((int)digits[1]) << PyLong_SHIFT) | (int)digits[0]));
             }
         } else
-        if (size == 3 && (8 * sizeof(int32_t) > 2 * PyLong_SHIFT)) {
+        if (size == 3 && (8 * sizeof(int) > 2 * PyLong_SHIFT)) {
             if ((8 * sizeof(long) > 3 * PyLong_SHIFT)) {
-                __PYX_VERIFY_RETURN_INT(int32_t, unsigned long, (((((((unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
-            } else if ((8 * sizeof(int32_t) - 1 > 3 * PyLong_SHIFT)) {
-                return (int32_t) (((((((int32_t)digits[2]) << PyLong_SHIFT) | (int32_t)digits[1]) << PyLong_SHIFT) | (int32_t)digits[0]));
+                __PYX_VERIFY_RETURN_INT(int, unsigned long, (((((((unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
+            } else if ((8 * sizeof(int) - 1 > 3 * PyLong_SHIFT)) {
+                return (int) (((((((int)digits[2]) << PyLong_SHIFT) | (int)digits[1]) << PyLong_SHIFT) | (int)digits[0]));
             }
         } else
-        if (size == 4 && (8 * sizeof(int32_t) > 3 * PyLong_SHIFT)) {
+        if (size == 4 && (8 * sizeof(int) > 3 * PyLong_SHIFT)) {
             if ((8 * sizeof(long) > 4 * PyLong_SHIFT)) {
-                __PYX_VERIFY_RETURN_INT(int32_t, unsigned long, (((((((((unsigned long)digits[3]) << PyLong_SHIFT) | (unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
-            } else if ((8 * sizeof(int32_t) - 1 > 4 * PyLong_SHIFT)) {
-                return (int32_t) (((((((((int32_t)digits[3]) << PyLong_SHIFT) | (int32_t)digits[2]) << PyLong_SHIFT) | (int32_t)digits[1]) << PyLong_SHIFT) | (int32_t)digits[0]));
+                __PYX_VERIFY_RETURN_INT(int, unsigned long, (((((((((unsigned long)digits[3]) << PyLong_SHIFT) | (unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
+            } else if ((8 * sizeof(int) - 1 > 4 * PyLong_SHIFT)) {
+                return (int) (((((((((int)digits[3]) << PyLong_SHIFT) | (int)digits[2]) << PyLong_SHIFT) | (int)digits[1]) << PyLong_SHIFT) | (int)digits[0]));
             }
         } else
         {}
     }
 #endif
     #if __PYX_LIMITED_VERSION_HEX >= 0x030d0000
-    if ((sizeof(int32_t) <= sizeof(int)) && (sizeof(int) < sizeof(long))) {
-        __PYX_VERIFY_RETURN_INT_EXC(int32_t, int, PyLong_AsInt(x))
+    if ((sizeof(int) <= sizeof(int)) && (sizeof(int) < sizeof(long))) {
+        __PYX_VERIFY_RETURN_INT_EXC(int, int, PyLong_AsInt(x))
     } else
     #endif
-    if ((sizeof(int32_t) <= sizeof(long))) {
-        __PYX_VERIFY_RETURN_INT_EXC(int32_t, long, PyLong_AsLong(x))
-    } else if ((sizeof(int32_t) <= sizeof(PY_LONG_LONG))) {
-        __PYX_VERIFY_RETURN_INT_EXC(int32_t, PY_LONG_LONG, PyLong_AsLongLong(x))
+    if ((sizeof(int) <= sizeof(long))) {
+        __PYX_VERIFY_RETURN_INT_EXC(int, long, PyLong_AsLong(x))
+    } else if ((sizeof(int) <= sizeof(PY_LONG_LONG))) {
+        __PYX_VERIFY_RETURN_INT_EXC(int, PY_LONG_LONG, PyLong_AsLongLong(x))
     }
-    return __Pyx_LargePyLong___Pyx_PyLong_As_int32_t(x);
+    return __Pyx_LargePyLong___Pyx_PyLong_As_int(x);
 raise_neg_overflow:
-    return __Pyx_raise_neg_overflow___Pyx_PyLong_As_int32_t();
+    return __Pyx_raise_neg_overflow___Pyx_PyLong_As_int();
 raise_overflow:
-    return __Pyx_raise_overflow___Pyx_PyLong_As_int32_t();
+    return __Pyx_raise_overflow___Pyx_PyLong_As_int();
 }
-static int32_t __Pyx_LargePyLong___Pyx_PyLong_As_int32_t(PyObject *x) {
+static int __Pyx_LargePyLong___Pyx_PyLong_As_int(PyObject *x) {
 #ifdef __Pyx_HAS_GCC_DIAGNOSTIC
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"
 #endif
-    const int32_t neg_one = (int32_t) -1, const_zero = (int32_t) 0;
+    const int neg_one = (int) -1, const_zero = (int) 0;
 #ifdef __Pyx_HAS_GCC_DIAGNOSTIC
 #pragma GCC diagnostic pop
 #endif
     const int is_unsigned = neg_one > const_zero;
-    int32_t val;
+    int val;
     int ret = -1;
 #if PY_VERSION_HEX >= 0x030d00A6 && !CYTHON_COMPILING_IN_LIMITED_API
     Py_ssize_t bytes_copied = PyLong_AsNativeBytes(
@@ -22792,35 +12125,35 @@ static int32_t __Pyx_LargePyLong___Pyx_PyLong_As_int32_t(PyObject *x) {
         v = __Pyx_NewRef(x);
     } else {
         v = PyNumber_Long(x);
-        if (unlikely(!v)) return (int32_t) -1;
+        if (unlikely(!v)) return (int) -1;
         assert(PyLong_CheckExact(v));
     }
     {
         int result = PyObject_RichCompareBool(v, Py_False, Py_LT);
         if (unlikely(result < 0)) {
             Py_DECREF(v);
-            return (int32_t) -1;
+            return (int) -1;
         }
         is_negative = result == 1;
     }
     if (is_unsigned && unlikely(is_negative)) {
         Py_DECREF(v);
         PyErr_SetString(PyExc_OverflowError,
-            "can't convert negative value to int32_t");
-        return (int32_t) -1;
+            "can't convert negative value to int");
+        return (int) -1;
     } else if (is_negative) {
         stepval = PyNumber_Invert(v);
         Py_DECREF(v);
         if (unlikely(!stepval))
-            return (int32_t) -1;
+            return (int) -1;
     } else {
         stepval = v;
     }
     v = NULL;
-    val = (int32_t) 0;
+    val = (int) 0;
     mask = PyLong_FromLong((1L << chunk_size) - 1); if (unlikely(!mask)) goto done;
     shift = PyLong_FromLong(chunk_size); if (unlikely(!shift)) goto done;
-    for (bits = 0; bits < (int) sizeof(int32_t) * 8 - chunk_size; bits += chunk_size) {
+    for (bits = 0; bits < (int) sizeof(int) * 8 - chunk_size; bits += chunk_size) {
         PyObject *tmp, *digit;
         long idigit;
         digit = PyNumber_And(stepval, mask);
@@ -22828,7 +12161,7 @@ static int32_t __Pyx_LargePyLong___Pyx_PyLong_As_int32_t(PyObject *x) {
         idigit = PyLong_AsLong(digit);
         Py_DECREF(digit);
         if (unlikely(idigit < 0)) goto done;
-        val |= ((int32_t) idigit) << bits;
+        val |= ((int) idigit) << bits;
         tmp = PyNumber_Rshift(stepval, shift);
         if (unlikely(!tmp)) goto done;
         Py_DECREF(stepval); stepval = tmp;
@@ -22838,13 +12171,13 @@ static int32_t __Pyx_LargePyLong___Pyx_PyLong_As_int32_t(PyObject *x) {
     {
         long idigit = PyLong_AsLong(stepval);
         if (unlikely(idigit < 0)) goto done;
-        remaining_bits = ((int) sizeof(int32_t) * 8) - bits - (is_unsigned ? 0 : 1);
+        remaining_bits = ((int) sizeof(int) * 8) - bits - (is_unsigned ? 0 : 1);
         if (unlikely(idigit >= (1L << remaining_bits)))
             goto raise_overflow;
-        val |= ((int32_t) idigit) << bits;
+        val |= ((int) idigit) << bits;
     }
     if (!is_unsigned) {
-        if (unlikely(val & (((int32_t) 1) << (sizeof(int32_t) * 8 - 1))))
+        if (unlikely(val & (((int) 1) << (sizeof(int) * 8 - 1))))
             goto raise_overflow;
         if (is_negative)
             val = ~val;
@@ -22856,67 +12189,12 @@ done:
     Py_XDECREF(stepval);
 #endif
     if (unlikely(ret))
-        return (int32_t) -1;
+        return (int) -1;
     return val;
 raise_overflow:
-    return __Pyx_raise_overflow___Pyx_PyLong_As_int32_t();
+    return __Pyx_raise_overflow___Pyx_PyLong_As_int();
 }
-static CYTHON_INLINE int32_t __Pyx_PyLong___Pyx_PyLong_As_int32_t(PyObject *x) {
-#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wconversion"
-#endif
-    const int32_t neg_one = (int32_t) -1, const_zero = (int32_t) 0;
-#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
-#pragma GCC diagnostic pop
-#endif
-    const int is_unsigned = neg_one > const_zero;
-    if (is_unsigned) {
-        #if CYTHON_USE_PYLONG_INTERNALS
-        if (unlikely(__Pyx_PyLong_IsNeg(x))) {
-            goto raise_neg_overflow;
-        } else if (__Pyx_PyLong_IsCompact(x)) {
-            __PYX_VERIFY_RETURN_INT(int32_t, __Pyx_compact_upylong, __Pyx_PyLong_CompactValueUnsigned(x))
-        } else
-        #endif
-        {
-            return __Pyx_PyULong___Pyx_PyLong_As_int32_t(x);
-        }
-    } else {
-        #if CYTHON_USE_PYLONG_INTERNALS
-        if (__Pyx_PyLong_IsCompact(x)) {
-            __PYX_VERIFY_RETURN_INT(int32_t, __Pyx_compact_pylong, __Pyx_PyLong_CompactValue(x))
-        } else
-        #endif
-        {
-            return __Pyx_PySLong___Pyx_PyLong_As_int32_t(x);
-        }
-    }
-#if CYTHON_USE_PYLONG_INTERNALS
-raise_neg_overflow:
-    return __Pyx_raise_neg_overflow___Pyx_PyLong_As_int32_t();
-raise_overflow:
-    return __Pyx_raise_overflow___Pyx_PyLong_As_int32_t();
-#endif
-}
-static int32_t __Pyx_NonPyLong___Pyx_PyLong_As_int32_t(PyObject *x) {
-    int32_t val;
-    PyObject *tmp = __Pyx_PyNumber_Long(x);
-    if (!tmp) return (int32_t) -1;
-    val = __Pyx_PyLong_As_int32_t(tmp);
-    Py_DECREF(tmp);
-    return val;
-}
-static CYTHON_INLINE int32_t __Pyx_PyLong_As_int32_t(PyObject *x) {
-    if (likely(PyLong_Check(x))) {
-        return __Pyx_PyLong___Pyx_PyLong_As_int32_t(x);
-    } else {
-        return __Pyx_NonPyLong___Pyx_PyLong_As_int32_t(x);
-    }
-}
-
-/* CIntToPy */
-static CYTHON_INLINE PyObject* __Pyx_PyLong_From_int(int value) {
+static CYTHON_INLINE int __Pyx_PyLong___Pyx_PyLong_As_int(PyObject *x) {
 #ifdef __Pyx_HAS_GCC_DIAGNOSTIC
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"
@@ -22927,608 +12205,46 @@ static CYTHON_INLINE PyObject* __Pyx_PyLong_From_int(int value) {
 #endif
     const int is_unsigned = neg_one > const_zero;
     if (is_unsigned) {
-        if (sizeof(int) < sizeof(long)) {
-            return PyLong_FromLong((long) value);
-        } else if (sizeof(int) <= sizeof(unsigned long)) {
-            return PyLong_FromUnsignedLong((unsigned long) value);
-#if !CYTHON_COMPILING_IN_PYPY
-        } else if (sizeof(int) <= sizeof(unsigned PY_LONG_LONG)) {
-            return PyLong_FromUnsignedLongLong((unsigned PY_LONG_LONG) value);
-#endif
-        }
-    } else {
-        if (sizeof(int) <= sizeof(long)) {
-            return PyLong_FromLong((long) value);
-        } else if (sizeof(int) <= sizeof(PY_LONG_LONG)) {
-            return PyLong_FromLongLong((PY_LONG_LONG) value);
-        }
-    }
-    {
-        unsigned char *bytes = (unsigned char *)&value;
-#if !CYTHON_COMPILING_IN_LIMITED_API && PY_VERSION_HEX >= 0x030d00A4
-        if (is_unsigned) {
-            return PyLong_FromUnsignedNativeBytes(bytes, sizeof(value), -1);
-        } else {
-            return PyLong_FromNativeBytes(bytes, sizeof(value), -1);
-        }
-#elif !CYTHON_COMPILING_IN_LIMITED_API && PY_VERSION_HEX < 0x030d0000
-        int one = 1; int little = (int)*(unsigned char *)&one;
-        return _PyLong_FromByteArray(bytes, sizeof(int),
-                                     little, !is_unsigned);
-#else
-        int one = 1; int little = (int)*(unsigned char *)&one;
-        PyObject *result = NULL, *kwds = NULL;
-        PyObject *py_bytes = NULL, *order_str = NULL, *from_bytes_str = NULL;;
-        py_bytes = PyBytes_FromStringAndSize((char*)bytes, sizeof(int));
-        if (!py_bytes) goto limited_bad;
-        from_bytes_str = PyUnicode_FromStringAndSize("from_bytes", 10);
-        if (!from_bytes_str) goto limited_bad;
-        order_str = PyUnicode_FromString(little ? "little" : "big");
-        if (!order_str) goto limited_bad;
-        {
-            PyObject *args[] = { (PyObject*)&PyLong_Type, py_bytes, order_str, Py_True };
-            if (!is_unsigned) {
-                PyObject *signed_str = PyUnicode_FromStringAndSize("signed", 6);
-                if (!signed_str) goto limited_bad;
-#if CYTHON_VECTORCALL
-                kwds = PyTuple_Pack(1, signed_str);
-#else
-                {
-                    PyObject *keys[] = {signed_str};
-                    PyObject *values[] = {Py_True};
-                    kwds = __Pyx_MakeKwargDict(keys, values, 1);
-                }
-#endif
-                Py_DECREF(signed_str);
-                if (unlikely(!kwds)) goto limited_bad;
-            }
-            result = __Pyx_Object_VectorcallMethodKwds(from_bytes_str, args, 3 | __Pyx_PY_VECTORCALL_ARGUMENTS_OFFSET, kwds);
-        }
-        limited_bad:
-        Py_XDECREF(kwds);
-        Py_XDECREF(order_str);
-        Py_XDECREF(py_bytes);
-        Py_XDECREF(from_bytes_str);
-        return result;
-#endif
-    }
-}
-
-/* CIntToPy */
-static CYTHON_INLINE PyObject* __Pyx_PyLong_From___pyx_anon_enum(int value) {
-#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wconversion"
-#endif
-    const int neg_one = (int) -1, const_zero = (int) 0;
-#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
-#pragma GCC diagnostic pop
-#endif
-    const int is_unsigned = neg_one > const_zero;
-    if (is_unsigned) {
-        if (sizeof(int) < sizeof(long)) {
-            return PyLong_FromLong((long) value);
-        } else if (sizeof(int) <= sizeof(unsigned long)) {
-            return PyLong_FromUnsignedLong((unsigned long) value);
-#if !CYTHON_COMPILING_IN_PYPY
-        } else if (sizeof(int) <= sizeof(unsigned PY_LONG_LONG)) {
-            return PyLong_FromUnsignedLongLong((unsigned PY_LONG_LONG) value);
-#endif
-        }
-    } else {
-        if (sizeof(int) <= sizeof(long)) {
-            return PyLong_FromLong((long) value);
-        } else if (sizeof(int) <= sizeof(PY_LONG_LONG)) {
-            return PyLong_FromLongLong((PY_LONG_LONG) value);
-        }
-    }
-    {
-        unsigned char *bytes = (unsigned char *)&value;
-#if !CYTHON_COMPILING_IN_LIMITED_API && PY_VERSION_HEX >= 0x030d00A4
-        if (is_unsigned) {
-            return PyLong_FromUnsignedNativeBytes(bytes, sizeof(value), -1);
-        } else {
-            return PyLong_FromNativeBytes(bytes, sizeof(value), -1);
-        }
-#elif !CYTHON_COMPILING_IN_LIMITED_API && PY_VERSION_HEX < 0x030d0000
-        int one = 1; int little = (int)*(unsigned char *)&one;
-        return _PyLong_FromByteArray(bytes, sizeof(int),
-                                     little, !is_unsigned);
-#else
-        int one = 1; int little = (int)*(unsigned char *)&one;
-        PyObject *result = NULL, *kwds = NULL;
-        PyObject *py_bytes = NULL, *order_str = NULL, *from_bytes_str = NULL;;
-        py_bytes = PyBytes_FromStringAndSize((char*)bytes, sizeof(int));
-        if (!py_bytes) goto limited_bad;
-        from_bytes_str = PyUnicode_FromStringAndSize("from_bytes", 10);
-        if (!from_bytes_str) goto limited_bad;
-        order_str = PyUnicode_FromString(little ? "little" : "big");
-        if (!order_str) goto limited_bad;
-        {
-            PyObject *args[] = { (PyObject*)&PyLong_Type, py_bytes, order_str, Py_True };
-            if (!is_unsigned) {
-                PyObject *signed_str = PyUnicode_FromStringAndSize("signed", 6);
-                if (!signed_str) goto limited_bad;
-#if CYTHON_VECTORCALL
-                kwds = PyTuple_Pack(1, signed_str);
-#else
-                {
-                    PyObject *keys[] = {signed_str};
-                    PyObject *values[] = {Py_True};
-                    kwds = __Pyx_MakeKwargDict(keys, values, 1);
-                }
-#endif
-                Py_DECREF(signed_str);
-                if (unlikely(!kwds)) goto limited_bad;
-            }
-            result = __Pyx_Object_VectorcallMethodKwds(from_bytes_str, args, 3 | __Pyx_PY_VECTORCALL_ARGUMENTS_OFFSET, kwds);
-        }
-        limited_bad:
-        Py_XDECREF(kwds);
-        Py_XDECREF(order_str);
-        Py_XDECREF(py_bytes);
-        Py_XDECREF(from_bytes_str);
-        return result;
-#endif
-    }
-}
-
-/* CIntFromPy */
-static uint8_t __Pyx_LargePyLong___Pyx_PyLong_As_uint8_t(PyObject *x);
-static uint8_t __Pyx_raise_neg_overflow___Pyx_PyLong_As_uint8_t(void) {
-    const char* type_name = "uint8_t";
-    PyErr_Format(PyExc_OverflowError,
-        "can't convert negative value to %.200s", type_name);
-    return (uint8_t) -1;
-}
-static uint8_t __Pyx_raise_overflow___Pyx_PyLong_As_uint8_t(void) {
-    const char* type_name = "uint8_t";
-    PyErr_Format(PyExc_OverflowError,
-        "value too large to convert to %.200s", type_name);
-    return (uint8_t) -1;
-}
-static CYTHON_INLINE uint8_t __Pyx_PyULong___Pyx_PyLong_As_uint8_t(PyObject *x) {
-    const int is_unsigned = 1;
-#if CYTHON_USE_PYLONG_INTERNALS
-    {
-        const digit* digits = __Pyx_PyLong_Digits(x);
-        const Py_ssize_t size = __Pyx_PyLong_DigitCount(x);
-        if (size == 2 && (8 * sizeof(uint8_t) > 1 * PyLong_SHIFT)) {
-            if ((8 * sizeof(unsigned long) > 2 * PyLong_SHIFT)) {
-                __PYX_VERIFY_RETURN_INT(uint8_t, unsigned long, (((((unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
-            } else if ((8 * sizeof(uint8_t) >= 2 * PyLong_SHIFT)) {
-                return (uint8_t) (((((uint8_t)digits[1]) << PyLong_SHIFT) | (uint8_t)digits[0]));
-            }
-        } else
-        if (size == 3 && (8 * sizeof(uint8_t) > 2 * PyLong_SHIFT)) {
-            if ((8 * sizeof(unsigned long) > 3 * PyLong_SHIFT)) {
-                __PYX_VERIFY_RETURN_INT(uint8_t, unsigned long, (((((((unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
-            } else if ((8 * sizeof(uint8_t) >= 3 * PyLong_SHIFT)) {
-                return (uint8_t) (((((((uint8_t)digits[2]) << PyLong_SHIFT) | (uint8_t)digits[1]) << PyLong_SHIFT) | (uint8_t)digits[0]));
-            }
-        } else
-        if (size == 4 && (8 * sizeof(uint8_t) > 3 * PyLong_SHIFT)) {
-            if ((8 * sizeof(unsigned long) > 4 * PyLong_SHIFT)) {
-                __PYX_VERIFY_RETURN_INT(uint8_t, unsigned long, (((((((((unsigned long)digits[3]) << PyLong_SHIFT) | (unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
-            } else if ((8 * sizeof(uint8_t) >= 4 * PyLong_SHIFT)) {
-                return (uint8_t) (((((((((uint8_t)digits[3]) << PyLong_SHIFT) | (uint8_t)digits[2]) << PyLong_SHIFT) | (uint8_t)digits[1]) << PyLong_SHIFT) | (uint8_t)digits[0]));
-            }
-        } else
-        {}
-    }
-#elif CYTHON_COMPILING_IN_CPYTHON && PY_VERSION_HEX < 0x030C00A7
-    if (unlikely(Py_SIZE(x) < 0)) {
-        goto raise_neg_overflow;
-    }
-#else
-    {
-        int result = PyObject_RichCompareBool(x, Py_False, Py_LT);
-        if (unlikely(result < 0))
-            return (uint8_t) -1;
-        if (unlikely(result == 1))
-            goto raise_neg_overflow;
-    }
-#endif
-    if ((sizeof(uint8_t) <= sizeof(unsigned long))) {
-        __PYX_VERIFY_RETURN_INT_EXC(uint8_t, unsigned long, PyLong_AsUnsignedLong(x))
-    } else if ((sizeof(uint8_t) <= sizeof(unsigned PY_LONG_LONG))) {
-        __PYX_VERIFY_RETURN_INT_EXC(uint8_t, unsigned PY_LONG_LONG, PyLong_AsUnsignedLongLong(x))
-    }
-    return __Pyx_LargePyLong___Pyx_PyLong_As_uint8_t(x);
-raise_neg_overflow:
-    return __Pyx_raise_neg_overflow___Pyx_PyLong_As_uint8_t();
-raise_overflow:
-    return __Pyx_raise_overflow___Pyx_PyLong_As_uint8_t();
-}
-static CYTHON_INLINE uint8_t __Pyx_PySLong___Pyx_PyLong_As_uint8_t(PyObject *x) {
-    const int is_unsigned = 0;
-#if CYTHON_USE_PYLONG_INTERNALS
-    if (__Pyx_PyLong_IsNeg(x)) {
-        const Py_ssize_t size = __Pyx_PyLong_DigitCount(x);
-        const digit* digits = __Pyx_PyLong_Digits(x);
-        if (size == 2 && (8 * sizeof(uint8_t) > 1 * PyLong_SHIFT)) {
-            if ((8 * sizeof(long) > 2 * PyLong_SHIFT)) {
-                long ival = - (long) (((((unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0]));
-                __PYX_VERIFY_RETURN_INT(uint8_t, long, ival)
-            } else if ((8 * sizeof(uint8_t) - 1 > 2 * PyLong_SHIFT)) {
-                return (uint8_t) (((uint8_t) -1) * (((((uint8_t)digits[1]) << PyLong_SHIFT) | (uint8_t)digits[0])));
-            }
-        } else
-        if (size == 3 && (8 * sizeof(uint8_t) > 2 * PyLong_SHIFT)) {
-            if ((8 * sizeof(long) > 3 * PyLong_SHIFT)) {
-                long ival = - (long) (((((((unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0]));
-                __PYX_VERIFY_RETURN_INT(uint8_t, long, ival)
-            } else if ((8 * sizeof(uint8_t) - 1 > 3 * PyLong_SHIFT)) {
-                return (uint8_t) (((uint8_t) -1) * (((((((uint8_t)digits[2]) << PyLong_SHIFT) | (uint8_t)digits[1]) << PyLong_SHIFT) | (uint8_t)digits[0])));
-            }
-        } else
-        if (size == 4 && (8 * sizeof(uint8_t) > 3 * PyLong_SHIFT)) {
-            if ((8 * sizeof(long) > 4 * PyLong_SHIFT)) {
-                long ival = - (long) (((((((((unsigned long)digits[3]) << PyLong_SHIFT) | (unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0]));
-                __PYX_VERIFY_RETURN_INT(uint8_t, long, ival)
-            } else if ((8 * sizeof(uint8_t) - 1 > 4 * PyLong_SHIFT)) {
-                return (uint8_t) (((uint8_t) -1) * (((((((((uint8_t)digits[3]) << PyLong_SHIFT) | (uint8_t)digits[2]) << PyLong_SHIFT) | (uint8_t)digits[1]) << PyLong_SHIFT) | (uint8_t)digits[0])));
-            }
-        } else
-        {}
-    } else {
-        const Py_ssize_t size = __Pyx_PyLong_DigitCount(x);
-        const digit* digits = __Pyx_PyLong_Digits(x);
-        if (size == 2 && (8 * sizeof(uint8_t) > 1 * PyLong_SHIFT)) {
-            if ((8 * sizeof(long) > 2 * PyLong_SHIFT)) {
-                __PYX_VERIFY_RETURN_INT(uint8_t, unsigned long, (((((unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
-            } else if ((8 * sizeof(uint8_t) - 1 > 2 * PyLong_SHIFT)) {
-                return (uint8_t) (((((uint8_t)digits[1]) << PyLong_SHIFT) | (uint8_t)digits[0]));
-            }
-        } else
-        if (size == 3 && (8 * sizeof(uint8_t) > 2 * PyLong_SHIFT)) {
-            if ((8 * sizeof(long) > 3 * PyLong_SHIFT)) {
-                __PYX_VERIFY_RETURN_INT(uint8_t, unsigned long, (((((((unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
-            } else if ((8 * sizeof(uint8_t) - 1 > 3 * PyLong_SHIFT)) {
-                return (uint8_t) (((((((uint8_t)digits[2]) << PyLong_SHIFT) | (uint8_t)digits[1]) << PyLong_SHIFT) | (uint8_t)digits[0]));
-            }
-        } else
-        if (size == 4 && (8 * sizeof(uint8_t) > 3 * PyLong_SHIFT)) {
-            if ((8 * sizeof(long) > 4 * PyLong_SHIFT)) {
-                __PYX_VERIFY_RETURN_INT(uint8_t, unsigned long, (((((((((unsigned long)digits[3]) << PyLong_SHIFT) | (unsigned long)digits[2]) << PyLong_SHIFT) | (unsigned long)digits[1]) << PyLong_SHIFT) | (unsigned long)digits[0])))
-            } else if ((8 * sizeof(uint8_t) - 1 > 4 * PyLong_SHIFT)) {
-                return (uint8_t) (((((((((uint8_t)digits[3]) << PyLong_SHIFT) | (uint8_t)digits[2]) << PyLong_SHIFT) | (uint8_t)digits[1]) << PyLong_SHIFT) | (uint8_t)digits[0]));
-            }
-        } else
-        {}
-    }
-#endif
-    #if __PYX_LIMITED_VERSION_HEX >= 0x030d0000
-    if ((sizeof(uint8_t) <= sizeof(int)) && (sizeof(int) < sizeof(long))) {
-        __PYX_VERIFY_RETURN_INT_EXC(uint8_t, int, PyLong_AsInt(x))
-    } else
-    #endif
-    if ((sizeof(uint8_t) <= sizeof(long))) {
-        __PYX_VERIFY_RETURN_INT_EXC(uint8_t, long, PyLong_AsLong(x))
-    } else if ((sizeof(uint8_t) <= sizeof(PY_LONG_LONG))) {
-        __PYX_VERIFY_RETURN_INT_EXC(uint8_t, PY_LONG_LONG, PyLong_AsLongLong(x))
-    }
-    return __Pyx_LargePyLong___Pyx_PyLong_As_uint8_t(x);
-raise_neg_overflow:
-    return __Pyx_raise_neg_overflow___Pyx_PyLong_As_uint8_t();
-raise_overflow:
-    return __Pyx_raise_overflow___Pyx_PyLong_As_uint8_t();
-}
-static uint8_t __Pyx_LargePyLong___Pyx_PyLong_As_uint8_t(PyObject *x) {
-#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wconversion"
-#endif
-    const uint8_t neg_one = (uint8_t) -1, const_zero = (uint8_t) 0;
-#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
-#pragma GCC diagnostic pop
-#endif
-    const int is_unsigned = neg_one > const_zero;
-    uint8_t val;
-    int ret = -1;
-#if PY_VERSION_HEX >= 0x030d00A6 && !CYTHON_COMPILING_IN_LIMITED_API
-    Py_ssize_t bytes_copied = PyLong_AsNativeBytes(
-        x, &val, sizeof(val), Py_ASNATIVEBYTES_NATIVE_ENDIAN | (is_unsigned ? Py_ASNATIVEBYTES_UNSIGNED_BUFFER | Py_ASNATIVEBYTES_REJECT_NEGATIVE : 0));
-    if (unlikely(bytes_copied == -1)) {
-    } else if (unlikely(bytes_copied > (Py_ssize_t) sizeof(val))) {
-        goto raise_overflow;
-    } else {
-        ret = 0;
-    }
-#elif PY_VERSION_HEX < 0x030d0000 && !(CYTHON_COMPILING_IN_PYPY || CYTHON_COMPILING_IN_LIMITED_API) || defined(_PyLong_AsByteArray)
-    int one = 1; int is_little = (int)*(unsigned char *)&one;
-    unsigned char *bytes = (unsigned char *)&val;
-    ret = _PyLong_AsByteArray((PyLongObject *)x,
-                                bytes, sizeof(val),
-                                is_little, !is_unsigned);
-    if ((0)) goto raise_overflow;
-#else
-    PyObject *v;
-    PyObject *stepval = NULL, *mask = NULL, *shift = NULL;
-    int bits, remaining_bits, is_negative = 0;
-    int chunk_size = (sizeof(long) < 8) ? 30 : 62;
-    if (likely(PyLong_CheckExact(x))) {
-        v = __Pyx_NewRef(x);
-    } else {
-        v = PyNumber_Long(x);
-        if (unlikely(!v)) return (uint8_t) -1;
-        assert(PyLong_CheckExact(v));
-    }
-    {
-        int result = PyObject_RichCompareBool(v, Py_False, Py_LT);
-        if (unlikely(result < 0)) {
-            Py_DECREF(v);
-            return (uint8_t) -1;
-        }
-        is_negative = result == 1;
-    }
-    if (is_unsigned && unlikely(is_negative)) {
-        Py_DECREF(v);
-        PyErr_SetString(PyExc_OverflowError,
-            "can't convert negative value to uint8_t");
-        return (uint8_t) -1;
-    } else if (is_negative) {
-        stepval = PyNumber_Invert(v);
-        Py_DECREF(v);
-        if (unlikely(!stepval))
-            return (uint8_t) -1;
-    } else {
-        stepval = v;
-    }
-    v = NULL;
-    val = (uint8_t) 0;
-    mask = PyLong_FromLong((1L << chunk_size) - 1); if (unlikely(!mask)) goto done;
-    shift = PyLong_FromLong(chunk_size); if (unlikely(!shift)) goto done;
-    for (bits = 0; bits < (int) sizeof(uint8_t) * 8 - chunk_size; bits += chunk_size) {
-        PyObject *tmp, *digit;
-        long idigit;
-        digit = PyNumber_And(stepval, mask);
-        if (unlikely(!digit)) goto done;
-        idigit = PyLong_AsLong(digit);
-        Py_DECREF(digit);
-        if (unlikely(idigit < 0)) goto done;
-        val |= ((uint8_t) idigit) << bits;
-        tmp = PyNumber_Rshift(stepval, shift);
-        if (unlikely(!tmp)) goto done;
-        Py_DECREF(stepval); stepval = tmp;
-    }
-    Py_DECREF(shift); shift = NULL;
-    Py_DECREF(mask); mask = NULL;
-    {
-        long idigit = PyLong_AsLong(stepval);
-        if (unlikely(idigit < 0)) goto done;
-        remaining_bits = ((int) sizeof(uint8_t) * 8) - bits - (is_unsigned ? 0 : 1);
-        if (unlikely(idigit >= (1L << remaining_bits)))
-            goto raise_overflow;
-        val |= ((uint8_t) idigit) << bits;
-    }
-    if (!is_unsigned) {
-        if (unlikely(val & (((uint8_t) 1) << (sizeof(uint8_t) * 8 - 1))))
-            goto raise_overflow;
-        if (is_negative)
-            val = ~val;
-    }
-    ret = 0;
-done:
-    Py_XDECREF(shift);
-    Py_XDECREF(mask);
-    Py_XDECREF(stepval);
-#endif
-    if (unlikely(ret))
-        return (uint8_t) -1;
-    return val;
-raise_overflow:
-    return __Pyx_raise_overflow___Pyx_PyLong_As_uint8_t();
-}
-static CYTHON_INLINE uint8_t __Pyx_PyLong___Pyx_PyLong_As_uint8_t(PyObject *x) {
-#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wconversion"
-#endif
-    const uint8_t neg_one = (uint8_t) -1, const_zero = (uint8_t) 0;
-#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
-#pragma GCC diagnostic pop
-#endif
-    const int is_unsigned = neg_one > const_zero;
-    if (is_unsigned) {
         #if CYTHON_USE_PYLONG_INTERNALS
         if (unlikely(__Pyx_PyLong_IsNeg(x))) {
             goto raise_neg_overflow;
         } else if (__Pyx_PyLong_IsCompact(x)) {
-            __PYX_VERIFY_RETURN_INT(uint8_t, __Pyx_compact_upylong, __Pyx_PyLong_CompactValueUnsigned(x))
+            __PYX_VERIFY_RETURN_INT(int, __Pyx_compact_upylong, __Pyx_PyLong_CompactValueUnsigned(x))
         } else
         #endif
         {
-            return __Pyx_PyULong___Pyx_PyLong_As_uint8_t(x);
+            return __Pyx_PyULong___Pyx_PyLong_As_int(x);
         }
     } else {
         #if CYTHON_USE_PYLONG_INTERNALS
         if (__Pyx_PyLong_IsCompact(x)) {
-            __PYX_VERIFY_RETURN_INT(uint8_t, __Pyx_compact_pylong, __Pyx_PyLong_CompactValue(x))
+            __PYX_VERIFY_RETURN_INT(int, __Pyx_compact_pylong, __Pyx_PyLong_CompactValue(x))
         } else
         #endif
         {
-            return __Pyx_PySLong___Pyx_PyLong_As_uint8_t(x);
+            return __Pyx_PySLong___Pyx_PyLong_As_int(x);
         }
     }
 #if CYTHON_USE_PYLONG_INTERNALS
 raise_neg_overflow:
-    return __Pyx_raise_neg_overflow___Pyx_PyLong_As_uint8_t();
+    return __Pyx_raise_neg_overflow___Pyx_PyLong_As_int();
 raise_overflow:
-    return __Pyx_raise_overflow___Pyx_PyLong_As_uint8_t();
+    return __Pyx_raise_overflow___Pyx_PyLong_As_int();
 #endif
 }
-static uint8_t __Pyx_NonPyLong___Pyx_PyLong_As_uint8_t(PyObject *x) {
-    uint8_t val;
+static int __Pyx_NonPyLong___Pyx_PyLong_As_int(PyObject *x) {
+    int val;
     PyObject *tmp = __Pyx_PyNumber_Long(x);
-    if (!tmp) return (uint8_t) -1;
-    val = __Pyx_PyLong_As_uint8_t(tmp);
+    if (!tmp) return (int) -1;
+    val = __Pyx_PyLong_As_int(tmp);
     Py_DECREF(tmp);
     return val;
 }
-static CYTHON_INLINE uint8_t __Pyx_PyLong_As_uint8_t(PyObject *x) {
+static CYTHON_INLINE int __Pyx_PyLong_As_int(PyObject *x) {
     if (likely(PyLong_Check(x))) {
-        return __Pyx_PyLong___Pyx_PyLong_As_uint8_t(x);
+        return __Pyx_PyLong___Pyx_PyLong_As_int(x);
     } else {
-        return __Pyx_NonPyLong___Pyx_PyLong_As_uint8_t(x);
-    }
-}
-
-/* CIntToPy */
-static CYTHON_INLINE PyObject* __Pyx_PyLong_From_long(long value) {
-#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wconversion"
-#endif
-    const long neg_one = (long) -1, const_zero = (long) 0;
-#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
-#pragma GCC diagnostic pop
-#endif
-    const int is_unsigned = neg_one > const_zero;
-    if (is_unsigned) {
-        if (sizeof(long) < sizeof(long)) {
-            return PyLong_FromLong((long) value);
-        } else if (sizeof(long) <= sizeof(unsigned long)) {
-            return PyLong_FromUnsignedLong((unsigned long) value);
-#if !CYTHON_COMPILING_IN_PYPY
-        } else if (sizeof(long) <= sizeof(unsigned PY_LONG_LONG)) {
-            return PyLong_FromUnsignedLongLong((unsigned PY_LONG_LONG) value);
-#endif
-        }
-    } else {
-        if (sizeof(long) <= sizeof(long)) {
-            return PyLong_FromLong((long) value);
-        } else if (sizeof(long) <= sizeof(PY_LONG_LONG)) {
-            return PyLong_FromLongLong((PY_LONG_LONG) value);
-        }
-    }
-    {
-        unsigned char *bytes = (unsigned char *)&value;
-#if !CYTHON_COMPILING_IN_LIMITED_API && PY_VERSION_HEX >= 0x030d00A4
-        if (is_unsigned) {
-            return PyLong_FromUnsignedNativeBytes(bytes, sizeof(value), -1);
-        } else {
-            return PyLong_FromNativeBytes(bytes, sizeof(value), -1);
-        }
-#elif !CYTHON_COMPILING_IN_LIMITED_API && PY_VERSION_HEX < 0x030d0000
-        int one = 1; int little = (int)*(unsigned char *)&one;
-        return _PyLong_FromByteArray(bytes, sizeof(long),
-                                     little, !is_unsigned);
-#else
-        int one = 1; int little = (int)*(unsigned char *)&one;
-        PyObject *result = NULL, *kwds = NULL;
-        PyObject *py_bytes = NULL, *order_str = NULL, *from_bytes_str = NULL;;
-        py_bytes = PyBytes_FromStringAndSize((char*)bytes, sizeof(long));
-        if (!py_bytes) goto limited_bad;
-        from_bytes_str = PyUnicode_FromStringAndSize("from_bytes", 10);
-        if (!from_bytes_str) goto limited_bad;
-        order_str = PyUnicode_FromString(little ? "little" : "big");
-        if (!order_str) goto limited_bad;
-        {
-            PyObject *args[] = { (PyObject*)&PyLong_Type, py_bytes, order_str, Py_True };
-            if (!is_unsigned) {
-                PyObject *signed_str = PyUnicode_FromStringAndSize("signed", 6);
-                if (!signed_str) goto limited_bad;
-#if CYTHON_VECTORCALL
-                kwds = PyTuple_Pack(1, signed_str);
-#else
-                {
-                    PyObject *keys[] = {signed_str};
-                    PyObject *values[] = {Py_True};
-                    kwds = __Pyx_MakeKwargDict(keys, values, 1);
-                }
-#endif
-                Py_DECREF(signed_str);
-                if (unlikely(!kwds)) goto limited_bad;
-            }
-            result = __Pyx_Object_VectorcallMethodKwds(from_bytes_str, args, 3 | __Pyx_PY_VECTORCALL_ARGUMENTS_OFFSET, kwds);
-        }
-        limited_bad:
-        Py_XDECREF(kwds);
-        Py_XDECREF(order_str);
-        Py_XDECREF(py_bytes);
-        Py_XDECREF(from_bytes_str);
-        return result;
-#endif
-    }
-}
-
-/* CIntToPy */
-static CYTHON_INLINE PyObject* __Pyx_PyLong_From_uint64_t(uint64_t value) {
-#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wconversion"
-#endif
-    const uint64_t neg_one = (uint64_t) -1, const_zero = (uint64_t) 0;
-#ifdef __Pyx_HAS_GCC_DIAGNOSTIC
-#pragma GCC diagnostic pop
-#endif
-    const int is_unsigned = neg_one > const_zero;
-    if (is_unsigned) {
-        if (sizeof(uint64_t) < sizeof(long)) {
-            return PyLong_FromLong((long) value);
-        } else if (sizeof(uint64_t) <= sizeof(unsigned long)) {
-            return PyLong_FromUnsignedLong((unsigned long) value);
-#if !CYTHON_COMPILING_IN_PYPY
-        } else if (sizeof(uint64_t) <= sizeof(unsigned PY_LONG_LONG)) {
-            return PyLong_FromUnsignedLongLong((unsigned PY_LONG_LONG) value);
-#endif
-        }
-    } else {
-        if (sizeof(uint64_t) <= sizeof(long)) {
-            return PyLong_FromLong((long) value);
-        } else if (sizeof(uint64_t) <= sizeof(PY_LONG_LONG)) {
-            return PyLong_FromLongLong((PY_LONG_LONG) value);
-        }
-    }
-    {
-        unsigned char *bytes = (unsigned char *)&value;
-#if !CYTHON_COMPILING_IN_LIMITED_API && PY_VERSION_HEX >= 0x030d00A4
-        if (is_unsigned) {
-            return PyLong_FromUnsignedNativeBytes(bytes, sizeof(value), -1);
-        } else {
-            return PyLong_FromNativeBytes(bytes, sizeof(value), -1);
-        }
-#elif !CYTHON_COMPILING_IN_LIMITED_API && PY_VERSION_HEX < 0x030d0000
-        int one = 1; int little = (int)*(unsigned char *)&one;
-        return _PyLong_FromByteArray(bytes, sizeof(uint64_t),
-                                     little, !is_unsigned);
-#else
-        int one = 1; int little = (int)*(unsigned char *)&one;
-        PyObject *result = NULL, *kwds = NULL;
-        PyObject *py_bytes = NULL, *order_str = NULL, *from_bytes_str = NULL;;
-        py_bytes = PyBytes_FromStringAndSize((char*)bytes, sizeof(uint64_t));
-        if (!py_bytes) goto limited_bad;
-        from_bytes_str = PyUnicode_FromStringAndSize("from_bytes", 10);
-        if (!from_bytes_str) goto limited_bad;
-        order_str = PyUnicode_FromString(little ? "little" : "big");
-        if (!order_str) goto limited_bad;
-        {
-            PyObject *args[] = { (PyObject*)&PyLong_Type, py_bytes, order_str, Py_True };
-            if (!is_unsigned) {
-                PyObject *signed_str = PyUnicode_FromStringAndSize("signed", 6);
-                if (!signed_str) goto limited_bad;
-#if CYTHON_VECTORCALL
-                kwds = PyTuple_Pack(1, signed_str);
-#else
-                {
-                    PyObject *keys[] = {signed_str};
-                    PyObject *values[] = {Py_True};
-                    kwds = __Pyx_MakeKwargDict(keys, values, 1);
-                }
-#endif
-                Py_DECREF(signed_str);
-                if (unlikely(!kwds)) goto limited_bad;
-            }
-            result = __Pyx_Object_VectorcallMethodKwds(from_bytes_str, args, 3 | __Pyx_PY_VECTORCALL_ARGUMENTS_OFFSET, kwds);
-        }
-        limited_bad:
-        Py_XDECREF(kwds);
-        Py_XDECREF(order_str);
-        Py_XDECREF(py_bytes);
-        Py_XDECREF(from_bytes_str);
-        return result;
-#endif
+        return __Pyx_NonPyLong___Pyx_PyLong_As_int(x);
     }
 }
 
@@ -23802,65 +12518,6 @@ import_failed:
 bad:
     Py_XDECREF(module);
     Py_DECREF(methodname);
-    return NULL;
-#endif
-}
-
-/* DecompressString_LZSS */
-#ifndef __Pyx_DecompressString_LZSS_UNUSED
-CYTHON_UNUSED
-static CYTHON_SMALL_CODE size_t __pyx_lzss_decompress(const uint8_t* src, uint8_t* dst, size_t dst_len) {
-    size_t pos = 0, out_pos = 0;
-    while (1) {
-        uint32_t flags = src[pos++] | 0xFF00;
-        while (flags & 0x100) {
-            if (flags & 1) {
-                dst[out_pos++] = src[pos++];
-            } else {
-                uint32_t lo = src[pos++], hi = src[pos++];
-                uint32_t end_offset_of_last_occurrence, match_length;
-                if (!(lo & 0x80)) {
-                    end_offset_of_last_occurrence = lo;
-                    match_length = hi;
-                } else if (!(hi & 0x80)) {
-                    end_offset_of_last_occurrence = 0x80 + (((hi << 2) & 0x180) | (lo & 0x7F));
-                    match_length = hi & 0x1F;
-                } else {
-                    end_offset_of_last_occurrence = 0x80 + ((hi & 0x7F) << 7 | (lo & 0x7F));
-                    match_length = src[pos++];
-                }
-                match_length += 3;
-                size_t ref_pos = out_pos - end_offset_of_last_occurrence - match_length;
-                memcpy(dst + out_pos, dst + ref_pos, match_length);
-                out_pos += match_length;
-            }
-            if (out_pos >= dst_len) return pos;
-            flags >>= 1;
-        }
-    }
-}
-#endif
-static CYTHON_SMALL_CODE PyObject *__Pyx_DecompressString_LZSS(const char *s, size_t compressed_length, size_t uncompressed_length) {
-#ifdef __Pyx_DecompressString_LZSS_UNUSED
-    CYTHON_UNUSED_VAR(s);
-    CYTHON_UNUSED_VAR(compressed_length);
-    CYTHON_UNUSED_VAR(uncompressed_length);
-    return NULL;
-#else
-    PyObject *result;
-    unsigned char *result_data;
-    size_t src_length;
-    result = PyBytes_FromStringAndSize(NULL, (Py_ssize_t) uncompressed_length);
-    if (unlikely(!result)) return NULL;
-    result_data = __Pyx_PyBytes_AsWritableUString(result);
-    if (unlikely(!result_data)) goto bad;
-    src_length = __pyx_lzss_decompress((const uint8_t*) s, result_data, uncompressed_length);
-    if (unlikely(src_length != compressed_length)) goto decompression_failed;
-    return result;
-decompression_failed:
-    PyErr_SetString(PyExc_RuntimeError, "LZSS string data decompression failed");
-bad:
-    Py_DECREF(result);
     return NULL;
 #endif
 }

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from ext.engine import Engine
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from ext import sweeps
+from ext.engine import Engine
 from tests import actions as act
 from tests import probe
 from tests.cut import cut_down
@@ -48,7 +48,7 @@ class Pair:
         """The whole state of both."""
         self.model.invariants()
         expected = self.model.snapshot()
-        assert self.driver.world.snapshot(self.driver.state) == expected
+        assert self.driver.world.snapshot(self.driver.engine) == expected
         self.trail.append((self.driver.journal.end, expected))
 
 
@@ -111,12 +111,13 @@ def check_journal(pair: Pair, path: Path, seed: int) -> None:
     """Replay gives the same state, every prefix what the model had there, and a cut file the state before the cut."""
     world, driver = pair.driver.world, pair.driver
     state, journal = open_state(), open_journal(path)
+    engine = Engine(state, journal)
     journal.rewind()
     expected = dict(pair.trail)
     offset = probe.frame_offsets(driver.journal)[0]
     while offset:
         if offset in expected:
-            assert world.snapshot(state) == expected[offset], f"seed {seed}: replay up to offset {offset}"
+            assert world.snapshot(engine) == expected[offset], f"seed {seed}: replay up to offset {offset}"
         offset = probe.fold_one(state, journal, offset)
     assert state.hash() == driver.state.hash(), f"seed {seed}: replay gives another state"
     crash(pair, path, random.Random(seed))
@@ -132,10 +133,9 @@ def crash(pair: Pair, path: Path, rng: random.Random) -> None:
     with torn.open("r+b") as file:
         file.seek(keep)
         file.write(bytes(offsets[-1] + 64 - keep))
-    state = open_state()
-    engine = Engine(state, open_journal(torn))
+    engine = Engine(open_state(), open_journal(torn))
     sweeps.recover(engine)
-    assert pair.driver.world.snapshot(state) == snapshot, f"cut at {keep}, frame at {at}"
+    assert pair.driver.world.snapshot(engine) == snapshot, f"cut at {keep}, frame at {at}"
     assert engine.journal.end == at
     torn.unlink()
 
