@@ -75,6 +75,10 @@ cdef class Audience:
         accounts = <bytearray>self.allowed[port]
         return (<unsigned char>accounts[account >> 3]) >> (account & 7) & 1
 
+    def allows(self, uint32_t port, uint32_t account) -> bool:
+        """Whether the port's token covers the account."""
+        return self.is_allowed(port, account)
+
     def allow(self, uint32_t port, accounts) -> None:
         """What a token may trade and watch: account indexes."""
         cdef bytearray bits = bytearray(self.state.most_accounts // 8 + 1)

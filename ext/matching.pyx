@@ -404,6 +404,14 @@ cdef class Market:
             raise ValueError(f"phase {phase}: expected 1 to {PHASE_COUNT - 1}")
         self.enter(phase)
 
+    def suspend(self, uint32_t symbol, bint suspended) -> None:
+        """Suspend one instrument, or let it trade again; resting orders stay. Raises ValueError when it is not listed."""
+        cdef int32_t index = self.find(symbol)
+        if index < 0:
+            raise ValueError(f"symbol: {symbol:06d}, expected one that is listed")
+        self.books[index].suspended = suspended
+        self.touch(index)
+
     def new_order(self, uint32_t symbol, int side, int ord_type, int64_t qty_shares, int64_t price_e4, uint64_t cookie) -> int:
         """Submit one order; returns 1 (taken) or its ExchangeReason."""
         return self.submit(self.find(symbol), side, ord_type, qty_shares, price_e4, cookie)

@@ -223,6 +223,11 @@ cdef class VenueWire:
         return size, "session", self.decode_session(bytes(octets[:size]))
 
 
+def fault_name(fault: int) -> str:
+    """The field that a WireFault names."""
+    return FAULTS[fault]
+
+
 def refuse(fault: int) -> None:
     raise ValueError(f"{FAULTS[fault]}: not of this wire")
 

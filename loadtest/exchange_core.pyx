@@ -2,13 +2,12 @@
 
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
-from ext.codes cimport (BUY, LIMIT, PHASE_CLOSED, PHASE_ENDED, SELL, STATUS_CANCELED, STATUS_FILLED, STATUS_NEW,
-                        STATUS_PARTIALLY_FILLED, STATUS_REJECTED)
+from ext.codes cimport (BUY, LIMIT, SELL, STATUS_CANCELED, STATUS_FILLED, STATUS_NEW, STATUS_PARTIALLY_FILLED,
+                        STATUS_REJECTED)
 from ext.clock cimport now_ns
-from ext.matching cimport (REASON_CAPACITY, REASON_CXL_NOT_OPEN, REASON_CXL_UNKNOWN, REASON_DUPLICATE, REASON_PASS,
-                           REASON_PHASE)
-from ext.venue cimport (REPORT_ACCEPTED, REPORT_BUSINESS_REJECT, REPORT_CANCEL_REJECTED, REPORT_CANCELED, REPORT_REJECTED,
-                        REPORT_TRADE)
+from ext.matching cimport REASON_CAPACITY, REASON_CXL_NOT_OPEN, REASON_CXL_UNKNOWN, REASON_PASS
+from ext.venue cimport REPORT_ACCEPTED, REPORT_CANCEL_REJECTED, REPORT_CANCELED, REPORT_REJECTED, REPORT_TRADE
+from loadtest.venue_session cimport OrderEntrySink
 
 cdef enum:
     FIRST_ORDERS = 1 << 16
@@ -18,7 +17,6 @@ cdef enum:
 
 # A cookie is the index of a client order, or this bit, a symbol (20 bits) and a background order's number (43 bits).
 cdef uint64_t BACKGROUND = <uint64_t>1 << 63
-cdef uint64_t CANCEL_ID = <uint64_t>1 << 62  # in `clients`: the ClOrdID of a cancel, which names no order
 
 
 # A row of background flow, as loadtest.flow_csv.FLOW_DTYPE lays it out.
@@ -32,21 +30,29 @@ cdef struct FlowRow:
     uint8_t side
 
 
-cdef class ReportPort:
-    """Where one session's reports go; this base drops them."""
+cdef class ClientOrders(OrderEntrySink):
+    """The desk's way into the market."""
 
-    cdef void report(self, VenueReport *report) noexcept:
-        pass
+    cdef ExchangeCore core
+
+    def __init__(self, ExchangeCore core not None):
+        self.core = core
+
+    cdef void on_order(self, int member, const VenueOrder *order, int64_t now_ns) noexcept:
+        self.core.on_new_order(member, order)
+
+    cdef void on_cancel(self, int member, const VenueCancel *cancel, int64_t now_ns) noexcept:
+        self.core.on_cancel(member, cancel)
 
 
 cdef inline uint64_t background_cookie(uint32_t symbol, uint64_t oid) noexcept:
     return BACKGROUND | (<uint64_t>symbol << 43) | (oid & ((<uint64_t>1 << 43) - 1))
 
 
-cdef inline void split_id(const char *cl_ord_id, uint32_t session, uint64_t *key) noexcept:
-    """The 16-byte key of a ClOrdID within its session."""
+cdef inline void split_id(const char *cl_ord_id, int member, uint64_t *key) noexcept:
+    """The 16-byte key of a member's ClOrdID."""
     key[0] = 0
-    key[1] = <uint64_t>session << 16
+    key[1] = <uint64_t>member << 16
     memcpy(&key[0], cl_ord_id, 8)
     memcpy(&key[1], cl_ord_id + 8, 2)
 
@@ -62,13 +68,13 @@ cdef void write_number(char *dst, uint64_t number) noexcept:
 cdef class ExchangeCore(MatchSink):
     """The market of one exchange with its clients. Set feed.market_time_ns before each batch of calls."""
 
-    def __init__(self, int venue, int partitions=1):
-        self.market = Market(venue, self)
+    def __init__(self, Desk desk not None):
+        self.desk = desk
+        self.market = Market(desk.venue, self)
         self.feed = MarketFeed(self.market)
-        self.ports = []
+        desk.sink = ClientOrders(self)
         self.clients = KeyTable(CLIENT_PLACES)
         self.resting = KeyTable()
-        self.partitions = partitions
         self.order_count = 1
         self.order_capacity = FIRST_ORDERS
         self.orders = <ClientOrder *>calloc(self.order_capacity, sizeof(ClientOrder))
@@ -78,80 +84,52 @@ cdef class ExchangeCore(MatchSink):
     def __dealloc__(self):
         free(self.orders)
 
-    def attach(self, ReportPort port not None) -> int:
-        """Register where a session's reports go; returns the session's number, to be named with its orders."""
-        self.ports.append(port)
-        return len(self.ports) - 1
-
     # -- what clients ask
 
-    cdef void on_new_order(self, uint32_t session, const VenueOrder *order) noexcept:
+    cdef void on_new_order(self, int member, const VenueOrder *order) noexcept:
         cdef uint64_t key[2]
-        cdef uint64_t index
-        cdef ClientOrder *client
-        cdef int reason
-        split_id(order.cl_ord_id, session, key)
-        reason = self.check_door(key)
-        if reason == REASON_PASS:
-            index = self.take_order()
-            if index == 0 or not self.clients.put(key[0], key[1], index):
-                reason = REASON_CAPACITY
-        if reason != REASON_PASS:
-            self.refuse(session, order.cl_ord_id, order.symbol, reason)
-            return
-        client = &self.orders[index]
+        cdef uint64_t index = self.take_order()
+        cdef ClientOrder *client = &self.orders[index]
+        cdef int reason = REASON_CAPACITY
         client.order = order[0]
-        client.session = session
+        client.member = member
         client.leaves_qty_shares = order.order_qty_shares
-        reason = self.market.submit(self.market.find(order.symbol), order.side, order.ord_type, order.order_qty_shares,
-                                    order.price_e4, index)
+        split_id(order.cl_ord_id, member, key)
+        if index and self.clients.put(key[0], key[1], index):
+            reason = self.market.submit(self.market.find(order.symbol), order.side, order.ord_type, order.order_qty_shares,
+                                        order.price_e4, index)
         if reason != REASON_PASS:
-            self.reject(index, reason)
+            self.reject(client, reason)
 
-    cdef void on_cancel(self, uint32_t session, const VenueCancel *cancel) noexcept:
+    cdef void on_cancel(self, int member, const VenueCancel *cancel) noexcept:
         cdef uint64_t key[2]
-        cdef uint64_t orig[2]
         cdef uint64_t index
-        cdef int reason
-        split_id(cancel.cl_ord_id, session, key)
-        reason = self.check_door(key)
-        if reason == REASON_PASS and not self.clients.put(key[0], key[1], CANCEL_ID):
-            reason = REASON_CAPACITY
-        if reason != REASON_PASS:
-            self.refuse(session, cancel.cl_ord_id, cancel.symbol, reason)
+        cdef int reason = REASON_CXL_NOT_OPEN
+        split_id(cancel.orig_cl_ord_id, member, key)
+        index = self.clients.find(key[0], key[1])
+        if index == 0 or self.orders[index].order.symbol != cancel.symbol:
+            self.reject_cancel(member, cancel, 0, REASON_CXL_UNKNOWN)
             return
-        split_id(cancel.orig_cl_ord_id, session, orig)
-        index = self.clients.find(orig[0], orig[1])
-        if index == 0 or index == CANCEL_ID or self.orders[index].order.symbol != cancel.symbol:
-            self.reject_cancel(session, cancel, 0, REASON_CXL_UNKNOWN)
-            return
-        self.canceling = cancel
-        reason = REASON_CXL_NOT_OPEN
         if self.orders[index].leaves_qty_shares:
+            self.canceling = cancel
             reason = self.market.cancel(self.orders[index].slot, self.orders[index].order_no)
-        self.canceling = NULL
+            self.canceling = NULL
         if reason != REASON_PASS:
-            self.reject_cancel(session, cancel, index, reason)
-
-    cdef int check_door(self, const uint64_t *key) noexcept:
-        """What is refused before it reaches the market, and therefore without a report index."""
-        if self.market.phase == PHASE_CLOSED or self.market.phase == PHASE_ENDED:
-            return REASON_PHASE
-        if self.clients.find(key[0], key[1]):
-            return REASON_DUPLICATE
-        return REASON_PASS
+            self.reject_cancel(member, cancel, index, reason)
 
     cdef uint64_t take_order(self) noexcept:
+        """Index of a fresh client order; 0, a place that is never looked up, when memory is out."""
         cdef ClientOrder *grown
         cdef uint64_t index = self.order_count
         if index == self.order_capacity:
             grown = <ClientOrder *>realloc(self.orders, 2 * self.order_capacity * sizeof(ClientOrder))
             if grown == NULL:
-                return 0
-            self.orders = grown
-            self.order_capacity *= 2
+                index = 0
+            else:
+                self.orders = grown
+                self.order_capacity *= 2
         memset(&self.orders[index], 0, sizeof(ClientOrder))
-        self.order_count += 1
+        self.order_count += index > 0
         return index
 
     # -- what the market did
@@ -169,7 +147,7 @@ cdef class ExchangeCore(MatchSink):
         self.describe(&report, client)
         report.kind = REPORT_ACCEPTED
         report.ord_status = STATUS_NEW
-        self.send(client.session, &report)
+        self.desk.report(client.member, &report)
 
     cdef void on_trade(self, const Trade *trade, const Order *buy, const Order *sell) noexcept:
         self.feed.on_trade(self.market.books[trade.book].symbol, trade)
@@ -192,7 +170,7 @@ cdef class ExchangeCore(MatchSink):
         report.last_qty_shares = trade.last_qty_shares
         report.last_px_e4 = trade.last_px_e4
         write_number(report.exec_id, trade.trade_no)
-        self.send(client.session, &report)
+        self.desk.report(client.member, &report)
 
     cdef void on_canceled(self, const Order *order, int64_t canceled_qty_shares) noexcept:
         cdef ClientOrder *client
@@ -209,7 +187,7 @@ cdef class ExchangeCore(MatchSink):
         if self.canceling != NULL:
             memcpy(report.orig_cl_ord_id, client.order.cl_ord_id, 10)
             memcpy(report.cl_ord_id, self.canceling.cl_ord_id, 10)
-        self.send(client.session, &report)
+        self.desk.report(client.member, &report)
 
     # -- reports
 
@@ -219,7 +197,6 @@ cdef class ExchangeCore(MatchSink):
         report.side = client.order.side
         report.ord_type = client.order.ord_type
         report.symbol = client.order.symbol
-        report.partition = 1 + client.order.symbol % self.partitions
         memcpy(report.cl_ord_id, client.order.cl_ord_id, 10)
         memcpy(report.account, client.order.account, 12)
         report.order_qty_shares = client.order.order_qty_shares
@@ -229,8 +206,7 @@ cdef class ExchangeCore(MatchSink):
         if client.order_no:
             write_number(report.venue_order_id, client.order_no)
 
-    cdef void reject(self, uint64_t index, int reason) noexcept:
-        cdef ClientOrder *client = &self.orders[index]
+    cdef void reject(self, ClientOrder *client, int reason) noexcept:
         cdef VenueReport report
         client.leaves_qty_shares = 0
         self.rejected_count += 1
@@ -238,9 +214,9 @@ cdef class ExchangeCore(MatchSink):
         report.kind = REPORT_REJECTED
         report.ord_status = STATUS_REJECTED
         report.reason = reason
-        self.send(client.session, &report)
+        self.desk.report(client.member, &report)
 
-    cdef void reject_cancel(self, uint32_t session, const VenueCancel *cancel, uint64_t index, int reason) noexcept:
+    cdef void reject_cancel(self, int member, const VenueCancel *cancel, uint64_t index, int reason) noexcept:
         cdef VenueReport report
         blank(&report)
         if index:
@@ -250,27 +226,11 @@ cdef class ExchangeCore(MatchSink):
         report.reason = reason
         report.side = cancel.side
         report.symbol = cancel.symbol
-        report.partition = 1 + cancel.symbol % self.partitions
         report.time_ns = self.feed.market_time_ns
         memcpy(report.cl_ord_id, cancel.cl_ord_id, 10)
         memcpy(report.orig_cl_ord_id, cancel.orig_cl_ord_id, 10)
         self.rejected_count += 1
-        self.send(session, &report)
-
-    cdef void refuse(self, uint32_t session, const char *cl_ord_id, uint32_t symbol, int reason) noexcept:
-        """A refusal at the door: it has no report index and changes no order."""
-        cdef VenueReport report
-        blank(&report)
-        report.kind = REPORT_BUSINESS_REJECT
-        report.symbol = symbol
-        report.reason = reason
-        report.time_ns = self.feed.market_time_ns
-        memcpy(report.cl_ord_id, cl_ord_id, 10)
-        self.rejected_count += 1
-        self.send(session, &report)
-
-    cdef void send(self, uint32_t session, VenueReport *report) noexcept:
-        (<ReportPort>self.ports[session]).report(report)
+        self.desk.report(member, &report)
 
     # -- background orders
 

@@ -11,6 +11,7 @@ cdef class MarketFeed:
     cdef Market market
     cdef list subscribers
     cdef public int64_t market_time_ns # UTC ns of the simulated day; set by the shell before anything happens
+    cdef public bint muted             # send nothing, keep the connections
     cdef readonly uint32_t cut_count   # subscribers cut because they read too slowly
 
     cdef void send(self, const uint8_t *frame, size_t size) noexcept

@@ -97,6 +97,8 @@ cdef class MarketFeed:
 
     cdef void send(self, const uint8_t *frame, size_t size) noexcept:
         cdef Subscriber subscriber
+        if self.muted:
+            return
         for subscriber in self.subscribers:
             put(subscriber, frame, size)
 

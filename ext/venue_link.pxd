@@ -1,0 +1,49 @@
+# Connections to an exchange. VenuePeer is either end of one: transport, framing, numbering, the write at the end of the
+# turn. VenueLink is the gateway's end: the engine's VenueOutlet on one side, the exchange's reports on the other.
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from ext.buffers cimport OutBuf
+from ext.venue cimport VenueCancel, VenueOrder, VenueOutlet, VenueReport
+from ext.wire cimport FrameKind, VenueWire
+
+cdef enum ReportVerdict:               # what became of a report; zero is no answer, and cuts the link like a gap
+    REPORT_FAILED = 0
+    REPORT_APPLIED = 1
+    REPORT_DUPLICATE = 2
+    REPORT_GAP = 3                     # report_index is not the next of its partition: disconnect and resynchronise
+
+cdef class ReportSink:                 # the engine's door for reports; also receives the unnumbered business rejects
+    cdef int on_report(self, int venue, const VenueReport *report, int64_t now_ns) noexcept
+
+cdef class VenuePeer(VenueOutlet):
+    cdef readonly VenueWire wire
+    cdef OutBuf partial                # octets of a frame that has not come whole
+    cdef object transport              # None: not connected, or closing
+    cdef object closing                # a transport that still writes what was queued before it closes
+    cdef size_t limit                  # most octets waiting to be written before the peer is cut as too slow
+    cdef bint paused                   # the socket takes no more for now
+    cdef str why                       # why this end closed the connection; empty when the other did
+    cdef readonly uint64_t msg_seq_num # of the last frame sent
+    cdef readonly int64_t last_recv_ns
+    cdef readonly int64_t last_sent_ns
+    cdef public object on_connected    # ()
+    cdef public object on_message      # (msg_type, fields) of a session message
+    cdef public object on_closed       # (reason); called once per connection
+
+    # For the two ends.
+    cdef bint on_frame(self, FrameKind kind, const uint8_t *frame, size_t size, int64_t now_ns) noexcept  # False: stop reading
+    cdef void fill(self) noexcept      # about to write: put more into out
+    cdef bint has_more(self) noexcept  # fill left something behind
+    # Inner.
+    cdef ssize_t split(self, const uint8_t *p, size_t size, int64_t now_ns) noexcept
+    cdef void stop(self, str reason)
+
+cdef class VenueLink(VenuePeer):
+    cdef public ReportSink sink
+    cdef public bint ready             # orders and cancels may leave
+    cdef readonly uint64_t refused     # orders and cancels that came while not ready, or that the wire cannot say
+    cdef readonly uint64_t reports
+    cdef readonly uint64_t duplicates
+    cdef readonly int64_t last_report_ns       # our clock
+    cdef readonly int64_t last_transact_ns     # TransactTime of the last report
+
+    cdef void commit_frame(self, size_t size) noexcept
