@@ -89,6 +89,7 @@ class Driver:
         for link in self.tapes.values():
             link.orders.clear()
             link.cancels.clear()
+            link.sequence.clear()
         code, affected, queued = self.act(action)
         messages = self.take(self.observer)
         for m in messages:
@@ -189,11 +190,13 @@ class Driver:
     def take_sent(self) -> list[Sent]:
         sent = []
         for exchange, link in self.tapes.items():
-            for order in link.orders:
-                sent.append(Sent("new", exchange, number_of(order["cl_ord_id"])))
-            for cancel in link.cancels:
-                self.cancel_ids[number_of(cancel["orig_cl_ord_id"])] = cancel["cl_ord_id"]
-                sent.append(Sent("cancel", exchange, number_of(cancel["orig_cl_ord_id"])))
+            assert len(link.sequence) == len(link.orders) + len(link.cancels)
+            for cl_ord_id, orig_cl_ord_id in link.sequence:
+                number = number_of(orig_cl_ord_id or cl_ord_id)
+                if orig_cl_ord_id:
+                    self.cancel_ids[number] = cl_ord_id
+                assert Sent("cancel", exchange, number) not in sent, f"order {number}: more after its cancel"
+                sent.append(Sent("cancel" if orig_cl_ord_id else "new", exchange, number))
         return sent
 
 

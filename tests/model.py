@@ -343,7 +343,6 @@ class Model:
     def set_link(self, exchange: int, ready: bool, now_ns: int) -> None:
         """An exchange link went down, or is ready again: what the exchange may not have seen is then sent once more."""
         self.venues[exchange].link_ready = ready
-        self.send_queued(now_ns)
         for order in self.open_orders if ready else []:
             if order.request.exchange != exchange:
                 continue
@@ -351,6 +350,7 @@ class Model:
                 self.sent.append(Sent("new", exchange, order.order_id))
             if order.cancel_pending and not order.cancel_queued:
                 self.sent.append(Sent("cancel", exchange, order.order_id))
+        self.send_queued(now_ns)
 
     # Output
 
