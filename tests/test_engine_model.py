@@ -18,9 +18,11 @@ from ext.engine import Engine
 from tests import actions as act
 from tests import probe
 from tests.cut import cut_down
+from tests.desk import TEN, Desk
 from tests.driver import Driver, open_journal, open_state
 from tests.model import Model
 from tests.model_ladder import LADDER
+from tests.model_state import BUY, LIMIT, P_CLOSE_CALL, P_CONTINUOUS, P_LUNCH, P_OPEN_CALL, PASS, XSHG, NewOrder
 from tests.simulation import START_NS, Simulation, build_world
 
 RUNS = 40
@@ -147,6 +149,44 @@ def test_a_full_order_store_rejects(tmp_path: Path) -> None:
     codes = [pair.step(action).code for action in simulation.actions(300)]
     pair.compare()
     assert 1603 in codes
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Pair:
+    """Both, in a world without tight limits: port p with accounts A, B (one group) and C."""
+    desk = Desk(now_ns=START_NS)
+    desk.model.ports["p"] = desk.port
+    for account in desk.model.accounts.values():
+        account.limits.collar = dict.fromkeys((P_OPEN_CALL, P_CONTINUOUS, P_CLOSE_CALL), (10_000, 0))
+    for exchange in desk.model.venues:
+        desk.model.set_phase(exchange, P_CONTINUOUS, START_NS)
+    pair = Pair(desk.model, tmp_path / "journal")
+    for (exchange, symbol), instrument in desk.model.instruments.items():
+        pair.step(act.MarketQuote(START_NS, exchange, symbol, instrument.quote))
+    return pair
+
+
+def buy(cl_ord_id: str, account: str = "A") -> act.Submit:
+    return act.Submit(START_NS, "p", 1, NewOrder(cl_ord_id, account, "600000", XSHG, BUY, LIMIT, 100, TEN))
+
+
+def test_a_kill_reaches_orders_whose_link_is_down(plain: Pair) -> None:
+    plain.step(buy("one"))
+    plain.step(act.Link(START_NS, XSHG, False))
+    killed = plain.step(act.Kill(START_NS, "firm", "", True))
+    assert (killed.affected, killed.queued, killed.sent) == (1, 1, ())
+    back = plain.step(act.Link(START_NS, XSHG, True))
+    assert [s.kind for s in back.sent] == ["new", "cancel"]     # in doubt first: the cancel must find its order
+    plain.compare()
+
+
+def test_a_second_cancel_is_told_that_the_first_is_under_way(plain: Pair) -> None:
+    plain.step(buy("one"))
+    plain.step(act.MarketPhase(START_NS, XSHG, P_LUNCH))
+    codes = [plain.step(act.Cancel(START_NS, "p", 1, "A", "one")).code for _ in range(2)]
+    plain.step(act.MarketPhase(START_NS, XSHG, P_CLOSE_CALL))
+    codes.append(plain.step(act.Cancel(START_NS, "p", 1, "A", "one")).code)
+    assert codes == [PASS, 1607, 1607]
 
 
 class Shard(RuleBasedStateMachine):
