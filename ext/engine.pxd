@@ -3,24 +3,20 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from ext.audience cimport Audience, Caller
 from ext.codec cimport CancelOrder, NewOrder
 from ext.codes cimport STATUS_NEW, STATUS_PARTIALLY_FILLED, STATUS_PENDING_NEW, VENUE_COUNT
-from ext.events cimport CancelEvent, Frame, OrderEvent, ReportEvent
+from ext.events cimport EV_TYPE_COUNT, CancelEvent, Frame, OrderEvent, ReportEvent
+from ext.histogram cimport Histogram
 from ext.journal cimport Journal
 from ext.market cimport Market
 from ext.quotes cimport MarketStatus
 from ext.reports cimport Refusal
 from ext.risk cimport Candidate
 from ext.state cimport Order, State
-from ext.venue cimport VenueOutlet, VenueReport
+from ext.venue cimport ReportSink, VenueOutlet, VenueReport
 
 cdef enum:
     MOST_CODE = 1700
 
-cdef enum ReportOutcome:
-    REPORT_APPLIED = 1
-    REPORT_DUPLICATE = 2
-    REPORT_GAP = 3
-
-cdef class Engine:
+cdef class Engine(ReportSink):
     cdef readonly State state
     cdef readonly Market market
     cdef readonly Journal journal
@@ -30,12 +26,13 @@ cdef class Engine:
     cdef readonly Audience audience
     cdef list queued                   # order numbers whose cancel waits for its phase
     cdef int64_t decisions[MOST_CODE]  # by code; PASS counts the accepted
+    cdef int64_t event_counts[EV_TYPE_COUNT]   # events recorded since start, by type
+    cdef readonly Histogram acked      # order decided -> the exchange's acceptance applied
     cdef readonly int64_t reports_applied, reports_duplicate, reports_gap, reports_skipped, repeats_answered
 
     # what the transport and the links call
     cdef void on_new_order(self, Caller caller, const NewOrder *message, int64_t now_ns) noexcept
     cdef void on_cancel(self, Caller caller, const CancelOrder *message, int64_t now_ns) noexcept
-    cdef int on_report(self, int venue, const VenueReport *report, int64_t now_ns) noexcept
     cdef void on_status(self, const MarketStatus *status, int64_t now_ns) noexcept
 
     # events

@@ -31,8 +31,8 @@ from ext.state cimport (
     FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, GROUP_OWNER, NONE, Account, PortState, window_add, window_count,
 )
 from ext.venue cimport (
-    REASON_DUPLICATE_CL_ORD_ID, REPORT_ACCEPTED, REPORT_BUSINESS_REJECT, REPORT_CANCEL_REJECTED, REPORT_CANCELED,
-    REPORT_REJECTED, REPORT_TRADE, VenueCancel, VenueOrder,
+    REASON_DUPLICATE_CL_ORD_ID, REPORT_ACCEPTED, REPORT_APPLIED, REPORT_BUSINESS_REJECT, REPORT_CANCEL_REJECTED,
+    REPORT_CANCELED, REPORT_DUPLICATE, REPORT_GAP, REPORT_REJECTED, REPORT_TRADE, VenueCancel, VenueOrder,
 )
 from ext.venue_ids cimport ID_CANCEL, ID_ORDER, decode_venue_id, encode_venue_id
 
@@ -54,6 +54,7 @@ cdef class Engine:
         self.owner_thread = threading.get_ident()
         self.audience = Audience(state, journal)
         self.queued = []
+        self.acked = Histogram()
 
     def attach(self, VenueOutlet xshg, VenueOutlet xshe) -> None:
         """The two exchanges' links."""
@@ -80,6 +81,7 @@ cdef class Engine:
         """Journal, then apply: the only way state changes."""
         cdef uint64_t offset = self.journal.commit(frame)
         apply(self.state, frame, offset)
+        self.event_counts[frame.type] += 1
         return offset
 
     # A new order
@@ -430,6 +432,7 @@ cdef class Engine:
         else:
             memcpy(event.venue_order_id, order.venue_order_id, 16)
         if type == EV_NEW:
+            self.acked.record(now_ns - self.journal.at(order.frame_offset).time_ns)
             event.ord_status = STATUS_NEW
             event.leaves_qty_shares = order.leaves_qty_shares
         elif type == EV_TRADE:
@@ -503,6 +506,10 @@ cdef class Engine:
 
     # The market
 
+    cdef void on_link_down(self, int venue) noexcept:
+        """From here on the exchange's orders are rejected (R1601), until set_link says that it is ready again."""
+        self.market.link_ready[venue] = False
+
     cdef void on_status(self, const MarketStatus *status, int64_t now_ns) noexcept:
         """The exchange's phase; a change lets waiting cancels go."""
         cdef int before = self.market.phase[status.venue]
@@ -529,6 +536,12 @@ cdef class Engine:
     def next_report_index(self, int venue, int partition) -> int:
         """The report to ask this exchange's partition for next."""
         return self.state.report_index[venue][partition & 255] + 1
+
+    def report_counts(self) -> dict:
+        """Execution reports since start by ExecType name."""
+        return {"PENDING_NEW": self.decisions[<int>PASS], "NEW": self.event_counts[<int>EV_NEW],
+                "TRADE": self.event_counts[<int>EV_TRADE], "CANCELED": self.event_counts[<int>EV_CANCELED],
+                "EXPIRED": self.event_counts[<int>EV_EXPIRED], "REJECTED": self.event_counts[<int>EV_VENUE_REJECTED]}
 
     def decision_counts(self) -> dict:
         """Decisions since start by code; PASS (1) counts accepted orders."""

@@ -63,3 +63,14 @@ cdef struct VenueReport:
 cdef class VenueOutlet(Outlet):
     cdef void send_new_order(self, const VenueOrder *order) noexcept
     cdef void send_cancel(self, const VenueCancel *cancel) noexcept
+
+cdef enum ReportVerdict:               # what became of a report; zero is no answer, and cuts the link like a gap
+    REPORT_FAILED = 0
+    REPORT_APPLIED = 1
+    REPORT_DUPLICATE = 2
+    REPORT_GAP = 3                     # report_index is not the next of its partition: disconnect and resynchronise
+
+# The engine's door for an exchange: its reports, numbered and unnumbered, and the moment its link stops carrying orders.
+cdef class ReportSink:
+    cdef int on_report(self, int venue, const VenueReport *report, int64_t now_ns) noexcept
+    cdef void on_link_down(self, int venue) noexcept

@@ -174,7 +174,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def complain(lines: Sequence[str], code: int) -> int:
     for line in lines:
-        print(f"tidegate: error: {line}", file=sys.stderr)
+        typer.echo(f"tidegate: error: {line}", err=True)
     return code
 
 

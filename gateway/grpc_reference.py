@@ -222,7 +222,10 @@ async def serve(
     server.add_generic_rpc_handlers((calls,))
     address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     try:
-        bound = server.add_secure_port(address, tls.credentials()) if tls else server.add_insecure_port(address)
+        if tls is None:
+            bound = server.add_insecure_port(address)
+        else:
+            bound = server.add_secure_port(address, grpc.ssl_server_credentials([tls.pem()]))
     except RuntimeError as error:
         raise OSError(f"cannot bind {address}: {error}") from error
     await server.start()

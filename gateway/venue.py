@@ -124,7 +124,6 @@ class VenueSession:
         beats = loop.create_task(self.beat())
         await asyncio.wait({script, self.closed}, return_when=asyncio.FIRST_COMPLETED)
         if not self.closed.done():
-            self.link.ready = False
             self.link.close(str(script.exception()))
         reason = await self.closed
         for task in (script, beats):
@@ -168,7 +167,10 @@ class VenueSession:
     # ---- messages
 
     def on_message(self, msg_type: int, fields: dict[str, Any]) -> None:
-        if msg_type != self.link.wire.heartbeat_type:
+        if msg_type == self.link.wire.logout_type:
+            # At once, before the end of the connection that follows it can hide the reason.
+            self.link.close(f"exchange logged us out: status {fields['session_status']}, {fields['text'] or 'no text'}")
+        elif msg_type != self.link.wire.heartbeat_type:
             self.inbox.put_nowait((msg_type, fields))
 
     def on_closed(self, reason: str) -> None:
@@ -176,10 +178,8 @@ class VenueSession:
             self.closed.set_result(reason)
 
     async def receive(self) -> tuple[int, dict[str, Any]]:
-        """The next session message. A Logout ends the session."""
+        """The next session message other than Heartbeat and Logout."""
         msg_type, fields = await self.inbox.get()
-        if msg_type == self.link.wire.logout_type:
-            raise SessionEndedError(f"exchange logged us out: status {fields['session_status']}, {fields['text'] or 'no text'}")
         if "platform_state" in fields:
             self.platform_state = fields["platform_state"]
         self.log("venue_message", venue=self.config.venue, message=self.link.wire.name_of(msg_type), **fields)

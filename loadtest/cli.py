@@ -9,9 +9,12 @@ from typing import Annotated
 import typer
 import uvloop
 
-from loadtest.exchange import VENUES, Settings, run
+from loadtest.exchange import Settings, run
 from loadtest.flow_csv import FlowError
 from loadtest.universe import UniverseError
+from loadtest.venue_acceptor import VENUES, MemberConfig
+
+DEFAULT_MEMBERS = ["TIDEGATE:T00001"]
 
 
 def exchange(
@@ -24,11 +27,14 @@ def exchange(
     day: Annotated[str, typer.Option("--date", help="Trading day, YYYY-MM-DD.")] = "2026-11-23",
     clock: Annotated[str, typer.Option(help="Market time at the start, HH:MM:SS.")] = "09:30:00",
     end: Annotated[str, typer.Option(help="Market time at which the day ends, HH:MM:SS.")] = "15:00:00",
-    speed: Annotated[float, typer.Option(min=0.001, max=100_000, help="Market seconds per second.")] = 1.0,
+    speed: Annotated[float, typer.Option(min=0, max=100_000, help="Market seconds per second; 0 stands still.")] = 1.0,
     quote_interval_ms: Annotated[int, typer.Option(min=1, max=60_000, help="Least time between two quotes.")] = 20,
     flow: Annotated[Path | None, typer.Option(help="CSV of recorded flow to replay, .csv or .csv.zst.")] = None,
     rate: Annotated[float, typer.Option(min=0, max=1e6, help="Generated orders and cancels a second.")] = 500.0,
     seed: Annotated[int, typer.Option(min=0, help="Of the generated flow.")] = 1,
+    empty: Annotated[bool, typer.Option("--empty", help="No seeds and no generated flow.")] = False,
+    member: Annotated[list[str], typer.Option(help="COMPID:PBU[:PASSWORD]; may repeat.")] = DEFAULT_MEMBERS,
+    partitions: Annotated[int, typer.Option(min=1, max=64, help="Report partitions (SetID, PartitionNo).")] = 1,
     cage: Annotated[bool, typer.Option(help="The 2 % price cage of continuous trading, in force since 2023.")] = True,
 ) -> None:
     """Run one exchange; one JSON line on stdout says when it listens and where. SIGTERM ends it."""
@@ -37,16 +43,26 @@ def exchange(
     start, stop = clock_time("--clock", clock), clock_time("--end", end)
     if start >= stop:
         fail(f"--clock: {clock}, expected a time before --end {end}")
-    settings = Settings(venue, instruments, host, order_port, market_data_port, control_port, trading_day(day), start, speed,
-                        stop, quote_interval_ms, flow, rate, seed, cage)
+    settings = Settings(
+        venue=venue, instruments=instruments, host=host, order_port=order_port, market_data_port=market_data_port,
+        control_port=control_port, day=trading_day(day), clock=start, speed=speed, end=stop,
+        quote_interval_ms=quote_interval_ms, flow=flow, rate_per_s=rate, seed=seed, empty=empty, cage=cage,
+        members=[member_of(text) for text in member], partitions=partitions)
     try:
         uvloop.run(run(settings))
     except (UniverseError, FlowError) as error:
         fail(str(error))
     except OSError as error:
-        fail(f"{host}: cannot listen on ports {order_port}, {market_data_port}, {control_port}: {error.strerror or error}")
+        fail(f"{host}: cannot listen on ports {order_port}, {market_data_port}, {control_port}: {error}")
     except asyncio.CancelledError:
         return
+
+
+def member_of(text: str) -> MemberConfig:
+    comp_id, pbu, password = [*text.split(":", 2), "", ""][:3]
+    if not 0 < len(comp_id) <= 20 or not 0 < len(pbu) <= 6 or len(password) > 16:
+        fail(f"--member: {text!r}, expected COMPID:PBU[:PASSWORD] of at most 20, 6 and 16 characters")
+    return MemberConfig(comp_id, pbu, password)
 
 
 def clock_time(flag: str, text: str) -> time:
@@ -69,3 +85,7 @@ def fail(error: str) -> None:
     """Say what is wrong in one line and end with status 2."""
     print(f"tidegate exchange: {error}", file=sys.stderr)
     raise typer.Exit(2)
+
+
+if __name__ == "__main__":
+    typer.run(exchange)

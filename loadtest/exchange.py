@@ -17,10 +17,10 @@ from loadtest.exchange_core import ExchangeCore
 from loadtest.faults import ControlProtocol, Faults
 from loadtest.market_day import NS, MarketDay, Phase, of_day_ns
 from loadtest.market_feed import Subscriber
-from loadtest.order_entry import OrderEntry
+from loadtest.order_desk import OrderDesk
 from loadtest.universe import Instrument, read_universe
+from loadtest.venue_acceptor import MemberConfig
 
-VENUES = {"XSHG": 1, "XSHE": 2}
 TICK_S = 0.001
 BUDGET_NS = 200_000  # of background flow and quotes per loop turn, so that order entry never waits longer
 WARM_UP_NS = 10**12
@@ -45,7 +45,10 @@ class Settings(NamedTuple):
     flow: Path | None
     rate_per_s: float
     seed: int
+    empty: bool
     cage: bool
+    members: list[MemberConfig]
+    partitions: int
 
 
 class MarketDataProtocol(asyncio.Protocol):
@@ -83,16 +86,16 @@ class Exchange:
                   if i.security_exchange == settings.venue and i.status != "DELISTED"]
         self.loop = asyncio.get_running_loop()
         self.turn = Turn(self.loop.call_soon)
-        self.core = ExchangeCore(VENUES[settings.venue])
+        self.orders = OrderDesk(settings.venue, self.turn, settings.members, int(f"{settings.day:%Y%m%d}"),
+                                settings.partitions)
+        self.core = ExchangeCore(self.orders.desk)
         for instrument in listed:
             list_on(self.core, instrument, settings.cage)
         self.listed = listed
         self.tapes = plan_tapes(settings, listed)
         self.day = MarketDay(settings.day, settings.clock, settings.speed, settings.end, utc_now_ns())
-        self.orders = OrderEntry(settings.venue, self.core, self.turn)
-        self.faults = Faults(self.core, self.orders)
+        self.faults = Faults(self.core, self.orders, self.day)
         self.servers: list[asyncio.Server] = []
-        self.ended = asyncio.Event()
         self.phase_index = 0
         self.next_quotes_ns = 0
         self.next_status_ns = 0
@@ -105,16 +108,26 @@ class Exchange:
             await self.loop.run_in_executor(None, tape.blocks.wait)
         while not self.advance(self.day.start_ns, WARM_UP_NS):
             await asyncio.sleep(0)
-        ports = [await self.listen(make, port) for make, port in (
-            (self.orders.protocol, settings.order_port),
-            (lambda: MarketDataProtocol(self.core, self.turn), settings.market_data_port),
-            (lambda: ControlProtocol(self.faults), settings.control_port))]
+        ports = {
+            "order_entry_port": await self.orders.start(settings.host, settings.order_port),
+            "market_data_port": await self.listen(self.new_subscriber, settings.market_data_port),
+            "control_port": await self.listen(lambda: ControlProtocol(self.faults), settings.control_port),
+        }
         self.day.began_ns = utc_now_ns()
         self.tick()
-        return {"exchange": settings.venue, "order_entry_port": ports[0], "market_data_port": ports[1],
-                "control_port": ports[2], "instruments": len(self.listed), "phase": Phase(self.core.market.phase).name,
-                "flow": str(settings.flow) if settings.flow else "generated" if settings.rate_per_s else "seeds only",
+        return {"exchange": settings.venue, **ports, "instruments": len(self.listed),
+                "phase": Phase(self.core.market.phase).name, "flow": self.flow_name(),
                 "resting_orders": self.core.market.live_orders()}
+
+    def flow_name(self) -> str:
+        if self.settings.flow:
+            return f"replays {self.settings.flow.name}"
+        if self.settings.empty:
+            return "none"
+        return "generated" if self.settings.rate_per_s else "seeds only"
+
+    def new_subscriber(self) -> MarketDataProtocol:
+        return MarketDataProtocol(self.core, self.turn)
 
     async def listen(self, make: Callable[[], asyncio.Protocol], port: int) -> int:
         server = await self.loop.create_server(make, self.settings.host, port)
@@ -129,7 +142,6 @@ class Exchange:
         if now_ns >= self.next_status_ns:
             self.next_status_ns = now_ns + NS
             feed.publish_status()
-            self.orders.beat(now_ns)
         if now_ns >= self.next_quotes_ns:
             if feed.publish_quotes(QUOTES_PER_TURN):
                 self.next_quotes_ns = now_ns + self.settings.quote_interval_ms * 1_000_000
@@ -138,7 +150,7 @@ class Exchange:
         self.timer = self.loop.call_later(TICK_S, self.tick) if done else self.loop.call_soon(self.tick)
 
     def advance(self, market_ns: int, budget_ns: int) -> bool:
-        """Bring flow and phase to market_ns, the flow of a phase before the next one begins; False when work is left."""
+        """Bring flow and phase to market_ns, the flow of a phase before the next phase; False when work is left."""
         target = self.day.phase_index(market_ns)
         self.core.feed.market_time_ns = market_ns
         until_ns = market_ns
@@ -156,17 +168,15 @@ class Exchange:
     def enter(self, phase: Phase) -> None:
         self.core.market.enter_phase(phase)
         self.core.feed.publish_status()
-        self.orders.on_phase(phase)
-        if phase == Phase.ENDED:
-            self.ended.set()
+        self.orders.enter(phase)
 
-    def close(self) -> None:
-        """Stop listening and drop every connection."""
+    async def close(self) -> None:
+        """Log every member out, stop listening, drop every connection."""
         if self.timer is not None:
             self.timer.cancel()
         for server in self.servers:
             server.close()
-        self.orders.disconnect()
+        await self.orders.stop()
         for tape in self.tapes:
             tape.close()
 
@@ -178,7 +188,8 @@ def list_on(core: ExchangeCore, instrument: Instrument, cage: bool) -> None:
         down_limit_e4=instrument.down_limit_e4, prev_close_e4=instrument.prev_close_e4,
         buy_min_shares=instrument.buy_min_shares, buy_step_shares=instrument.buy_step_shares,
         max_limit_shares=instrument.max_limit_shares, max_market_shares=instrument.max_market_shares,
-        cage_bps=200 if cage else 0, cage_ticks=CAGE_TICKS[instrument.board], suspended=instrument.status == "SUSPENDED")
+        cage_bps=200 if cage else 0, cage_ticks=CAGE_TICKS[instrument.board],
+        suspended=instrument.status == "SUSPENDED")
 
 
 def plan_tapes(settings: Settings, listed: list[Instrument]) -> list[Tape]:
@@ -186,7 +197,7 @@ def plan_tapes(settings: Settings, listed: list[Instrument]) -> list[Tape]:
     replayed = [replay_tape(settings.flow, listed)] if settings.flow else []
     taken = {f"{symbol:06d}" for tape in replayed for symbol in tape.symbols.tolist()}
     others = [i for i in listed if i.symbol not in taken and i.status == "NORMAL"]
-    if not others:
+    if not others or settings.empty:
         return replayed
     tapes = [*replayed, seed_tape(others, settings.seed)]
     start_s, end_s = of_day_ns(settings.clock) / NS, of_day_ns(settings.end) / NS
@@ -207,4 +218,4 @@ async def run(settings: Settings) -> None:
             print(json.dumps(ready), flush=True)
         await stop.wait()
     finally:
-        exchange.close()
+        await exchange.close()

@@ -1,40 +1,39 @@
-"""Faults on demand: a control connection of JSON lines that makes the exchange misbehave. Touches no book and no report.
+"""Faults on demand: a control connection of JSON lines that makes the exchange misbehave. Touches no book, no report.
 
 One request a line, {"fault": NAME, ...}; one answer a line, {"ok": true, ...} or {"ok": false, "error": TEXT}:
-- disconnect        drop every order-entry connection at once; clients may log on again
-- refuse, accept    close new order-entry connections at once, and those that are there; take them again
-- stall, resume     stop reading and answering order entry while its connections stay up; go on
-- duplicate_report  send the newest report of every session once more, with the report index it had
+- disconnect        drop every order-entry connection without a word; clients may log on again
+- refuse, accept    close the order-entry port and drop its connections, as if the exchange were down; open it again
+- stall, resume     stop reading and writing on the live sessions while their connections stay up; go on
+- repeat_report     send the next report of every session twice, with the report index it had
+- skip_report       leave out the next report of every session: a gap in its numbers
 - quotes_off, quotes_on  stop market data frames (status included) while the connections stay up; go on
 - suspend, unsuspend {"symbol": "600519"}  one instrument
+- advance {"to": "14:57:00"}  move the market's clock forward; phases and flow on the way happen in order
 - status            counts: sessions, orders, trades, refusals, background orders
 """
 
 import asyncio
 import json
-from typing import Any, Protocol
+from datetime import time
+from typing import Any
+
+from ext.clock import utc_now_ns
 
 from loadtest.exchange_core import ExchangeCore
+from loadtest.market_day import MarketDay
+from loadtest.order_desk import OrderDesk
 
 LINE_LIMIT = 4096
-
-
-class OrderEntryFaults(Protocol):
-    """What order entry can be told to do wrong."""
-
-    def disconnect(self) -> int: ...
-    def refuse(self, refusing: bool) -> None: ...
-    def stall(self, stalled: bool) -> None: ...
-    def duplicate_report(self) -> int: ...
-    def session_count(self) -> int: ...
 
 
 class Faults:
     """Applies one fault to the exchange."""
 
-    def __init__(self, core: ExchangeCore, orders: OrderEntryFaults) -> None:
+    def __init__(self, core: ExchangeCore, orders: OrderDesk, day: MarketDay) -> None:
         self.core = core
+        self.day = day
         self.orders = orders
+        self.opening: asyncio.Task[None] | None = None
 
     def apply(self, line: bytes) -> dict[str, Any]:
         """Apply one request line; returns its answer."""
@@ -55,21 +54,23 @@ class Faults:
     def apply_disconnect(self, request: dict[str, Any]) -> dict[str, Any]:
         return {"connections": self.orders.disconnect()}
 
-    def apply_refuse(self, request: dict[str, Any]) -> None:
-        self.orders.refuse(True)
-        self.orders.disconnect()
+    def apply_refuse(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"connections": self.orders.refuse()}
 
     def apply_accept(self, request: dict[str, Any]) -> None:
-        self.orders.refuse(False)
+        self.opening = asyncio.get_running_loop().create_task(self.orders.accept())
 
-    def apply_stall(self, request: dict[str, Any]) -> None:
-        self.orders.stall(True)
+    def apply_stall(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"sessions": self.orders.stall(True)}
 
-    def apply_resume(self, request: dict[str, Any]) -> None:
-        self.orders.stall(False)
+    def apply_resume(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"sessions": self.orders.stall(False)}
 
-    def apply_duplicate_report(self, request: dict[str, Any]) -> dict[str, Any]:
-        return {"reports": self.orders.duplicate_report()}
+    def apply_repeat_report(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"sessions": self.orders.repeat_report()}
+
+    def apply_skip_report(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"sessions": self.orders.skip_report()}
 
     def apply_quotes_off(self, request: dict[str, Any]) -> None:
         self.core.feed.muted = True
@@ -83,12 +84,22 @@ class Faults:
     def apply_unsuspend(self, request: dict[str, Any]) -> None:
         self.core.market.suspend(symbol_of(request), False)
 
+    def apply_advance(self, request: dict[str, Any]) -> None:
+        try:
+            to = time.fromisoformat(str(request.get("to")))
+        except ValueError:
+            raise ValueError(f"to: {request.get('to')!r}, expected HH:MM:SS") from None
+        self.day.advance_to(to, utc_now_ns())
+
     def apply_status(self, request: dict[str, Any]) -> dict[str, Any]:
         core = self.core
-        return {"sessions": self.orders.session_count(), "accepted": core.accepted_count, "rejected": core.rejected_count,
-                "trades": core.market.trade_count, "resting": core.market.live_orders(),
-                "background": core.background_count, "background_refused": core.background_refused_count,
-                "phase": core.market.phase, "feed_cut": core.feed.cut_count}
+        return {
+            "sessions": len(self.orders.live()), "accepted": core.accepted_count, "rejected": core.rejected_count,
+            "door_rejects": core.desk.door_rejects, "unsaid": core.desk.unsaid, "trades": core.market.trade_count,
+            "resting": core.market.live_orders(), "background": core.background_count,
+            "background_refused": core.background_refused_count, "phase": core.market.phase,
+            "feed_cut": core.feed.cut_count,
+        }
 
 
 def symbol_of(request: dict[str, Any]) -> int:

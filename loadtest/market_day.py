@@ -33,7 +33,8 @@ def of_day_ns(at: time) -> int:
 class MarketDay:
     """Market time that starts at `start` when the process's clock reads `began_ns`, and runs `speed` times as fast.
 
-    The day ends at `end`, whatever the schedule says then. All times are Shanghai's; _ns are UTC nanoseconds.
+    A speed of 0 stands still between calls of advance_to. The day ends at `end`, whatever the schedule says then. All
+    times are Shanghai's; _ns are UTC nanoseconds.
     """
 
     def __init__(self, day: date, start: time, speed: float, end: time, began_ns: int) -> None:
@@ -49,6 +50,13 @@ class MarketDay:
     def market_ns(self, now_ns: int) -> int:
         """UTC ns of the market's own clock."""
         return self.start_ns + int((now_ns - self.began_ns) * self.speed)
+
+    def advance_to(self, of_day: time, now_ns: int) -> None:
+        """Move the clock forward to a time of day; ValueError when that time has passed."""
+        to_ns = self.midnight_ns + of_day_ns(of_day)
+        if to_ns < self.market_ns(now_ns):
+            raise ValueError(f"to: {of_day}, expected a time that has not passed")
+        self.start_ns, self.began_ns = to_ns, now_ns
 
     def phase_index(self, market_ns: int) -> int:
         """Index in `phases` of the phase the market is in."""

@@ -15,6 +15,8 @@ cdef class Subscriber(Outlet):
         self.transport = transport
 
     cdef void flush(self) noexcept:
+        if self.transport is None:
+            return
         if self.out.overflowed:
             self.transport.abort()
         elif not self.paused:
@@ -47,6 +49,7 @@ cdef class MarketFeed:
 
     def remove(self, Subscriber subscriber not None) -> None:
         """Forget a subscriber whose connection is gone."""
+        subscriber.transport = None
         if subscriber in self.subscribers:
             self.subscribers.remove(subscriber)
             self.cut_count += subscriber.out.overflowed

@@ -8,7 +8,7 @@ from ext.venue cimport (
     REPORT_ACCEPTED, REPORT_BUSINESS_REJECT, REPORT_CANCELED, REPORT_TRADE, VenueCancel, VenueOrder, VenueOutlet, VenueReport,
 )
 from ext.venue_fields cimport cancel_from, order_from, report_fields
-from ext.venue_link cimport REPORT_APPLIED, REPORT_DUPLICATE, REPORT_GAP, ReportSink
+from ext.venue cimport REPORT_APPLIED, REPORT_DUPLICATE, REPORT_GAP, ReportSink
 from ext.wire cimport MAX_FRAME, VenueWire
 from loadtest.venue_session cimport Desk, OrderEntrySink
 

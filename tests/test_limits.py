@@ -154,6 +154,12 @@ def test_shipped_file_loads():
     assert limits.sha256 == hashlib.sha256(SHIPPED.read_bytes()).hexdigest()
 
 
+def test_documented_example_loads(load):
+    documented = (SHIPPED.parent.parent / "docs" / "limits.md").read_text()
+    limits = load(documented.split("```yaml\n")[1].split("```")[0])
+    assert [account.id for account in limits.accounts] == ["A1"]
+
+
 def test_good_file_in_integer_units(load):
     limits = load(GOOD)
     assert limits.rule_set.version == 3

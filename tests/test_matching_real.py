@@ -1,11 +1,15 @@
 """The matching engine against recorded Shanghai days: every trade, every cancelled quantity, every snapshot."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 from ext.matching import Market, MatchLog
 
-from loadtest.universe import REPLAYED_PREV_CLOSE_E4, price_limits_e4
+from loadtest.universe import REPLAYED_PREV_CLOSE_E4, list_share, price_limits_e4, write_instruments
 from tests import real_flow
 from tests.real_flow import MOUTAI, PHASE_STARTS_US, THREE_STOCKS, Request
+from tests.venue_client import ACCEPTED, CANCELED, TRADE, Control, VenueClient, running_exchange, wait_until
 
 XSHG, LIMIT, PASS = 1, 1, 1
 
@@ -95,3 +99,91 @@ def test_rebuilt_book_equals_every_recorded_snapshot() -> None:
             replay.feed(following)
             following = next(flow)
     assert missed == []
+
+
+# ---- the same flow through the simulated exchange's order entry
+
+
+class SocketReplay:
+    """A recorded day sent to XSHG over its binary protocol; ClOrdIDs are the recorded order numbers."""
+
+    def __init__(self, client: VenueClient, control: Control) -> None:
+        self.client = client
+        self.control = control
+        self.frames: list[bytes] = []
+        self.unanswered = 0
+        self.canceling: dict[str, int] = {}
+        self.fills: dict[tuple[int, str], dict[int, dict[str, Any]]] = {}
+        self.fill_count = 0
+        self.wrong: list[str] = []
+
+    def run(self, flow: list[Request], trades: int) -> None:
+        """Every request in its phase, then every report."""
+        phases = list(PHASE_STARTS_US)
+        for request in flow:
+            while phases and phases[0][0] <= request.ts_us:
+                self.enter(*phases.pop(0))
+            self.put(request)
+        for phase in phases:
+            self.enter(*phase)
+        while self.fill_count < 2 * trades:
+            self.take(self.client.report())
+
+    def enter(self, at_us: int, phase: int) -> None:
+        """Send what waits, read until every order and cancel of it is answered, and move the market's clock."""
+        self.client.send(*self.frames)
+        self.frames.clear()
+        while self.unanswered:
+            self.take(self.client.report())
+        seconds = at_us // 1_000_000
+        to = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+        assert self.control("advance", to=to)["ok"]
+        wait_until(lambda: self.control("status")["phase"] == phase)
+
+    def put(self, request: Request) -> None:
+        name, symbol, side, qty = str(request.order_no), request.symbol, request.side, request.qty_shares
+        self.unanswered += 1
+        if request.cancel:
+            self.canceling[f"C{name}"] = qty
+            self.frames.append(self.client.cancel(f"C{name}", name, symbol, side, qty))
+        else:
+            self.frames.append(self.client.order(name, symbol, side, request.price_e4 / 10_000, qty))
+
+    def take(self, report: dict[str, Any]) -> None:
+        if report["kind"] == TRADE:
+            self.fills.setdefault((report["symbol"], report["exec_id"]), {})[report["side"]] = report
+            self.fill_count += 1
+            return
+        self.unanswered -= 1
+        canceled = self.canceling.get(report["cl_ord_id"], 0)
+        if report["kind"] != (CANCELED if canceled else ACCEPTED) or report["canceled_qty_shares"] != canceled:
+            self.wrong.append(f"{report}, expected {canceled} canceled")
+
+    def trades(self) -> dict[int, list[tuple[int, int, int, int]]]:
+        """Per symbol in order of exec_id: (buy order, sell order, price_e4, shares); both sides say the same."""
+        found: dict[int, list[tuple[int, int, int, int]]] = {}
+        for (symbol, exec_id), sides in sorted(self.fills.items()):
+            buy, sell = sides[1], sides[2]
+            if (buy["last_px_e4"], buy["last_qty_shares"]) != (sell["last_px_e4"], sell["last_qty_shares"]):
+                self.wrong.append(f"{exec_id}: {buy}, {sell}")
+            found.setdefault(symbol, []).append((int(buy["cl_ord_id"]), int(sell["cl_ord_id"]), buy["last_px_e4"],
+                                                 buy["last_qty_shares"]))
+        return found
+
+
+@pytest.mark.parametrize(("folder", "cage"), [(THREE_STOCKS, "--cage"), (MOUTAI, "--no-cage")])
+def test_the_same_flow_through_order_entry(folder: str, cage: str, tmp_path: Path) -> None:
+    flow = real_flow.requests(folder)
+    recorded = {symbol: [trade[:4] for trade in trades] for symbol, trades in real_flow.trades(folder).items()}
+    instruments = tmp_path / "instruments.csv"
+    write_instruments(instruments, [list_share(symbol, symbol, 0, 0, "NORMAL", 0) for symbol in REPLAYED_PREV_CLOSE_E4])
+    flags = ("--clock", "09:00:00", "--speed", "0", "--empty", "--partitions", "3", cage)
+    with running_exchange("XSHG", instruments, *flags) as ready:
+        control = Control(ready["control_port"])
+        control("advance", to="09:15:00")
+        replay = SocketReplay(VenueClient("XSHG", ready["order_entry_port"]), control)
+        replay.run(flow, sum(map(len, recorded.values())))
+        assert control("status")["trades"] == replay.fill_count // 2
+        replay.client.close()
+    assert replay.trades() == recorded
+    assert replay.wrong == []
