@@ -96,6 +96,7 @@ class EndOfDay(Action):
 class Outcome:
     """What an action brought about: the code of its answer (0: nobody asked), what was told and what was sent."""
     code: int = 0
+    detail: tuple[int, int, str] | None = None      # (value, limit, scope) of a rejected order
     affected: int = 0
     queued: int = 0
     reports: tuple[Report, ...] = ()
@@ -106,17 +107,18 @@ def apply(model: Model, action: Action) -> Outcome:
     """Let it happen to the model."""
     model.reports.clear()
     model.sent.clear()
+    if isinstance(action, Submit):
+        found = model.new_order(model.ports[action.port], replace(action.request), action.now_ns)
+        detail = None if found.code == PASS or found.duplicate else (found.value, found.limit, found.scope)
+        return Outcome(found.code, detail, 0, 0, tuple(model.reports), tuple(model.sent))
     code, affected, queued = act(model, action)
-    return Outcome(code, affected, queued, tuple(model.reports), tuple(model.sent))
+    return Outcome(code, None, affected, queued, tuple(model.reports), tuple(model.sent))
 
 
 def act(model: Model, action: Action) -> tuple[int, int, int]:
     """(code, orders affected, of these queued)"""
     now_ns = action.now_ns
     match action:
-        case Submit():
-            request = replace(action.request)
-            return model.new_order(model.ports[action.port], request, now_ns).code, 0, 0
         case Cancel():
             return cancel(model, action), 0, 0
         case MassCancel(_, port, _, account, symbol, exchange, side):

@@ -5,6 +5,7 @@ It translates; it judges nothing and keeps no ledger.
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.model_state import PASS, PENDING_NEW, XSHE, XSHG, Report, Sent
 SCOPES = {"port": 1, "account": 2, "group": 3, "firm": 4}
 KINDS = {"accepted": 1, "canceled": 2, "rejected": 3, "trade": 4, "cancel_rejected": 5, "business_reject": 6}
 APPLIED, DUPLICATE = 1, 2
+DETAIL = re.compile(r"R\d{4} [A-Z_]+ v=(?P<value>-?\d+) lim=(?P<limit>-?\d+) rule=model@1 scope=(?P<scope>[a-z]+)")
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 Message = pb.ExecutionReport | pb.CancelReject
@@ -51,6 +53,7 @@ class Driver:
         self.observer = self.log_on(0, list(model.accounts))
         self.order_ids: dict[tuple[str, str], tuple[int, int]] = {}     # -> (order_id, exchange)
         self.cancel_ids: dict[int, str] = {}
+        self.detail: tuple[int, int, str] | None = None
         self.report_index: dict[tuple[int, int], int] = {}
         for exchange, venue in model.venues.items():
             sweeps.set_link(self.engine, exchange, venue.link_ready, now_ns)
@@ -90,13 +93,14 @@ class Driver:
             link.orders.clear()
             link.cancels.clear()
             link.sequence.clear()
+        self.detail = None
         code, affected, queued = self.act(action)
         messages = self.take(self.observer)
         for m in messages:
             if isinstance(m, pb.ExecutionReport) and m.exec_type == PENDING_NEW:
                 self.order_ids[m.account, m.cl_ord_id] = m.order_id, m.security_exchange
         reports = tuple(report_of(m) for m in messages)
-        return act.Outcome(code, affected, queued, reports, tuple(self.take_sent()))
+        return act.Outcome(code, self.detail, affected, queued, reports, tuple(self.take_sent()))
 
     def act(self, action: act.Action) -> tuple[int, int, int]:
         engine, now_ns = self.engine, action.now_ns
@@ -136,6 +140,9 @@ class Driver:
         answers = self.ask(action.port, action.session, action.now_ns, order=message)
         assert len(answers) == 1, answers
         assert answers[0].planned_ns == 7 or answers[0].possible_duplicate or answers[0].reject_code == "R1203"
+        found = DETAIL.search(answers[0].text)
+        if found and not answers[0].possible_duplicate:
+            self.detail = int(found["value"]), int(found["limit"]), found["scope"].replace("session", "port")
         return code_of(answers[0].reject_code)
 
     def cancel(self, action: act.Cancel) -> int:

@@ -44,6 +44,7 @@ RISK_WARNING_SHARES_PER_DAY = 500_000
 
 @dataclass(frozen=True)
 class Verdict:
+    """Why not: what the checked quantity would become with this order, and the limit it breaks."""
     value: int = 0
     limit: int = 0
     scope: str = ""
@@ -140,7 +141,7 @@ def auth(ask: Ask) -> Verdict | None:
 
 def rate_in(ask: Ask) -> Verdict | None:
     count = count_last_second(ask.port.arrivals, ask.now_ns)
-    return Verdict(count, ask.port.rate_in_per_s, "port") if count >= ask.port.rate_in_per_s else None
+    return Verdict(count + 1, ask.port.rate_in_per_s, "port") if count >= ask.port.rate_in_per_s else None
 
 
 def reject_break(ask: Ask) -> Verdict | None:
@@ -160,13 +161,13 @@ def capacity(ask: Ask) -> Verdict | None:
 
 def kill(ask: Ask) -> Verdict | None:
     group = ask.account.group
-    if ask.port.killed:
-        return Verdict(scope="port")
-    if ask.account.killed:
-        return Verdict(scope="account")
+    if ask.model.firm.killed:
+        return Verdict(scope="firm")
     if group is not None and group.killed:
         return Verdict(scope="group")
-    return Verdict(scope="firm") if ask.model.firm.killed else None
+    if ask.account.killed:
+        return Verdict(scope="account")
+    return Verdict(scope="port") if ask.port.killed else None
 
 
 # 8-14: may this account send this kind of order now?
@@ -273,10 +274,12 @@ def cage(ask: Ask) -> Verdict | None:
     if ask.is_buy:
         ref = first_nonzero(quote.ask1, quote.bid1, quote.last, instrument.prev_close)
         too_far = price * 10_000 > ref * (10_000 + rules.cage_bps) and price > ref + floor
+        bound = max(ref * (10_000 + rules.cage_bps) // 10_000, ref + floor)
     else:
         ref = first_nonzero(quote.bid1, quote.ask1, quote.last, instrument.prev_close)
         too_far = price * 10_000 < ref * (10_000 - rules.cage_bps) and price < ref - floor
-    return Verdict(price, ref) if too_far else None
+        bound = min(-(-ref * (10_000 - rules.cage_bps) // 10_000), ref - floor)
+    return Verdict(price, bound) if too_far else None
 
 
 def collar(ask: Ask) -> Verdict | None:
@@ -290,7 +293,8 @@ def collar(ask: Ask) -> Verdict | None:
     ref = first_nonzero(opposite if phase == P_CONTINUOUS else 0, quote.last, prev_close)
     distance = price - ref if ask.is_buy else ref - price
     too_far = distance * 10_000 > ref * bps and distance > ticks * ask.instrument.tick
-    return Verdict(price, ref, "account") if too_far else None
+    reach = max(ref * bps // 10_000, ticks * ask.instrument.tick)
+    return Verdict(price, ref + reach if ask.is_buy else ref - reach) if too_far else None
 
 
 def self_match(ask: Ask) -> Verdict | None:
@@ -337,25 +341,26 @@ def rate_out(ask: Ask) -> Verdict | None:
     sent = ask.account.sent.get(ask.request.exchange, [])
     in_second = count_last_second(sent, ask.now_ns)
     if in_second >= limits.rate_out_per_s:
-        return Verdict(in_second, limits.rate_out_per_s, "account")
-    return Verdict(len(sent), limits.rate_out_per_day, "account") if len(sent) >= limits.rate_out_per_day else None
+        return Verdict(in_second + 1, limits.rate_out_per_s, "account")
+    today = len(sent) + 1
+    return Verdict(today, limits.rate_out_per_day, "account") if today > limits.rate_out_per_day else None
 
 
 def rate_symbol(ask: Ask) -> Verdict | None:
     limit = ask.account.limits.rate_symbol_per_s
     times = [o.accepted_ns for o in ask.account.orders.values() if o.accepted_ns and o.instrument is ask.instrument]
     count = count_last_second(times, ask.now_ns)
-    return Verdict(count, limit, "account") if count >= limit else None
+    return Verdict(count + 1, limit, "account") if count >= limit else None
 
 
 def open_count(ask: Ask) -> Verdict | None:
     limits = ask.account.limits
     own = [o for o in ask.model.open_orders if o.account is ask.account]
     if len(own) >= limits.open_orders:
-        return Verdict(len(own), limits.open_orders, "account")
+        return Verdict(len(own) + 1, limits.open_orders, "account")
     in_symbol = sum(1 for o in own if o.instrument is ask.instrument)
     limit = limits.open_orders_per_symbol
-    return Verdict(in_symbol, limit, "account") if in_symbol >= limit else None
+    return Verdict(in_symbol + 1, limit, "account") if in_symbol >= limit else None
 
 
 # 28-33: money and position
