@@ -51,6 +51,7 @@ class VenueAnswer(Action):
     qty: int = 0
     px: int = 0
     twice: bool = False           # the same report index comes a second time
+    gap: bool = False             # another report index comes before it, too early
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,11 @@ class Disconnect(Action):
 class EndOfDay(Action):
     """The exchange's report stream has ended."""
     exchange: int
+
+
+@dataclass(frozen=True)
+class Restart(Action):
+    """The process is killed and comes back."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +146,8 @@ def act(model: Model, action: Action) -> tuple[int, int, int]:
             return PASS, *model.disconnect(model.ports[port], now_ns)
         case EndOfDay(_, exchange):
             model.end_of_day(exchange)
+        case Restart():
+            model.restart()
     return 0, 0, 0
 
 

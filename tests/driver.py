@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ext import sweeps, tape
+from ext import queries, sweeps, tape
 from ext.buffers import Turn
 from ext.engine import Engine
 from ext.journal import Journal
@@ -23,7 +23,7 @@ from tests.model_state import PASS, PENDING_NEW, XSHE, XSHG, Report, Sent
 
 SCOPES = {"port": 1, "account": 2, "group": 3, "firm": 4}
 KINDS = {"accepted": 1, "canceled": 2, "rejected": 3, "trade": 4, "cancel_rejected": 5, "business_reject": 6}
-APPLIED, DUPLICATE = 1, 2
+APPLIED, DUPLICATE, GAP = 1, 2, 3
 DETAIL = re.compile(r"R\d{4} [A-Z_]+ v=(?P<value>-?\d+) lim=(?P<limit>-?\d+) rule=model@1 scope=(?P<scope>[a-z]+)")
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -40,32 +40,50 @@ class Driver:
     """The engine, given the model's world before anything happened in it."""
 
     def __init__(self, model: Model, path: Path, now_ns: int) -> None:
-        self.state = open_state(min(model.order_capacity, 4_096))
-        self.journal = open_journal(path)
-        self.engine = Engine(self.state, self.journal)
-        self.world = World(model)
-        self.world.load(self.engine, model, now_ns)
+        self.model, self.path, self.world = model, path, World(model)
         self.tapes = {XSHG: tape.VenueTape(), XSHE: tape.VenueTape()}
-        self.engine.attach(self.tapes[XSHG], self.tapes[XSHE])
         self.turn, self.stages = Turn(lambda _: None), Stages()
         self.port_accounts = {name: sorted(port.accounts & set(model.accounts)) for name, port in model.ports.items()}
-        self.sessions: dict[tuple[int, str], Session] = {}
-        self.observer = self.log_on(0, list(model.accounts))
+        self.start(now_ns)
         self.order_ids: dict[tuple[str, str], tuple[int, int]] = {}     # -> (order_id, exchange)
         self.cancel_ids: dict[int, str] = {}
+        self.observed: list[Message] = []
         self.detail: tuple[int, int, str] | None = None
         self.report_index: dict[tuple[int, int], int] = {}
         for exchange, venue in model.venues.items():
             sweeps.set_link(self.engine, exchange, venue.link_ready, now_ns)
             sweeps.set_phase(self.engine, exchange, venue.phase, now_ns)
 
+    def start(self, now_ns: int) -> None:
+        """Begin, or begin again from the journal."""
+        self.state = open_state(min(self.model.order_capacity, 4_096))
+        self.journal = open_journal(self.path)
+        self.engine = Engine(self.state, self.journal)
+        sweeps.recover(self.engine)
+        self.world.load(self.engine, self.model, now_ns)
+        self.engine.attach(self.tapes[XSHG], self.tapes[XSHE])
+        self.sessions: dict[tuple[int, str], Session] = {}
+        self.observer = self.log_on(0, list(self.model.accounts))
+
     # Callers
 
     def log_on(self, port: int, accounts: list[str]) -> Session:
         session = Session(self.turn, self.engine, self.stages, None)
-        session.log_on(port, {self.world.accounts[name]: 0 for name in accounts})
+        indexes = [self.world.accounts[name] for name in accounts]
+        session.log_on(port, {index: queries.event_seq(self.engine, index) for index in indexes})
         assert session.catch_up()
         return session
+
+    def resend(self, cursors: dict[str, int]) -> list[Message]:
+        """What a new session receives that saw so many events of each account."""
+        session = Session(self.turn, self.engine, self.stages, None, 1 << 14)
+        session.log_on(0, {self.world.accounts[name]: seen for name, seen in cursors.items()})
+        messages, live = [], False
+        while not live:
+            live = session.catch_up()
+            messages += self.take(session)
+        session.log_off()
+        return messages
 
     def ask(self, port: str, number: int, now_ns: int, *, order: Any = None, cancel: Any = None) -> list[Any]:
         """One NewOrder or CancelOrder through a session's stream, or as a unary call (session 0); what comes back."""
@@ -96,6 +114,7 @@ class Driver:
         self.detail = None
         code, affected, queued = self.act(action)
         messages = self.take(self.observer)
+        self.observed += messages
         for m in messages:
             if isinstance(m, pb.ExecutionReport) and m.exec_type == PENDING_NEW:
                 self.order_ids[m.account, m.cl_ord_id] = m.order_id, m.security_exchange
@@ -129,6 +148,10 @@ class Driver:
                 return PASS, *sweeps.cancel_port(engine, self.world.ports[port], now_ns)
             case act.EndOfDay(_, exchange):
                 sweeps.end_of_day(engine, exchange, now_ns)
+            case act.Restart():
+                before = self.state.hash()
+                self.start(now_ns)
+                assert self.state.hash() == before, "recovered into another state"
         return 0, 0, 0
 
     def submit(self, action: act.Submit) -> int:
@@ -183,6 +206,9 @@ class Driver:
         if action.kind != "business_reject":
             key = exchange, order_id % 3 + 1
             self.report_index[key] = fields["report_index"] = self.report_index.get(key, 0) + 1
+            early = {**fields, "report_index": self.report_index[key] + 1}
+            if action.gap:
+                assert tape.report(self.engine, exchange, KINDS[action.kind], action.now_ns, **early) == GAP
         for outcome in (APPLIED, DUPLICATE)[: 1 + action.twice]:
             found = tape.report(self.engine, exchange, KINDS[action.kind], action.now_ns, **fields)
             assert found == outcome or action.kind == "business_reject"

@@ -352,6 +352,16 @@ class Model:
                 self.sent.append(Sent("cancel", exchange, order.order_id))
         self.send_queued(now_ns)
 
+    def restart(self) -> None:
+        """The process died and came back: orders and money are as they were, what was only heard or counted is not."""
+        for venue in self.venues.values():
+            venue.link_ready, venue.phase, venue.feed_ns = False, P_UNKNOWN, None
+        for instrument in self.instruments.values():
+            instrument.quote = None
+        for port in self.ports.values():
+            port.arrivals, port.cancel_arrivals = [], []
+            port.streak = port.latched_until_ns = 0
+
     # Output
 
     def send(self, kind: str, order: Order, now_ns: int) -> None:

@@ -141,7 +141,7 @@ class Simulation:
         self.kinds: list[tuple[Callable[[], act.Action], float]] = [
             (self.new_order, 40), (self.cancel, 8), (self.mass_cancel, 1), (self.venue_answer, 30), (self.quote, 8),
             (self.market_phase, 6), (self.link, 0.5), (self.kill, 0.3), (self.disconnect, 0.3),
-            (self.repair, 8),
+            (self.repair, 8), (self.end_of_day, 0.1), (self.restart, 0.2),
         ]  # fmt: skip
 
     def actions(self, steps: int) -> Iterator[act.Action]:
@@ -267,11 +267,14 @@ class Simulation:
             whole = self.rng.random() < 0.4
             qty = order.leaves if whole else min(max(1, order.leaves), 100 * self.rng.randint(1, lots))
             px = self.trade_price(order)
-        twice = self.rng.random() < 0.05
-        return act.VenueAnswer(self.now_ns, kind, order.account.name, order.request.cl_ord_id, qty, px, twice)
+            qty += self.rng.choice((0, 0, 0, 0, 100)) if self.rng.random() < 0.1 else 0
+        twice, gap = self.rng.random() < 0.05, self.rng.random() < 0.05
+        return act.VenueAnswer(self.now_ns, kind, order.account.name, order.request.cl_ord_id, qty, px, twice, gap)
 
     def answer_kind(self, order: Order) -> str:
         draw = self.rng.random()
+        if self.rng.random() < 0.03:
+            return self.rng.choice(("accepted", "trade", "canceled", "rejected", "business_reject"))
         if order.status == 1 and draw < 0.7:
             return "accepted"
         if order.status == 1 and draw < 0.8:
@@ -317,6 +320,12 @@ class Simulation:
         model = self.model
         return {"port": [*model.ports], "account": [*model.accounts], "group": [*model.groups], "firm": [""]}
 
+    def end_of_day(self) -> act.Action:
+        return act.EndOfDay(self.now_ns, self.rng.choice((XSHG, XSHE)))
+
+    def restart(self) -> act.Action:
+        return act.Restart(self.now_ns)
+
     def repair(self) -> act.Action:
         """Put one thing right that is not as on a normal morning; a quote when all is."""
         model, now_ns = self.model, self.now_ns
@@ -325,4 +334,5 @@ class Simulation:
         odd: list[act.Action] = [act.Kill(now_ns, scope, name, on=False) for scope, name in killed]
         odd += [act.Link(now_ns, e, True) for e, v in model.venues.items() if not v.link_ready]
         odd += [act.MarketPhase(now_ns, e, P_CONTINUOUS) for e, v in model.venues.items() if v.phase != P_CONTINUOUS]
+        odd += [self.quote_of(*i.key) for i in model.instruments.values() if i.quote is None]
         return self.rng.choice(odd) if odd else self.quote()

@@ -131,7 +131,15 @@ def check_journal(pair: Pair, path: Path, seed: int) -> None:
             assert world.snapshot(engine) == expected[offset], f"seed {seed}: replay up to offset {offset}"
         offset = probe.fold_one(state, journal, offset)
     assert state.hash() == driver.state.hash(), f"seed {seed}: replay gives another state"
+    resend(driver, random.Random(seed))
     crash(pair, path, random.Random(seed))
+
+
+def resend(driver: Driver, rng: random.Random) -> None:
+    """A session that comes back receives the rest exactly once, in order, as it was told live."""
+    newest = Counter(m.account for m in driver.observed)
+    cursors = {name: rng.choice((0, newest[name], rng.randint(0, newest[name]))) for name in driver.world.accounts}
+    assert driver.resend(cursors) == [m for m in driver.observed if m.event_seq > cursors[m.account]]
 
 
 def crash(pair: Pair, path: Path, rng: random.Random) -> None:
