@@ -381,7 +381,6 @@ cdef class Engine:
         cdef uint64_t last = self.state.report_index[venue][report.partition & 255]
         cdef uint64_t number = 0
         cdef int kind
-        cdef const char *name = report.cl_ord_id
         cdef bint by_request = report.kind == REPORT_CANCEL_REJECTED or (report.kind == REPORT_CANCELED and report.orig_cl_ord_id[0] > 32)
         if report.report_index and report.report_index <= last:
             self.reports_duplicate += 1
@@ -390,8 +389,9 @@ cdef class Engine:
             self.reports_gap += 1
             return REPORT_GAP
         if by_request:
-            name = report.orig_cl_ord_id
-        kind = decode_venue_id(name, self.state.shard, &number)
+            kind = decode_venue_id(report.orig_cl_ord_id, self.state.shard, &number)
+        else:
+            kind = decode_venue_id(report.cl_ord_id, self.state.shard, &number)
         self.reports_applied += 1
         if report.kind == REPORT_BUSINESS_REJECT:
             self.on_business_reject(kind, number, venue, report, now_ns)

@@ -139,7 +139,7 @@ def counts(Engine engine) -> dict:
     """Sizes for metrics: accounts, orders, open orders, positions, journal frames and bytes."""
     return {
         "accounts": engine.state.account_count, "orders": engine.state.order_count, "open_orders": engine.state.open_count,
-        "positions": engine.state.position_count, "journal_frames": engine.journal.seq, "journal_bytes": engine.journal.end,
+        "positions": engine.state.position_count, "ports": engine.state.port_count, "journal_frames": engine.journal.seq, "journal_bytes": engine.journal.end,
     }
 
 

@@ -24,6 +24,7 @@ from gateway.settings import (
     check_file,
     check_journal,
     check_tls,
+    trading_day,
     venue_addresses,
 )
 
@@ -62,6 +63,12 @@ def serve(
     tls_key: Annotated[Path | None, typer.Option(help="PEM key of --tls-cert.")] = None,
     cpu: Annotated[int | None, typer.Option(help="Run on this core alone.")] = None,
     metrics_port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port of the metrics.")] = None,
+    date: Annotated[str, typer.Option(help="Trading day, YYYY-MM-DD; today in Shanghai when left out.")] = "",
+    shard: Annotated[int, typer.Option(min=0, max=1295, help="Number of this shard.")] = 0,
+    comp_id: Annotated[str, typer.Option(help="CompID at both exchanges.")] = "TIDEGATE",
+    pbu: Annotated[str, typer.Option(help="Participant business unit orders go through.")] = "T00001",
+    venue_password: Annotated[str, typer.Option(envvar="TIDEGATE_VENUE_PASSWORD", help="Logon password at XSHE.")] = "",
+    max_orders: Annotated[int, typer.Option(min=1000, max=1 << 28, help="Most orders of one day.")] = 1 << 22,
 ) -> None:
     """Serve one shard: gRPC in, risk decisions, both exchanges."""
     if transport not in TRANSPORTS:
@@ -75,6 +82,7 @@ def serve(
     import_module("gateway.shard").serve(Settings(
         limits=limits, instruments=instruments, journal=journal, host=host, port=port, transport=transport,
         venues=venues, tls_cert=tls_cert, tls_key=tls_key, cpu=cpu, metrics_port=metrics_port, debug=bool(context.obj),
+        trade_date=trading_day(date), shard=shard, comp_id=comp_id, pbu=pbu, venue_password=venue_password, max_orders=max_orders,
     ))
 
 

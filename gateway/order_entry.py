@@ -156,6 +156,11 @@ class OrderEntry:
         loop = asyncio.get_running_loop()
         self.disconnects[port] = loop.call_later(choice["grace_ms"] / 1000, self.cancel_disconnected, port)
 
+    def resume_graces(self) -> None:
+        """After a restart: a port whose sessions went with the old process has its grace from now."""
+        for port in range(queries.counts(self.engine)["ports"]):
+            self.start_grace(port)
+
     def keep_orders(self, port: int) -> None:
         waiting = self.disconnects.pop(port, None)
         if waiting is not None:

@@ -5,6 +5,7 @@ It opens nothing but the files it checks, and loads none of them.
 
 import os
 import ssl
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ import msgspec
 from ext.codes import VENUES
 
 TRANSPORTS = ("native", "grpcio")
+SHANGHAI = timezone(timedelta(hours=8))
 
 
 class SettingError(Exception):
@@ -39,6 +41,12 @@ class Settings(msgspec.Struct, frozen=True):
     tls_key: Path | None
     cpu: int | None  # the core to run on alone
     metrics_port: int | None  # None: no metrics
+    trade_date: int  # YYYYMMDD
+    shard: int  # 0 to 1295
+    comp_id: str  # who we are to both exchanges
+    pbu: str
+    venue_password: str  # XSHE only
+    max_orders: int  # of one day
     debug: bool
 
 
@@ -103,3 +111,12 @@ def check_journal(path: Path) -> None:
         raise SettingError(f"--journal: got '{path}', expected a directory: {error.strerror}") from None
     if not os.access(path, os.W_OK | os.X_OK):
         raise SettingError(f"--journal: got '{path}', expected a directory that can be written to")
+
+
+def trading_day(text: str) -> int:
+    """YYYY-MM-DD as YYYYMMDD; empty: today in Shanghai."""
+    try:
+        day = date.fromisoformat(text) if text else datetime.now(SHANGHAI).date()
+    except ValueError:
+        raise SettingError(f"--date: got {text!r}, expected YYYY-MM-DD") from None
+    return day.year * 10_000 + day.month * 100 + day.day

@@ -1,9 +1,10 @@
-"""Generates order flow that behaves like the recorded flow of a profile, from a seed; it reads no clock and sends nothing.
+"""Generates order flow that behaves like a profile's recorded flow, from a seed; it reads no clock and sends nothing.
 
-How: runs of orders (one intention cut in pieces) start as a Poisson stream whose rate follows the day's shape times a factor
-common to all symbols; a run sets off further runs of its symbol (self-excitation); each run draws side, distance from the touch,
-life and length from its symbol's shape, and its orders draw sizes. Touches follow one random walk per symbol inside its limits.
-A cancelled run's orders are cancelled together, in the time the exchange takes cancels.
+How: runs of orders (one intention cut in pieces) start as a Poisson stream whose rate follows the day's shape times a
+factor common to all symbols; a run sets off further runs of its symbol (self-excitation); each run draws aggression,
+distance from the touch, life and length from its symbol's shape, and its orders draw sizes. A shadow book per symbol
+turns distances into prices and drops the cancels of orders that have traded; a random walk inside the limits draws it
+along. A cancelled run's orders are cancelled together, at times when the exchange takes cancels.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,11 +14,7 @@ import msgspec
 import numpy as np
 
 from loadtest.flow_csv import (
-    BUY,
-    CANCEL,
     FLOW_DTYPE,
-    NEW,
-    SELL,
     Flow,
     FlowError,
     FlowRequest,
@@ -25,7 +22,10 @@ from loadtest.flow_csv import (
     read_flow,
     to_requests,
 )
-from loadtest.profile import CANCEL_CLOCK, OPEN_CLOCK, Histogram, Profile, load_profile
+from loadtest.profile import Histogram, Profile, load_profile
+from loadtest.rates import BOX_S, plan_blocks, plan_rates
+from loadtest.shadow_book import INTENT_DTYPE, ShadowBook
+from loadtest.trading_day import CANCEL_CLOCK, OPEN_CLOCK, OPEN_WINDOWS_S
 
 __all__ = [
     "FLOW_DTYPE",
@@ -40,19 +40,26 @@ __all__ = [
     "read_flow",
 ]
 
-BOX_S = 0.1
-"""The rate is constant inside a box of this length."""
-BLOCK_REQUESTS, BLOCK_S = 1 << 17, 60.0
 SLOTS = 1 << 16
 SYMBOL_SLOTS = 1 << 18
 LIMIT_ROOM = 0.8
 """The touch stays inside this part of the way from the reference price to either limit."""
 LEAST_LIFE_S = 0.001
-CHANNEL_PEAKS_S = {33_300: "09:15:00", 34_200: "09:30:00", 46_800: "13:00:00"}
+MEMORY_S, SETTLING_S, SETTLING_REQUESTS = 60.0, 300.0, 2e6
+"""How long runs go on setting off others. In a window shorter than SETTLING_S, or where MEMORY_S holds more than
+SETTLING_REQUESTS, delays are shortened in proportion, so that short and fast windows reach their rate at once."""
+AUCTION_S = OPEN_WINDOWS_S[0][1] - OPEN_WINDOWS_S[0][0]
 
-RUN_DTYPE = np.dtype([("at_s", "<f8"), ("symbol", "<u4")])
+RUN_DTYPE = np.dtype([("at_s", "<f8"), ("symbol", "<u4"), ("length_slot", "<u4")])
 ORDER_DTYPE = np.dtype(
-    [("at_s", "<f8"), ("life_s", "<f8"), ("price_e4", "<i8"), ("qty_shares", "<i8"), ("symbol", "<u4"), ("side", "u1")]
+    [
+        ("at_s", "<f8"),
+        ("life_s", "<f8"),
+        ("side_draw", "<f8"),
+        ("distance_ticks", "<i8"),
+        ("symbol", "<u4"),
+        ("is_aggressive", "u1"),
+    ]
 )
 """An order before it is entered: at_s on the open clock, life_s 0 when it is never cancelled."""
 
@@ -72,9 +79,13 @@ class FlowSymbol(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if not 0 < self.limit_down_e4 <= self.reference_price_e4 <= self.limit_up_e4:
             prices = f"{self.limit_down_e4}, {self.reference_price_e4}, {self.limit_up_e4}"
-            raise ValueError(f"{self.symbol}: limit_down_e4, reference_price_e4, limit_up_e4: got {prices}, expected rising > 0")
+            raise ValueError(
+                f"{self.symbol}: limit_down_e4, reference_price_e4, limit_up_e4: got {prices}, expected rising > 0"
+            )
         if self.tick_e4 <= 0 or self.lot_shares <= 0:
-            raise ValueError(f"{self.symbol}: tick_e4, lot_shares: got {self.tick_e4}, {self.lot_shares}, expected both > 0")
+            raise ValueError(
+                f"{self.symbol}: tick_e4, lot_shares: got {self.tick_e4}, {self.lot_shares}, expected both > 0"
+            )
 
 
 class Tables:
@@ -82,16 +93,19 @@ class Tables:
 
     def __init__(self, histograms: Sequence[Histogram]) -> None:
         self._flat = np.concatenate([histogram.table(SLOTS) for histogram in histograms])
-        self.means = self._flat.reshape(-1, SLOTS).mean(axis=1)
 
     def draw(self, rng: np.random.Generator, shape: np.ndarray) -> np.ndarray:
         """One value for each entry of `shape`."""
-        return self._flat[shape * SLOTS + rng.integers(0, SLOTS, len(shape), np.uint16)]
+        return np.asarray(self._flat[shape * SLOTS + rng.integers(0, SLOTS, len(shape), np.uint16)])
+
+    def pick(self, shape: np.ndarray, slot: np.ndarray) -> np.ndarray:
+        """The values at slots already drawn."""
+        return np.asarray(self._flat[shape * SLOTS + slot])
 
     def draw_below(self, rng: np.random.Generator, shape: np.ndarray, scale: np.ndarray) -> np.ndarray:
         """As draw, from the lowest `scale[shape]` part of each distribution."""
         slot = (rng.random(len(shape)) * scale[shape] * SLOTS).astype(np.int64)
-        return self._flat[shape * SLOTS + slot]
+        return np.asarray(self._flat[shape * SLOTS + slot])
 
 
 class Shapes:
@@ -102,15 +116,16 @@ class Shapes:
         self.tick_bps = np.array([shape.tick_bps for shape in shapes])
         self.buy_share = np.array([shape.buy_share for shape in shapes])
         self.aggressive_share = np.array([shape.aggressive_share for shape in shapes])
-        self.cross_cancel_share = np.array([shape.aggressive_cancel_share for shape in shapes])
         self.cancel_ratio = np.array([shape.cancel_ratio for shape in shapes])
         self.volatility = np.array([shape.volatility_bps for shape in shapes]) / 1e4
         self.far_ticks = np.array([shape.far_ticks for shape in shapes])
-        self.spread = Tables([shape.spread_ticks for shape in shapes])
+        self.spread_ticks = np.array([float(shape.spread_ticks.quantiles([0.5])[0]) for shape in shapes])
         self.cross = Tables([shape.cross_ticks for shape in shapes])
         self.rest = Tables([shape.rest_ticks for shape in shapes])
         self.size = Tables([shape.size_lots for shape in shapes])
         self.length = Tables([shape.run_length for shape in shapes])
+        lengths = self.length.pick(np.arange(len(shapes))[:, None], np.arange(SLOTS))
+        self.mean_length = np.maximum(lengths.astype(np.int64), 1).mean(axis=1)
         self.near = Tables([shape.life_near_s for shape in shapes])
         self.far = Tables([shape.life_far_s for shape in shapes])
         self.life_near = [shape.life_near_s for shape in shapes]
@@ -133,7 +148,9 @@ class Shapes:
 class Market:
     """The symbols: which shape each follows, how often it is drawn, and the walk of its touch."""
 
-    def __init__(self, shapes: Shapes, profile: Profile, symbols: Sequence[FlowSymbol], rng: np.random.Generator) -> None:
+    def __init__(
+        self, shapes: Shapes, profile: Profile, symbols: Sequence[FlowSymbol], rng: np.random.Generator
+    ) -> None:
         self.reference = np.array([s.reference_price_e4 for s in symbols], float)
         self.tick = np.array([s.tick_e4 for s in symbols], np.int64)
         self.lot = np.array([s.lot_shares for s in symbols], np.int64)
@@ -148,181 +165,214 @@ class Market:
         self.slots = np.searchsorted(np.cumsum(self.weight), (np.arange(SYMBOL_SLOTS) + 0.5) / SYMBOL_SLOTS)
         self.slots = np.minimum(self.slots, len(symbols) - 1).astype(np.uint32)
         self._shapes, self._rng = shapes, rng
-        self._room = LIMIT_ROOM * np.log([[s.limit_down_e4 / s.reference_price_e4, s.limit_up_e4 / s.reference_price_e4] for s in symbols])
+        self._room = LIMIT_ROOM * np.log(
+            [[s.limit_down_e4 / s.reference_price_e4, s.limit_up_e4 / s.reference_price_e4] for s in symbols]
+        )
         self._walk = np.zeros(len(symbols))
+        minute_ticks = shapes.volatility[self.shape] * np.sqrt(60) * self.reference / self.tick
+        self.pull_ticks = shapes.spread_ticks[self.shape] + minute_ticks
 
-    def walk(self, length_s: float) -> tuple[np.ndarray, np.ndarray]:
-        """(bid, ask) in ticks at every second of the next `length_s`, shape [seconds, symbols]; the walk goes on from there."""
+    def walk(self, length_s: float) -> np.ndarray:
+        """Fair price in ticks at every second of the next `length_s`, shape [seconds, symbols]."""
         steps = max(1, round(length_s))
         sigma = self._shapes.volatility[self.shape] * np.sqrt(length_s / steps)
         path = self._walk + np.cumsum(self._rng.standard_normal((steps, len(self._walk))) * sigma, axis=0)
         path = np.clip(path, self._room[:, 0], self._room[:, 1])
         self._walk = path[-1]
-        drawn = self._shapes.spread.draw(self._rng, np.tile(self.shape, steps))
-        spread = np.maximum(drawn, 1).astype(np.int64).reshape(path.shape)
-        bid = np.floor(self.reference * np.exp(path) / self.tick - (spread - 1) / 2).astype(np.int64)
-        return bid, bid + spread
-
-
-def plan_rates(profile: Profile, rng: np.random.Generator, start_s: float, end_s: float, channel: str | None) -> np.ndarray:
-    """Relative rate of run starts in every box between two times of the open clock, mean 1, the common factor included."""
-    boxes = np.arange(round(start_s / BOX_S), round(end_s / BOX_S))
-    seconds = np.repeat(np.array(profile.minute_share) / 60, 60)
-    for peak in profile.peaks:
-        first = round(float(OPEN_CLOCK.from_wall(peak.at_s)))
-        seconds[first : first + 60] = profile.minute_share[first // 60] * np.array(peak.second_share)
-    rate = seconds[np.minimum((boxes * BOX_S + 1e-6).astype(int), len(seconds) - 1)]
-    for cascade in profile.common:
-        group = (boxes * BOX_S / cascade.box_s + 1e-6).astype(int)
-        sigma = np.sqrt(np.log1p(cascade.variance))
-        factor = np.exp(sigma * rng.standard_normal(group[-1] - group[0] + 1) - sigma**2 / 2)
-        rate = rate * factor[group - group[0]]
-    rate = rate / max(rate.mean(), 1e-12)
-    if channel is not None:
-        add_channel_peaks(profile, rate, boxes, channel)
-    return rate
-
-
-def add_channel_peaks(profile: Profile, rate: np.ndarray, boxes: np.ndarray, channel: str) -> None:
-    """Raise the seconds of a whole channel's peaks to their recorded multiple of the mean, falling off within the second."""
-    target = next((c for c in profile.channels if c.name == channel), None)
-    if target is None:
-        raise ValueError(f"channel: got {channel!r}, expected one of {', '.join(c.name for c in profile.channels)}")
-    steep = 100 * target.max_10ms / target.max_1s
-    fall = np.exp(-steep * np.arange(10) / 10)
-    for at_s, label in CHANNEL_PEAKS_S.items():
-        first = round(float(OPEN_CLOCK.from_wall(at_s)) / BOX_S) - boxes[0]
-        if label in target.peaks_1s and 0 <= first <= len(rate) - 10:
-            rate[first : first + 10] = target.peaks_1s[label] / target.mean_per_s * fall / fall.mean()
+        return np.asarray((self.reference * np.exp(path) / self.tick).round(), np.int64)
 
 
 class Generator:
-    """All that goes on from block to block: the walk, runs and orders still to come, and cancels due later."""
+    """All that goes on from block to block: walk and books, runs and orders still to come, and cancels due later."""
 
-    def __init__(self, profile: Profile, symbols: Sequence[FlowSymbol], seed: int, window_s: tuple[float, float]) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        symbols: Sequence[FlowSymbol],
+        seed: int,
+        window_s: tuple[float, float],
+        rate_per_s: float,
+    ) -> None:
         self.rng = np.random.Generator(np.random.SFC64(seed))
         self.shapes = Shapes(profile)
         self.market = Market(self.shapes, profile, symbols, self.rng)
-        self.offspring = profile.excitation.offspring
+        self.book = ShadowBook(self.market.floor, self.market.cap, self.market.tick)
+        self.excitation = profile.excitation
         self.delay = Tables([profile.excitation.delay_s])
-        self.gap = Tables([profile.run_gap_s])
-        self.peak_minutes = np.array([OPEN_CLOCK.from_wall(peak.at_s) // 60 for peak in profile.peaks])
-        self.end_us = round(float(OPEN_CLOCK.to_wall(np.array([window_s[1]]))[0]) * 1e6)
-        self.end_cancel_s = float(CANCEL_CLOCK.from_wall(self.end_us / 1e6))
-        self.next_oid = 1
+        self.gap = Tables([gap.gap_s for gap in profile.run_gaps])
+        self.gap_repeat = np.array([gap.repeat for gap in profile.run_gaps])
+        self.gap_lengths = np.array([gap.from_length for gap in profile.run_gaps])
+        self.peak_minutes = [int(OPEN_CLOCK.from_wall(peak.at_s)) // 60 for peak in profile.peaks]
+        self.end_cancel_s = float(CANCEL_CLOCK.from_wall(OPEN_CLOCK.to_wall(np.array([window_s[1]])))[0])
+        self.delay_scale = min(
+            1.0, (window_s[1] - window_s[0]) / SETTLING_S, SETTLING_REQUESTS / (MEMORY_S * rate_per_s)
+        )
+        self.memory_s, self.is_fresh = max(MEMORY_S * self.delay_scale, BOX_S), True
         self.runs, self.orders = np.empty(0, RUN_DTYPE), np.empty(0, ORDER_DTYPE)
         self.cancels: dict[int, list[np.ndarray]] = {}
+        self.entered, self.slots = 0, 0
+        self.free_slots = np.empty(0, np.int64)
 
     def requests_per_run(self) -> float:
         """Expected requests of one run, cancels included."""
-        by_shape = np.floor(self.shapes.length.means).clip(1) * 0 + self._mean_length() * (1 + self.shapes.cancel_ratio)
+        by_shape = self.shapes.mean_length * (1 + self.shapes.cancel_ratio)
         return float((by_shape[self.market.shape] * self.market.weight).sum())
 
-    def _mean_length(self) -> np.ndarray:
-        return np.maximum(self.shapes.length.means - 0.5, 1.0)
-
     def start_runs(self, rates: np.ndarray, first_s: float) -> np.ndarray:
-        """Runs that start in the boxes from first_s on (rates in runs per box), with the runs they set off, also later ones."""
-        peak = np.isin(((first_s + np.arange(len(rates)) * BOX_S + 1e-6) // 60).astype(int), self.peak_minutes)
-        fertile = np.where(peak, 0.0, self.offspring)
-        counts = self.rng.poisson(rates * (1.0 - fertile))
+        """Runs that start in the boxes from first_s on (rates: runs per box), with all the runs they set off.
+
+        The peak minutes' seconds are given by the profile as they are, so that nothing is set off there; where setting
+        off begins again, the runs that earlier ones would have set off by then are added.
+        """
+        peak = self.in_peak(first_s + np.arange(len(rates)) * BOX_S)
+        runs = [self.runs, self.draw_runs(np.where(peak, rates, 0.0), first_s)]
+        parents = self.draw_runs(np.where(peak, 0.0, rates * (1.0 - self.excitation.offspring)), first_s)
+        runs += [parents, *self.set_off(parents)]
+        for box in np.flatnonzero(~peak & np.concatenate(([self.is_fresh], peak[:-1]))):
+            begin_s = first_s + box * BOX_S
+            before = np.full(
+                round(self.memory_s / BOX_S), rates[box : box + 100].mean() * (1.0 - self.excitation.offspring)
+            )
+            earlier = self.draw_runs(before, begin_s - len(before) * BOX_S)
+            runs += [late[late["at_s"] >= begin_s] for late in self.set_off(earlier)]
+        self.is_fresh = bool(peak[-1])
+        return np.concatenate(runs)
+
+    def in_peak(self, at_s: np.ndarray) -> np.ndarray:
+        """Whether times of the open clock lie in a peak minute."""
+        return np.isin(((at_s + 1e-6) // 60).astype(int), self.peak_minutes)
+
+    def draw_runs(self, rates: np.ndarray, first_s: float) -> np.ndarray:
+        """Runs that start on their own accord."""
+        counts = self.rng.poisson(rates)
         runs = np.empty(counts.sum(), RUN_DTYPE)
         runs["at_s"] = first_s + (np.repeat(np.arange(len(rates)), counts) + self.rng.random(len(runs))) * BOX_S
         runs["symbol"] = self.market.slots[self.rng.integers(0, SYMBOL_SLOTS, len(runs), np.uint32)]
-        generations = [self.runs, runs]
-        parents = runs[np.repeat(fertile > 0, counts)]
+        runs["length_slot"] = self.rng.integers(0, SLOTS, len(runs), np.uint32)
+        return runs
+
+    def set_off(self, parents: np.ndarray) -> Iterator[np.ndarray]:
+        """One generation after another of the runs that these set off."""
         while len(parents):
-            children = np.repeat(parents, self.rng.poisson(self.offspring, len(parents)))
-            children["at_s"] += self.delay.draw(self.rng, np.zeros(len(children), np.int64))
-            generations.append(children)
-            parents = children
-        return np.concatenate(generations)
+            parents = np.repeat(parents, self.rng.poisson(self.excitation.offspring, len(parents)))
+            parents["at_s"] += self.delay.draw(self.rng, np.zeros(len(parents), np.int64)) * self.delay_scale
+            other = np.flatnonzero(self.rng.random(len(parents)) >= self.excitation.alike)
+            parents["length_slot"][other] = self.rng.integers(0, SLOTS, len(other), np.uint32)
+            yield parents
 
-    def place_runs(self, runs: np.ndarray, first_s: float, length_s: float) -> np.ndarray:
-        """The orders of the runs of one block: side, price and life per run; time and size per order."""
-        shapes, rng, symbol = self.shapes, self.rng, runs["symbol"]
-        shape = self.market.shape[symbol]
-        bids, asks = self.market.walk(length_s)
-        step = np.clip(((runs["at_s"] - first_s) * len(bids) / length_s).astype(int), 0, len(bids) - 1)
-        bid, ask = bids[step, symbol], asks[step, symbol]
-        buys = rng.random(len(runs)) < shapes.buy_share[shape]
+    def expand_runs(self, runs: np.ndarray, left_s: float) -> np.ndarray:
+        """The orders of the runs: side, distance and life per run, each order some gap after the one before."""
+        shapes, rng = self.shapes, self.rng
+        shape = self.market.shape[runs["symbol"]]
         crosses = rng.random(len(runs)) < shapes.aggressive_share[shape]
-        behind = np.maximum(np.floor(shapes.rest.draw(rng, shape)).astype(np.int64), bid - ask + 1)
+        behind = np.floor(shapes.rest.draw(rng, shape)).astype(np.int64)
         through = np.floor(shapes.cross.draw(rng, shape)).astype(np.int64)
-        signed = np.where(buys, 1, -1)
-        ticks = np.where(crosses == buys, ask, bid) + signed * np.where(crosses, through, -behind)
-        ticks = np.clip(ticks, self.market.floor[symbol], self.market.cap[symbol])
-        doomed = rng.random(len(runs)) < np.where(crosses, shapes.cross_cancel_share[shape], shapes.rest_cancel_share(shape, behind))
-        orders = np.empty(len(runs), ORDER_DTYPE)
-        orders["at_s"], orders["symbol"] = runs["at_s"], symbol
-        orders["price_e4"] = ticks * self.market.tick[symbol]
-        orders["side"] = np.where(buys, BUY, SELL)
-        orders["life_s"] = np.where(doomed, self.draw_lives(shape, behind, first_s), 0.0)
-        return self.cut_runs(orders, np.floor(shapes.length.draw(rng, shape)).astype(np.int64))
+        chance = shapes.rest_cancel_share(shape, behind) * self.cancels_wanted()[shape]
+        doomed = ~crosses & (rng.random(len(runs)) < chance)
+        firsts = np.empty(len(runs), ORDER_DTYPE)
+        firsts["at_s"], firsts["symbol"] = runs["at_s"], runs["symbol"]
+        firsts["side_draw"], firsts["is_aggressive"] = rng.random(len(runs)), crosses
+        firsts["distance_ticks"] = np.where(crosses, through, behind)
+        is_far = (behind > shapes.far_ticks[shape]) | (runs["at_s"] < AUCTION_S)
+        firsts["life_s"] = np.where(doomed, self.draw_lives(shape, is_far, left_s), 0.0)
+        lengths = np.maximum(shapes.length.pick(shape, runs["length_slot"]).astype(np.int64), 1)
+        orders = np.repeat(firsts, lengths)
+        orders["at_s"] += self.draw_passed(lengths)
+        return orders
 
-    def draw_lives(self, shape: np.ndarray, behind: np.ndarray, first_s: float) -> np.ndarray:
-        """Lives of orders to be cancelled before the end, in cancellable seconds."""
-        now_s = float(CANCEL_CLOCK.from_wall(OPEN_CLOCK.to_wall(np.array([first_s])))[0])
-        left_s = max(self.end_cancel_s - now_s, LEAST_LIFE_S)
-        near = np.array([life.cdf(left_s) for life in self.shapes.life_near])
-        far = np.array([life.cdf(left_s) for life in self.shapes.life_far])
-        is_far = behind > self.shapes.far_ticks[shape]
+    def cancels_wanted(self) -> np.ndarray:
+        """For each shape, how many cancels must be planned for one to find its order still there."""
+        tried = np.bincount(self.market.shape, self.book.cancels_tried, len(self.shapes.tick_bps))
+        live = np.bincount(self.market.shape, self.book.cancels_live, len(self.shapes.tick_bps))
+        return np.asarray((tried + 10.0) / (live + 10.0))
+
+    def draw_passed(self, lengths: np.ndarray) -> np.ndarray:
+        """For every order of the runs, the seconds since its run began; a gap may repeat the one before."""
+        kind = np.maximum(np.searchsorted(self.gap_lengths, lengths, "right") - 1, 0)
+        run = np.repeat(np.arange(len(lengths)), lengths)
+        heads = np.cumsum(lengths) - lengths
+        repeats = self.rng.random(len(run)) < self.gap_repeat[kind[run]]
+        repeats[heads] = False
+        repeats[(heads + 1)[lengths > 1]] = False
+        source = np.maximum.accumulate(np.where(repeats, 0, np.arange(len(run))))
+        gaps = self.gap.draw(self.rng, kind[run])[source]
+        gaps[heads] = 0.0
+        passed = np.cumsum(gaps)
+        return np.asarray(passed - passed[heads][run])
+
+    def draw_lives(self, shape: np.ndarray, is_far: np.ndarray, left_s: float) -> np.ndarray:
+        """Lives of orders to be cancelled within `left_s`, in cancellable seconds."""
+        shapes = self.shapes
+        near = np.array([life.cdf(left_s) for life in shapes.life_near])
+        far = np.array([life.cdf(left_s) for life in shapes.life_far])
         drawn = np.where(
-            is_far, self.shapes.far.draw_below(self.rng, shape, far), self.shapes.near.draw_below(self.rng, shape, near)
+            is_far, shapes.far.draw_below(self.rng, shape, far), shapes.near.draw_below(self.rng, shape, near)
         )
         return np.maximum(drawn, LEAST_LIFE_S)
 
-    def cut_runs(self, firsts: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-        """Every run's orders: the first one's fields, gaps between them, a size each."""
-        lengths = np.maximum(lengths, 1)
-        orders = np.repeat(firsts, lengths)
-        heads = np.cumsum(lengths) - lengths
-        later = np.ones(len(orders), bool)
-        later[heads] = False
-        gaps = np.zeros(len(orders))
-        gaps[later] = self.gap.draw(self.rng, np.zeros(int(later.sum()), np.int64))
-        passed = np.cumsum(gaps)
-        orders["at_s"] += passed - np.repeat(passed[heads], lengths)
-        lots = self.shapes.size.draw(self.rng, self.market.shape[orders["symbol"]]).astype(np.int64)
-        orders["qty_shares"] = np.maximum(lots, 1) * self.market.lot[orders["symbol"]]
-        return orders
-
-    def enter(self, orders: np.ndarray, block: int, block_ends_us: np.ndarray) -> np.ndarray:
-        """Rows for the orders of a block and its cancels; cancels due in later blocks are kept for them."""
-        rows = np.empty(len(orders), FLOW_DTYPE)
-        wall_s = OPEN_CLOCK.to_wall(orders["at_s"])
-        rows["ts_us"] = (wall_s * 1e6).astype(np.int64)
-        rows["oid"] = np.arange(self.next_oid, self.next_oid + len(orders))
-        rows["act"] = NEW
-        for field in ("price_e4", "qty_shares", "symbol", "side"):
-            rows[field] = orders[field]
-        self.next_oid += len(orders)
+    def to_intents(self, orders: np.ndarray, first_s: float, length_s: float) -> np.ndarray:
+        """The orders as intents for the book, numbered, each with its size and the fair price of its second."""
+        market, symbol = self.market, orders["symbol"]
+        shape = market.shape[symbol]
+        intents = np.zeros(len(orders), INTENT_DTYPE)
+        intents["ts_us"] = (OPEN_CLOCK.to_wall(orders["at_s"]) * 1e6).astype(np.int64)
+        intents["oid"] = np.arange(self.entered + 1, self.entered + 1 + len(orders))
+        self.entered += len(orders)
+        fair = market.walk(length_s)
+        step = np.clip(((orders["at_s"] - first_s) * len(fair) / length_s).astype(int), 0, len(fair) - 1)
+        intents["fair_ticks"], intents["pull_ticks"] = fair[step, symbol], market.pull_ticks[symbol]
+        lots = np.maximum(self.shapes.size.draw(self.rng, shape).astype(np.int64), 1)
+        intents["qty_shares"], intents["buy_share"] = lots * market.lot[symbol], self.shapes.buy_share[shape]
+        for field in ("distance_ticks", "side_draw", "symbol", "is_aggressive"):
+            intents[field] = orders[field]
         doomed = orders["life_s"] > 0
-        cancels = rows[doomed]
-        cancels["act"] = CANCEL
-        due_s = CANCEL_CLOCK.to_wall(CANCEL_CLOCK.from_wall(wall_s[doomed]) + orders["life_s"][doomed])
-        cancels["ts_us"] = np.maximum((due_s * 1e6).astype(np.int64), cancels["ts_us"] + 1)
-        cancels = cancels[cancels["ts_us"] < self.end_us]
-        due = np.searchsorted(block_ends_us, cancels["ts_us"], "right")
-        cancels = cancels[np.argsort(due, kind="stable")]
-        bounds = np.flatnonzero(np.diff(np.sort(due))) + 1
-        for part in np.split(cancels, bounds):
-            if len(part):
-                where = int(np.searchsorted(block_ends_us, part["ts_us"][0], "right"))
-                self.cancels.setdefault(where, []).append(part)
-        rows = np.concatenate([rows, *self.cancels.pop(block, [])])
-        return rows[np.argsort(rows["ts_us"], kind="stable")]
+        intents["slot"] = -1
+        intents["slot"][doomed] = self.take_slots(int(doomed.sum()))
+        return intents
 
+    def take_slots(self, count: int) -> np.ndarray:
+        """Numbers of free places in the book, used ones first."""
+        used, self.free_slots = self.free_slots[:count], self.free_slots[count:]
+        fresh = np.arange(self.slots, self.slots + count - len(used))
+        self.slots += len(fresh)
+        self.book.grow(self.slots)
+        return np.concatenate([used, fresh])
 
-def plan_blocks(requests: np.ndarray) -> list[int]:
-    """Box numbers where blocks end, so that none expects many more than BLOCK_REQUESTS or lasts longer than BLOCK_S."""
-    ends, filled, first = [], 0.0, 0
-    for box, expected in enumerate(requests.tolist()):
-        filled += expected
-        if filled >= BLOCK_REQUESTS or box + 1 - first >= BLOCK_S / BOX_S:
-            ends.append(box + 1)
-            filled, first = 0.0, box + 1
-    return ends if ends and ends[-1] == len(requests) else [*ends, len(requests)]
+    def plan_cancels(self, intents: np.ndarray, life_s: np.ndarray, ends_us: np.ndarray) -> None:
+        """Keep the cancels of these intents for the blocks they fall in; those after the end are left out."""
+        due_s = CANCEL_CLOCK.from_wall(intents["ts_us"] / 1e6) + life_s
+        planned = (life_s > 0) & (due_s < self.end_cancel_s)
+        cancels = intents[planned]
+        cancels["is_cancel"] = 1
+        due_us = (CANCEL_CLOCK.to_wall(due_s[planned]) * 1e6).astype(np.int64)
+        cancels["ts_us"] = np.maximum(due_us, cancels["ts_us"] + 1)
+        block = np.searchsorted(ends_us, cancels["ts_us"], "right")
+        order = np.argsort(block, kind="stable")
+        blocks, starts = np.unique(block[order], return_index=True)
+        if not len(blocks):
+            return
+        for number, part in zip(blocks.tolist(), np.split(cancels[order], starts[1:]), strict=True):
+            self.cancels.setdefault(number, []).append(part)
+
+    def fill_block(self, rates: np.ndarray, first_s: float, number: int, ends_us: np.ndarray) -> np.ndarray:
+        """All requests of one block (rates in runs per box), in time order."""
+        length_s = len(rates) * BOX_S
+        runs = self.start_runs(rates, first_s)
+        now = runs["at_s"] < first_s + length_s
+        self.runs = runs[~now]
+        left_s = max(
+            self.end_cancel_s - float(CANCEL_CLOCK.from_wall(OPEN_CLOCK.to_wall(np.array([first_s])))[0]), LEAST_LIFE_S
+        )
+        orders = np.concatenate([self.orders, self.expand_runs(runs[now], left_s)])
+        now = orders["at_s"] < first_s + length_s
+        self.orders = orders[~now]
+        intents = self.to_intents(orders[now], first_s, length_s)
+        self.plan_cancels(intents, orders["life_s"][now], ends_us)
+        due = self.cancels.pop(number, [])
+        self.free_slots = np.concatenate([self.free_slots, *(cancels["slot"] for cancels in due)])
+        intents = np.concatenate([intents, *due])
+        rows = np.empty(len(intents), FLOW_DTYPE)
+        return rows[: self.book.place(intents, np.argsort(intents["ts_us"], kind="stable"), rows)]
 
 
 def arrays(
@@ -337,9 +387,9 @@ def arrays(
 ) -> Iterator[np.ndarray]:
     """Generated flow as arrays of FLOW_DTYPE, in time order within and across arrays; `symbol` indexes `symbols`.
 
-    start_s, end_s: seconds since midnight. rate_per_s: mean requests (orders and cancels) per second of trading time between
-    them; breaks do not count. channel: the name of one of the profile's channels whose peaks at 09:15:00, 09:30:00 and
-    13:00:00 come on top of that mean. Raises ValueError naming the argument.
+    start_s, end_s: seconds since midnight. rate_per_s: mean requests (orders and cancels) per second of trading time
+    between them; breaks do not count. channel: the name of one of the profile's channels whose peaks at 09:15:00,
+    09:30:00 and 13:00:00 come on top of that mean. Raises ValueError naming the argument.
     """
     if not symbols:
         raise ValueError("symbols: got none, expected at least one")
@@ -347,30 +397,22 @@ def arrays(
         raise ValueError(f"rate_per_s: got {rate_per_s}, expected above 0 and at most 1e8")
     window_s = float(OPEN_CLOCK.from_wall(start_s)), float(OPEN_CLOCK.from_wall(end_s))
     if window_s[1] - window_s[0] < BOX_S:
-        raise ValueError(f"start_s, end_s: got {start_s}, {end_s}, expected trading time of at least {BOX_S} s between them")
-    return _blocks(Generator(profile, symbols, seed, window_s), profile, window_s, rate_per_s, channel)
+        raise ValueError(
+            f"start_s, end_s: got {start_s}, {end_s}, expected trading time of at least {BOX_S} s between them"
+        )
+    return _blocks(Generator(profile, symbols, seed, window_s, rate_per_s), profile, window_s, rate_per_s, channel)
 
 
 def _blocks(
     generator: Generator, profile: Profile, window_s: tuple[float, float], rate_per_s: float, channel: str | None
 ) -> Iterator[np.ndarray]:
-    requests = plan_rates(profile, generator.rng, *window_s, channel) * rate_per_s * BOX_S
+    requests = plan_rates(profile, generator.rng, *window_s, channel) * rate_per_s * BOX_S  # cancels included
     runs_per_box = requests / generator.requests_per_run()
     ends = plan_blocks(requests)
     start_s = round(window_s[0] / BOX_S) * BOX_S
     ends_us = (OPEN_CLOCK.to_wall(start_s + np.array(ends) * BOX_S - 1e-7) * 1e6).round().astype(np.int64)
-    first = 0
-    for block, end in enumerate(ends):
-        first_s, last_s = start_s + first * BOX_S, start_s + end * BOX_S
-        runs = generator.start_runs(runs_per_box[first:end], first_s)
-        now = runs["at_s"] < last_s
-        generator.runs = runs[~now]
-        placed = generator.place_runs(runs[now], first_s, last_s - first_s)
-        orders = np.concatenate([generator.orders, placed])
-        now = orders["at_s"] < last_s
-        generator.orders = orders[~now]
-        yield generator.enter(orders[now], block, ends_us)
-        first = end
+    for number, (first, end) in enumerate(zip([0, *ends], ends, strict=False)):
+        yield generator.fill_block(runs_per_box[first:end], start_s + first * BOX_S, number, ends_us)
 
 
 def generate(

@@ -1,7 +1,8 @@
 """Reads order flow from its documented CSV form; it neither generates nor sends anything.
 
-The form (docs/flow.md): a header line ``ts_us,seq,sym,act,side,oid,px,qty,kind``, then one row per client request, plain or
-zstd-compressed (``.zst``). The first bad row ends the reading with a FlowError that names line, column, value and expected.
+The form (docs/flow.md): a header line ``ts_us,seq,sym,act,side,oid,px,qty,kind``, then one row per client request,
+plain or zstd-compressed (``.zst``). The first bad row ends the reading with a FlowError that names line, column, value
+and what was expected.
 """
 
 import csv
@@ -93,8 +94,8 @@ def read_flow(path: str | Path) -> Iterator[FlowRequest]:
     """The requests of a flow file in file order.
 
     Within a symbol the order is the exchange's and ts_us never falls; across symbols ts_us may fall before 09:30.
-    Raises FlowError on the first row that is malformed, repeats an order number, cancels an order that is not there, or falls
-    back in time.
+    Raises FlowError on the first row that is malformed, repeats an order number, cancels an order that is not there, or
+    falls back in time.
     """
     path = Path(path)
     try:
@@ -140,7 +141,9 @@ def check_life(path: Path, rows: Iterable[tuple[int, FlowRequest]]) -> Iterator[
         if request.act == "N" and key in side_of:
             raise bad_value(path, line, "oid", request.oid, "an order number not used before")
         if request.act == "C" and side_of.get(key) != request.side:
-            raise bad_value(path, line, "oid", request.oid, "the number of an earlier order of this side, not yet cancelled")
+            raise bad_value(
+                path, line, "oid", request.oid, "the number of an earlier order of this side, not yet cancelled"
+            )
         side_of[key] = request.side if request.act == "N" else ""
         yield request
 
@@ -155,7 +158,15 @@ class Flow(NamedTuple):
 def to_rows(requests: Iterable[FlowRequest], index_of: dict[str, int]) -> np.ndarray:
     """Requests as an array of FLOW_DTYPE; symbols not yet in index_of are added to it."""
     fields = (
-        (r.ts_us, r.oid, r.price_e4, r.qty_shares, index_of.setdefault(r.symbol, len(index_of)), ord(r.act), ord(r.side))
+        (
+            r.ts_us,
+            r.oid,
+            r.price_e4,
+            r.qty_shares,
+            index_of.setdefault(r.symbol, len(index_of)),
+            ord(r.act),
+            ord(r.side),
+        )
         for r in requests
     )
     return np.fromiter(fields, FLOW_DTYPE)

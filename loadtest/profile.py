@@ -1,4 +1,4 @@
-"""Measures order flow into a small profile of distributions, and loads that profile; it keeps no row and generates nothing.
+"""Measures order flow into a small profile of distributions, and loads that profile; keeps no row, generates nothing.
 
 ``python -m loadtest.profile --data DIR --out FILE`` measures every flow.csv(.zst) below DIR.
 """
@@ -14,48 +14,26 @@ import typer
 
 from loadtest.flow_csv import BUY, CANCEL, NEW, FlowError, load_flow
 from loadtest.touch import Touches, replay_touches
+from loadtest.trading_day import CANCEL_CLOCK, OPEN_CLOCK
 
 PROFILE_PATH = Path(__file__).with_name("profile.json")
-OPEN_WINDOWS_S = ((33_300, 33_900), (34_200, 41_400), (46_800, 54_000))
-"""When orders are taken: opening auction, morning, afternoon with the closing auction."""
-CANCEL_WINDOWS_S = ((33_300, 33_600), (34_200, 41_400), (46_800, 53_820))
-"""When cancels are taken: not from 09:20 to 09:30 and not from 14:57."""
 PEAK_MINUTES_S = (33_300, 34_200, 46_800, 53_820)
+TREND_S = 300
+"""Counts are compared inside such stretches: the day's own rise and fall is in minute_share."""
 CONTINUOUS_FROM_S, CONTINUOUS_UNTIL_S, LUNCH_S = 34_200, 53_820, 5_400
 WINDOWS_S = (0.01, 0.1, 1.0, 10.0)
+RUN_GAP_EDGES_S = [0.0, 0.0005, *(0.005 + 0.01 * step for step in range(21))]
+"""Gaps come in whole 10 ms ticks: the first bucket is "the same tick", the others lie around one tick each."""
 LIFE_EDGES_S = [0.0, *np.geomspace(0.05, 15_000, 43).round(3).tolist()]
-RUN_GAP_S = 0.2
-"""Orders of one symbol, side and price that follow one another this closely are one run: one intention, cut in pieces."""
-
-
-class Clock:
-    """Counts only the seconds inside some windows of the day, so that breaks do not exist."""
-
-    def __init__(self, windows_s: Sequence[tuple[int, int]]) -> None:
-        self._wall_s = np.array(windows_s, dtype=float).ravel()
-        lengths_s = np.diff(self._wall_s)
-        lengths_s[1::2] = 0.0
-        self._inside_s = np.concatenate(([0.0], np.cumsum(lengths_s)))
-        self.length_s = float(self._inside_s[-1])
-
-    def from_wall(self, wall_s: np.ndarray | float) -> np.ndarray:
-        """Seconds since midnight to seconds inside the windows; a time in a break becomes the break's start."""
-        return np.interp(wall_s, self._wall_s, self._inside_s)
-
-    def to_wall(self, inside_s: np.ndarray) -> np.ndarray:
-        """Seconds inside the windows to seconds since midnight."""
-        window = np.clip(np.searchsorted(self._inside_s[1::2], inside_s, "right"), 0, len(self._wall_s) // 2 - 1)
-        return np.asarray(self._wall_s[2 * window] + inside_s - self._inside_s[2 * window])
-
-
-OPEN_CLOCK, CANCEL_CLOCK = Clock(OPEN_WINDOWS_S), Clock(CANCEL_WINDOWS_S)
+RUN_GAP_S, ALIKE_LENGTH, RUN_LENGTHS = 0.2, 3, (2, 3, 5, 10, 30)
+"""Orders of one symbol, side and price that follow one another this closely are one run: one intention, in pieces."""
 
 
 class Strict(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     """A part of the profile: unknown and missing fields are refused."""
 
 
-class Histogram(Strict):
+class Histogram(Strict, frozen=True):
     """A distribution: `share[i]` of all values lie in [edges[i], edges[i+1]), evenly spread."""
 
     edges: list[float]
@@ -63,7 +41,9 @@ class Histogram(Strict):
 
     def __post_init__(self) -> None:
         if len(self.edges) != len(self.share) + 1 or len(self.share) < 1:
-            raise ValueError(f"edges: got {len(self.edges)} for {len(self.share)} shares, expected one more than shares")
+            raise ValueError(
+                f"edges: got {len(self.edges)} for {len(self.share)} shares, expected one more than shares"
+            )
         if any(left >= right for left, right in zip(self.edges, self.edges[1:], strict=False)):
             raise ValueError("edges: got values that do not rise, expected rising edges")
         if min(self.share) < 0 or abs(sum(self.share) - 1.0) > 0.01:
@@ -77,14 +57,14 @@ class Histogram(Strict):
         """The values below which these shares lie."""
         shares = np.maximum(np.array(self.share), 1e-12)
         below = np.concatenate(([0.0], np.cumsum(shares / shares.sum())))
-        return np.interp(probabilities, below, self.edges)
+        return np.asarray(np.interp(probabilities, below, self.edges))
 
     def table(self, slots: int) -> np.ndarray:
         """The quantile function at the middle of `slots` equal steps: a random slot is a random value."""
         return self.quantiles((np.arange(slots) + 0.5) / slots)
 
 
-class SymbolShape(Strict):
+class SymbolShape(Strict, frozen=True):
     """One measured symbol, normalised: told from others by its tick in basis points of its price."""
 
     tick_bps: float
@@ -95,7 +75,6 @@ class SymbolShape(Strict):
     buy_share: float
     aggressive_share: float
     """Of the orders of continuous trading, those that meet the opposite touch."""
-    aggressive_cancel_share: float
     volatility_bps: float
     """Of the mid price over one second's square root, from one-minute changes."""
     spread_ticks: Histogram
@@ -107,48 +86,66 @@ class SymbolShape(Strict):
     """Of the orders of each bucket of rest_ticks, those cancelled later."""
     size_lots: Histogram
     life_near_s: Histogram
-    """Time to the cancel, in cancellable seconds, of the cancelled orders nearer than `far_ticks`."""
+    """Time to the cancel, in cancellable seconds, of the cancelled orders nearer than `far_ticks` ..."""
     life_far_s: Histogram
+    """... and of those further away, together with those of the auctions."""
     far_ticks: float
     run_length: Histogram
     """New orders per run: same side and price, each within RUN_GAP_S of the one before."""
 
 
-class Window(Strict):
+class Window(Strict, frozen=True):
     """Requests of one symbol counted in windows of one length, continuous trading, mean over the symbols."""
 
     window_s: float
     max_ratio: float
     """The fullest window over the mean window, all symbols of a day together, mean over the days."""
     fano: float
-    """Variance over mean within a minute: 1 for a Poisson stream."""
+    """Variance over mean within TREND_S: 1 for a Poisson stream."""
     count_share: Histogram
     """Requests per window, all symbols of a day together, empty windows left out."""
 
 
-class Cascade(Strict):
+class Cascade(Strict, frozen=True):
     """A factor common to all symbols, drawn anew for every box of time: log-normal, mean 1."""
 
     box_s: float
     variance: float
 
 
-class Excitation(Strict):
+class Excitation(Strict, frozen=True):
     """How many further runs of the same symbol one run sets off, and how much later."""
 
     offspring: float
     delay_s: Histogram
+    alike: float
+    """The share of runs set off that are as long as the run that set them off."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.offspring < 1 or not 0 <= self.alike <= 1:
+            raise ValueError(
+                f"offspring: got {self.offspring}, expected 0 up to below 1; alike: got {self.alike}, expected 0 to 1"
+            )
 
 
-class Peak(Strict):
+class RunGap(Strict, frozen=True):
+    """Gaps inside runs of at least so many orders (and fewer than the next entry's): long runs are tighter."""
+
+    from_length: int
+    gap_s: Histogram
+    repeat: float
+    """The share of gaps that repeat the one before."""
+
+
+class Peak(Strict, frozen=True):
     """How the new orders of one minute spread over its seconds."""
 
     at_s: int
     second_share: list[float]
 
 
-class Channel(Strict):
-    """A whole exchange channel, all its securities and messages, as published with the data: the targets for bursts at scale."""
+class Channel(Strict, frozen=True):
+    """A whole exchange channel, all its securities and messages: the targets for bursts at scale."""
 
     name: str
     messages: int
@@ -158,7 +155,7 @@ class Channel(Strict):
     peaks_1s: dict[str, int]
 
 
-class Profile(Strict):
+class Profile(Strict, frozen=True):
     """What was learnt from recorded flow."""
 
     version: int
@@ -167,7 +164,7 @@ class Profile(Strict):
     minute_share: list[float]
     """New orders by minute of the open clock: 10 of the opening auction, 120 of the morning, 120 of the afternoon."""
     peaks: list[Peak]
-    run_gap_s: Histogram
+    run_gaps: list[RunGap]
     request_gap_s: Histogram
     """Time between two requests of one symbol in continuous trading."""
     excitation: Excitation
@@ -234,7 +231,11 @@ def distance_edges(distances: np.ndarray) -> list[float]:
 
 def size_edges(largest_lots: int) -> list[float]:
     """Edges for lots: singles to 20, then every round number its own bucket beside what lies between."""
-    rounds = [r for r in (30, 40, 50, 60, 80, 100, 150, 200, 250, 300, 500, 1000, 2000, 3000, 5000, 10_000) if r <= largest_lots]
+    rounds = [
+        r
+        for r in (30, 40, 50, 60, 80, 100, 150, 200, 250, 300, 500, 1000, 2000, 3000, 5000, 10_000)
+        if r <= largest_lots
+    ]
     between = [edge for r in rounds for edge in (r, r + 1)]
     return [float(edge) for edge in [*range(1, 22), *between, max(largest_lots + 1, 22)] if edge <= largest_lots + 1]
 
@@ -247,6 +248,7 @@ class SymbolDay(msgspec.Struct):
     run_starts_s: np.ndarray
     run_lengths: np.ndarray
     run_gaps_s: np.ndarray
+    gap_runs: np.ndarray
 
 
 def split_days(paths: Iterable[str | Path]) -> list[list[SymbolDay]]:
@@ -259,15 +261,36 @@ def split_days(paths: Iterable[str | Path]) -> list[list[SymbolDay]]:
     return days
 
 
-def find_runs(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(start in seconds, number of orders) of every run, and the gaps inside runs in seconds."""
+def find_runs(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Of every run its start in seconds and its length; of every gap inside a run its seconds and the run's index."""
     news = rows[rows["act"] == NEW]
     news = news[np.lexsort((news["ts_us"], news["price_e4"], news["side"]))]
     seconds = news["ts_us"] / 1e6
     gaps_s = np.diff(seconds)
     joined = (np.diff(news["price_e4"]) == 0) & (np.diff(news["side"]) == 0) & (gaps_s <= RUN_GAP_S + 1e-9)
     firsts = np.flatnonzero(np.concatenate(([True], ~joined)))
-    return seconds[firsts], np.diff(np.append(firsts, len(news))), gaps_s[joined]
+    lengths = np.diff(np.append(firsts, len(news)))
+    return seconds[firsts], lengths, gaps_s[joined], np.repeat(np.arange(len(firsts)), lengths)[1:][joined]
+
+
+def measure_run_gaps(symbols: Sequence[SymbolDay]) -> list[RunGap]:
+    """Gap distributions by run length, all symbols pooled."""
+    gaps_s = np.concatenate([symbol.run_gaps_s for symbol in symbols])
+    kind = np.searchsorted(RUN_LENGTHS, np.concatenate([s.run_lengths[s.gap_runs] for s in symbols]), "right") - 1
+    same_run = np.concatenate([np.diff(symbol.gap_runs, append=-1) == 0 for symbol in symbols])
+    return [
+        RunGap(length, to_histogram(gaps_s[kind == i], RUN_GAP_EDGES_S), measure_repeat(gaps_s, same_run & (kind == i)))
+        for i, length in enumerate(RUN_LENGTHS)
+    ]
+
+
+def measure_repeat(gaps_s: np.ndarray, followed: np.ndarray) -> float:
+    """How much likelier than by chance a same-tick gap is followed by another, where its run has another gap."""
+    at = np.flatnonzero(followed)
+    zero, next_zero = gaps_s[at] < RUN_GAP_EDGES_S[1], gaps_s[np.minimum(at + 1, len(gaps_s) - 1)] < RUN_GAP_EDGES_S[1]
+    share = next_zero.mean() if len(at) else 1.0
+    excess = (next_zero[zero].mean() - share) / (1.0 - share) if 0 < share < 1 and zero.any() else 0.0
+    return round(float(min(max(excess, 0.0), 1.0)), 3)
 
 
 def continuous_s(seconds: np.ndarray) -> np.ndarray:
@@ -277,20 +300,21 @@ def continuous_s(seconds: np.ndarray) -> np.ndarray:
 
 
 def count_windows(times_s: np.ndarray, window_s: float) -> np.ndarray:
-    """Counts per window, one row of windows per minute of continuous trading."""
-    per_minute = round(60 / window_s)
+    """Counts per window, one row of windows per five minutes of continuous trading."""
+    per_row = round(TREND_S / window_s)
     total = round((CONTINUOUS_UNTIL_S - CONTINUOUS_FROM_S - LUNCH_S) / window_s)
     index = np.minimum((times_s / window_s + 1e-6).astype(np.int64), total - 1)
-    return np.bincount(index, minlength=total).reshape(-1, per_minute).astype(float)
+    counts = np.bincount(index, minlength=total)
+    return counts[: total // per_row * per_row].reshape(-1, per_row).astype(float)
 
 
 def count_calm(times_s: np.ndarray, window_s: float) -> np.ndarray:
-    """As count_windows without the peak minutes, whose seconds have a profile of their own."""
-    return np.delete(count_windows(times_s, window_s), (0, 120), axis=0)
+    """As count_windows without the rows in which trading opens, whose level changes too fast to be one level."""
+    return np.delete(count_windows(times_s, window_s), (0, 7200 // TREND_S), axis=0)
 
 
 def fano(times_s: np.ndarray, window_s: float) -> float:
-    """Variance over mean of the counts inside calm minutes, weighted by the minutes' counts."""
+    """Variance over mean of the counts inside five calm minutes, weighted by their counts."""
     counts = count_calm(times_s, window_s)
     return float(counts.var(axis=1, ddof=1).sum() / max(counts.mean(axis=1).sum(), 1e-9))
 
@@ -310,7 +334,7 @@ def measure_window(days: list[list[SymbolDay]], window_s: float) -> Window:
 
 
 def measure_common(days: list[list[SymbolDay]]) -> list[Cascade]:
-    """The factor that symbols of one day share, from the covariance of their runs; each box explains what longer ones do not."""
+    """The factor that symbols of one day share, from the covariance of their runs; longer boxes explain first."""
     cascades: list[Cascade] = []
     for box_s in (10.0, 1.0, 0.1):
         products, means = 0.0, 0.0
@@ -326,19 +350,38 @@ def measure_common(days: list[list[SymbolDay]]) -> list[Cascade]:
 
 
 def measure_excitation(days: list[list[SymbolDay]]) -> Excitation:
-    """Branching of runs from how their Fano factor grows with the window, each band of delay taking its part of the growth."""
-    bands_s = (0.1, 1.0, 10.0)
+    """Branching of runs from how their Fano factor grows with the window, band of delay by band.
+
+    A pair of runs apart by some delay falls into one window with chance 1 - delay / window, which is solved for the
+    pairs of each band. They lie 1 / (1 - offspring) further apart than one setting-off, because what is set off sets
+    off more: delays shrink by that.
+    """
+    edges_s = np.array([0.0, 0.1, 1.0, 10.0, 60.0])
     starts = [continuous_s(symbol.run_starts_s) for day in days for symbol in day]
     weights = [len(one) for one in starts]
-    growth = [float(np.average([max(fano(one, band), 1.0) for one in starts], weights=weights)) - 1.0 for band in bands_s]
-    offspring = 1.0 - 1.0 / np.sqrt(1.0 + growth[-1])
-    bands = np.maximum(np.diff([0.0, *growth]), 0.0)
-    delay = Histogram([0.0, *bands_s], (bands / bands.sum()).round(4).tolist())
-    return Excitation(round(float(offspring), 4), delay)
+    growth = np.array(
+        [np.average([fano(one, window_s) for one in starts], weights=weights) - 1.0 for window_s in edges_s[1:]]
+    )
+    middles_s = (edges_s[1:] + edges_s[:-1]) / 2
+    caught = np.maximum(1.0 - middles_s / edges_s[1:, None], 0.0) * (edges_s[:-1] < edges_s[1:, None])
+    pairs = np.maximum(np.linalg.solve(np.tril(caught), np.maximum(growth, 0.0)), 0.0)
+    offspring = float(1.0 - (1.0 + pairs.sum()) ** -0.5)
+    delay = Histogram(
+        (edges_s * (1.0 - offspring)).round(4).tolist(), (pairs / max(pairs.sum(), 1e-9)).round(4).tolist()
+    )
+    alike = float(np.average([measure_alike(symbol) for day in days for symbol in day], weights=weights))
+    return Excitation(round(float(offspring), 4), delay, round(min(max(alike / max(offspring, 0.01), 0.0), 1.0), 3))
+
+
+def measure_alike(symbol: SymbolDay) -> float:
+    """How much likelier than by chance a run of at least ALIKE_LENGTH orders is followed by another."""
+    is_long = symbol.run_lengths[np.argsort(symbol.run_starts_s, kind="stable")] >= ALIKE_LENGTH
+    share = is_long.mean()
+    return float(((is_long[:-1] & is_long[1:]).mean() / share - share) / (1 - share)) if 0 < share < 1 else 0.0
 
 
 def measure_life(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(cancelled, life): for each new order in row order whether it was cancelled, and its life in cancellable seconds."""
+    """For each new order in row order whether it was cancelled, and its life in cancellable seconds."""
     news, cancels = rows[rows["act"] == NEW], rows[rows["act"] == CANCEL]
     by_oid = np.argsort(news["oid"], kind="stable")
     at = by_oid[np.searchsorted(news["oid"], cancels["oid"], sorter=by_oid)]
@@ -371,7 +414,6 @@ def measure_shape(symbol: SymbolDay, mean_requests: float) -> SymbolShape:
         cancel_ratio=round(float(cancelled.mean()), 4),
         buy_share=round(float((news["side"] == BUY).mean()), 4),
         aggressive_share=round(float(cross.sum() / seen.sum()), 4),
-        aggressive_cancel_share=round(float(cancelled[cross].mean()), 4),
         volatility_bps=round(touches.volatility_bps, 4),
         spread_ticks=to_histogram(touches.spread_ticks[seen], whole_edges(touches.spread_ticks[seen].max())),
         cross_ticks=to_histogram(touches.distance_ticks[cross], whole_edges(touches.distance_ticks[cross].max())),
@@ -404,7 +446,7 @@ def measure(flow_csv_paths: Sequence[str | Path]) -> Profile:
         symbol_days=len(symbols),
         minute_share=(minutes[:250] / minutes[:250].sum()).round(6).tolist(),
         peaks=peaks,
-        run_gap_s=to_histogram(np.concatenate([s.run_gaps_s for s in symbols]), np.linspace(0.0, 0.21, 22).round(3).tolist()),
+        run_gaps=measure_run_gaps(symbols),
         request_gap_s=to_histogram(gaps_s, [0.0, *np.geomspace(0.01, 600, 33).round(4).tolist()]),
         excitation=measure_excitation(days),
         common=measure_common(days),

@@ -1,4 +1,4 @@
-"""Replays one symbol's flow through a price-level book to see where each order stood; it keeps no queue and reports no trade."""
+"""Replays one symbol's flow through a price-level book to see where each order stood; it keeps no queue."""
 
 from bisect import bisect_left
 from typing import NamedTuple
@@ -55,7 +55,7 @@ class Side:
 
 
 def uncross(bids: Side, asks: Side) -> None:
-    """End the call auction: best trades with best while they cross, which leaves what any uncross of full volume leaves."""
+    """End the call auction: best trades with best while they cross, which leaves what any full uncross leaves."""
     while bids.keys and asks.keys and bids.keys[-1] >= -asks.keys[-1]:
         bid, ask = bids.keys[-1], asks.keys[-1]
         traded = min(bids.shares[bid], asks.shares[ask])
@@ -91,5 +91,5 @@ def replay_touches(rows: np.ndarray) -> Touches:
             own.add(key, resting)
     changes = np.diff(np.log(np.array(list(mids.values()) or [1.0])))
     volatility_bps = float(np.std(changes) * 1e4 / np.sqrt(60)) if len(changes) > 1 else 0.0
-    in_ticks = [np.array(column, np.int64) // TICK_E4 for column in (distance, spread)]
-    return Touches(np.array(seen, bool), np.array(crossing, bool), *in_ticks, volatility_bps)
+    distance_ticks, spread_ticks = (np.array(column, np.int64) // TICK_E4 for column in (distance, spread))
+    return Touches(np.array(seen, bool), np.array(crossing, bool), distance_ticks, spread_ticks, volatility_bps)
