@@ -59,7 +59,7 @@ class Driver:
         self.state = open_state(min(self.model.order_capacity, 4_096))
         self.journal = open_journal(self.path)
         self.engine = Engine(self.state, self.journal)
-        sweeps.recover(self.engine)
+        assert sweeps.recover(self.engine)["torn_bytes"] == 0
         self.world.load(self.engine, self.model, now_ns)
         self.engine.attach(self.tapes[XSHG], self.tapes[XSHE])
         self.sessions: dict[tuple[int, str], Session] = {}

@@ -194,6 +194,14 @@ def test_a_kill_reaches_orders_whose_link_is_down(plain: Pair) -> None:
     plain.compare()
 
 
+def test_it_restarts_again_and_again_with_nothing_in_between(plain: Pair) -> None:
+    plain.step(buy("one"))
+    for _ in range(3):
+        plain.step(act.Restart(START_NS))
+        plain.compare()
+    plain.step(act.Link(START_NS, XSHG, True))
+
+
 def test_a_second_cancel_is_told_that_the_first_is_under_way(plain: Pair) -> None:
     plain.step(buy("one"))
     plain.step(act.MarketPhase(START_NS, XSHG, P_LUNCH))
