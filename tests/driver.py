@@ -63,6 +63,7 @@ class Driver:
         self.world.load(self.engine, self.model, now_ns)
         self.engine.attach(self.tapes[XSHG], self.tapes[XSHE])
         self.sessions: dict[tuple[int, str], Session] = {}
+        self.heard: dict[tuple[int, str], tuple[int, list[Message]]] = {}   # -> (observed before it logged on, events)
         self.observer = self.log_on(0, list(self.model.accounts))
 
     # Callers
@@ -98,10 +99,20 @@ class Driver:
             return [kind.FromString(m) for m in tape.taken(caller)]
         if (number, port) not in self.sessions:
             self.sessions[number, port] = self.log_on(self.world.ports[port], self.port_accounts[port])
+            self.heard[number, port] = len(self.observed), []
         session = self.sessions[number, port]
-        self.take(session)
+        earlier = self.take(session)
         tape.feed(session, pb.ClientMessage(new_order=order, cancel_order=cancel).SerializeToString(), now_ns)
-        return self.take(session)
+        answers = self.take(session)
+        self.heard[number, port][1].extend(m for m in earlier + answers if m.event_seq)
+        return answers
+
+    def check_sessions(self) -> None:
+        """Every session has heard each event of its own accounts since it logged on, once and in order."""
+        for (number, port), session in self.sessions.items():
+            since, events = self.heard[number, port]
+            events.extend(m for m in self.take(session) if m.event_seq)
+            assert events == [m for m in self.observed[since:] if m.account in self.port_accounts[port]], (number, port)
 
     # Actions
 
@@ -149,6 +160,7 @@ class Driver:
             case act.EndOfDay(_, exchange):
                 sweeps.end_of_day(engine, exchange, now_ns)
             case act.Restart():
+                self.check_sessions()
                 before = self.state.hash()
                 self.start(now_ns)
                 assert self.state.hash() == before, "recovered into another state"

@@ -103,6 +103,7 @@ def run(seed: int, path: Path, codes: Counter[int]) -> Pair:
             if len(done) % SNAPSHOT_EVERY == 0:
                 pair.compare()
         pair.compare()
+        pair.driver.check_sessions()
     except AssertionError as error:
         raise AssertionError(f"{explain(seed, done, path.with_suffix('.cut'))}\n{error}") from error
     return pair
