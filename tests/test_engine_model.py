@@ -19,52 +19,15 @@ from tests import probe
 from tests.cut import cut_down
 from tests.desk import TEN, Desk
 from tests.driver import Driver, open_journal, open_state
-from tests.model import Model
 from tests.model_ladder import LADDER
 from tests.model_state import BUY, LIMIT, P_CLOSE_CALL, P_CONTINUOUS, P_LUNCH, P_OPEN_CALL, PASS, XSHG, NewOrder
+from tests.pair import Pair
 from tests.simulation import START_NS, Simulation, build_world
 
 RUNS = 40
 STEPS = 500
 SNAPSHOT_EVERY = 25
-NUMBERED = {1101, 1103, 1105, 1106, 1107, 1108, 1204, 1205, 1208, 1301, 1302, 1303, 1304, 1305, 1309}
-SCOPED = {1303, 1304, 1309, 1401, 1501}
 FIRST_SEED = int(os.environ.get("TIDEGATE_SEED", "1"))
-
-
-class Pair:
-    """The model and the engine in one world; every step must come out the same in both."""
-
-    def __init__(self, model: Model, path: Path) -> None:
-        self.model = model
-        self.driver = Driver(model, path, START_NS)
-        self.trail: list[tuple[int, dict[str, object]]] = []      # journal end -> the model's snapshot there
-
-    def step(self, action: act.Action) -> act.Outcome:
-        expected, found = act.apply(self.model, action), self.driver.apply(action)
-        assert (found.code, found.affected, found.queued) == (expected.code, expected.affected, expected.queued), action
-        assert what_matters(found) == what_matters(expected), action
-        assert by_account(found) == by_account(expected), action
-        assert sorted(map(str, found.sent)) == sorted(map(str, expected.sent)), action
-        return expected
-
-    def compare(self) -> None:
-        """The whole state of both."""
-        self.model.invariants()
-        expected = self.model.snapshot()
-        assert self.driver.world.snapshot(self.driver.engine) == expected
-        self.trail.append((self.driver.journal.end, expected))
-
-
-def what_matters(outcome: act.Outcome) -> tuple[object, ...]:
-    """Of a reject's text, the numbers of the checks that compare numbers, and the scopes where there are several."""
-    value, limit, scope = outcome.detail or (0, 0, "")
-    numbers = (value, limit) if outcome.code in NUMBERED else ()
-    return *numbers, scope if outcome.code in SCOPED else ""
-
-
-def by_account(outcome: act.Outcome) -> list[object]:
-    return sorted(outcome.reports, key=lambda r: (r.account, r.event_seq))
 
 
 def live(seed: int, actions: Sequence[act.Action], path: Path) -> None:
