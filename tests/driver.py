@@ -30,10 +30,15 @@ DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 Message = pb.ExecutionReport | pb.CancelReject
 
 
-def open_journal(path: Path) -> Journal:
-    """A journal file, new or as a dead process left it."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT)
-    return Journal(fd, os.fstat(fd).st_size, str(path), capacity=1 << 30)
+class OpenJournal:
+    """A journal file, new or as a dead process left it; open until this is dropped."""
+
+    def __init__(self, path: Path) -> None:
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT)
+        self.journal = Journal(self.fd, os.fstat(self.fd).st_size, str(path), capacity=1 << 30)
+
+    def __del__(self) -> None:
+        os.close(self.fd)
 
 
 class Driver:
@@ -54,10 +59,15 @@ class Driver:
             sweeps.set_link(self.engine, exchange, venue.link_ready, now_ns)
             sweeps.set_phase(self.engine, exchange, venue.phase, now_ns)
 
+    def close(self) -> None:
+        """Remove the journal: each takes a whole chunk of the disk."""
+        self.path.unlink(missing_ok=True)
+
     def start(self, now_ns: int) -> None:
         """Begin, or begin again from the journal."""
         self.state = open_state(min(self.model.order_capacity, 4_096))
-        self.journal = open_journal(self.path)
+        self.file = OpenJournal(self.path)
+        self.journal = self.file.journal
         self.engine = Engine(self.state, self.journal)
         assert sweeps.recover(self.engine)["torn_bytes"] == 0
         self.world.load(self.engine, self.model, now_ns)

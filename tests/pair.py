@@ -66,6 +66,10 @@ class Twin:
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self.model, name, value)
 
+    def close(self) -> None:
+        if self.pair is not None:
+            self.pair.driver.close()
+
     def step(self, action: act.Action) -> act.Outcome:
         self.__dict__["now_ns"] = action.now_ns
         if self.pair is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import os
 import random
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from tests import actions as act
 from tests import probe
 from tests.cut import cut_down
 from tests.desk import TEN, Desk
-from tests.driver import Driver, open_journal, open_state
+from tests.driver import Driver, OpenJournal, open_state
 from tests.model_ladder import LADDER
 from tests.model_state import BUY, LIMIT, P_CLOSE_CALL, P_CONTINUOUS, P_LUNCH, P_OPEN_CALL, PASS, XSHG, NewOrder
 from tests.pair import Pair
@@ -26,7 +26,7 @@ from tests.simulation import START_NS, Simulation, build_world
 
 RUNS = 40
 STEPS = 500
-SNAPSHOT_EVERY = 25
+SNAPSHOT_EVERY = 50
 FIRST_SEED = int(os.environ.get("TIDEGATE_SEED", "1"))
 
 
@@ -37,6 +37,7 @@ def live(seed: int, actions: Sequence[act.Action], path: Path) -> None:
     for action in actions:
         pair.step(action)
     pair.compare()
+    pair.driver.close()
 
 
 def explain(seed: int, actions: Sequence[act.Action], path: Path) -> str:
@@ -85,7 +86,8 @@ def test_engine_and_model_agree_on_random_lives(tmp_path: Path) -> None:
 def check_journal(pair: Pair, path: Path, seed: int) -> None:
     """Replay gives the same state, every prefix what the model had there, and a cut file the state before the cut."""
     world, driver = pair.driver.world, pair.driver
-    state, journal = open_state(), open_journal(path)
+    state, file = open_state(), OpenJournal(path)
+    journal = file.journal
     engine = Engine(state, journal)
     journal.rewind()
     expected = dict(pair.trail)
@@ -113,7 +115,8 @@ def crash(pair: Pair, path: Path, rng: random.Random) -> None:
     keep = at + rng.randrange(20)              # of 24 bytes that always hold something: size, checksum, sequence, time
     with path.open("rb") as whole:
         torn.write_bytes(whole.read(keep) + bytes(4_096))
-    engine = Engine(open_state(), open_journal(torn))
+    file = OpenJournal(torn)
+    engine = Engine(open_state(), file.journal)
     sweeps.recover(engine)
     assert pair.driver.world.snapshot(engine) == snapshot, f"cut at {keep}, frame at {at}"
     assert engine.journal.end == at
@@ -126,11 +129,12 @@ def test_a_full_order_store_rejects(tmp_path: Path) -> None:
     pair = Pair(simulation.model, tmp_path / "journal")
     codes = [pair.step(action).code for action in simulation.actions(300)]
     pair.compare()
+    pair.driver.close()
     assert 1603 in codes
 
 
 @pytest.fixture
-def plain(tmp_path: Path) -> Pair:
+def plain(tmp_path: Path) -> Iterator[Pair]:
     """Both, in a world without tight limits: port p with accounts A, B (one group) and C."""
     desk = Desk(now_ns=START_NS)
     desk.model.ports["p"] = desk.port
@@ -141,7 +145,8 @@ def plain(tmp_path: Path) -> Pair:
     pair = Pair(desk.model, tmp_path / "journal")
     for (exchange, symbol), instrument in desk.model.instruments.items():
         pair.step(act.MarketQuote(START_NS, exchange, symbol, instrument.quote))
-    return pair
+    yield pair
+    pair.driver.close()
 
 
 def buy(cl_ord_id: str, account: str = "A") -> act.Submit:
@@ -184,7 +189,6 @@ class Shard(RuleBasedStateMachine):
     def start(self, seed: int) -> None:
         self.simulation = Simulation(seed)
         path = self.directory / "journal"
-        path.unlink(missing_ok=True)
         self.pair = Pair(self.simulation.model, path)
         for action in self.simulation.actions(0):
             if isinstance(action, act.MarketQuote):
@@ -216,6 +220,10 @@ class Shard(RuleBasedStateMachine):
         makers = (self.simulation.link, self.simulation.kill, self.simulation.disconnect, self.simulation.mass_cancel)
         self.happen(rng, rng.choice(makers))
 
+    def teardown(self) -> None:
+        if hasattr(self, "pair"):
+            self.pair.driver.close()
+
     @invariant()
     def agree(self) -> None:
         if hasattr(self, "pair"):
@@ -226,5 +234,5 @@ def test_hypothesis_finds_no_difference(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(Shard, "directory", tmp_path, raising=False)
     from hypothesis.stateful import run_state_machine_as_test
 
-    checks = settings(max_examples=30, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+    checks = settings(max_examples=20, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
     run_state_machine_as_test(Shard, settings=checks)

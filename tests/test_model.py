@@ -1,6 +1,7 @@
 """The reference model against the boundary vectors of the rule catalogue, and over an order's life."""
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,9 +28,14 @@ from tests.pair import Twin
 
 
 @pytest.fixture(params=["model", "engine"])
-def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Desk:
+def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
     """The model alone, and the engine beside it."""
-    return Desk() if request.param == "model" else Desk(Twin(tmp_path / "journal"))
+    if request.param == "model":
+        yield Desk()
+        return
+    twin = Twin(tmp_path / "journal")
+    yield Desk(twin)
+    twin.close()
 
 
 # Section 2.7, row by row

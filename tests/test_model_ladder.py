@@ -1,6 +1,7 @@
 """Every row of the ladder in the reference model: what fires, and the nearest order that does not."""
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,9 +32,14 @@ from tests.pair import Twin
 
 
 @pytest.fixture(params=["model", "engine"])
-def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Desk:
+def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
     """The model alone, and the engine beside it."""
-    return Desk() if request.param == "model" else Desk(Twin(tmp_path / "journal"))
+    if request.param == "model":
+        yield Desk()
+        return
+    twin = Twin(tmp_path / "journal")
+    yield Desk(twin)
+    twin.close()
 
 
 @pytest.mark.parametrize(
@@ -292,6 +298,8 @@ def test_r1302_counts_what_is_held(desk: Desk) -> None:
     assert [desk.code(SELL, 200), desk.code(SELL, 100)] == [1302, PASS]
     desk.model.canceled(order)
     assert desk.code(SELL, 100) == PASS
+    desk.hold_shares(desk.a, STAR_STOCK, 250)
+    assert [desk.code(SELL, qty, key=STAR_STOCK) for qty in (251, 250)] == [1302, PASS]
 
 
 @pytest.mark.parametrize("scope", ["account", "group", "firm"])
