@@ -52,3 +52,4 @@ class RunningServer:
         self.run(self.server.close())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(WAIT_S)
+        self.loop.close()
