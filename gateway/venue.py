@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+
 from ext.clock import utc_now_ns
 from ext.venue_link import VenueLink
 

@@ -12,10 +12,10 @@ from functools import partial
 from typing import Any
 
 import msgspec
+
 from ext.clock import utc_now_ns
 from ext.venue_sse import SseWire
 from ext.venue_szse import SzseWire
-
 from loadtest.venue_session import Desk, ExchangeSession, Member
 
 VENUES = {"XSHG": 1, "XSHE": 2}

@@ -5,11 +5,11 @@ import contextlib
 import random
 
 import pytest
+
 from ext.venue_sse import SseWire
 from ext.venue_szse import SzseWire
-from loadtest.venue_echo import send_cancel, send_order
-
 from gateway.venue import LinkState
+from loadtest.venue_echo import send_cancel, send_order
 from tests.venue_bench import BUSINESS_REJECT, DATE, NOON_NS, Bench, both, cancel, on_bench, order, until
 
 REPORT = {

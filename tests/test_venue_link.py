@@ -3,9 +3,9 @@
 import asyncio
 
 import pytest
-from loadtest.venue_echo import send_cancel, send_order
 
 from gateway.venue import LinkState
+from loadtest.venue_echo import send_cancel, send_order
 from tests.venue_bench import Relay, both, cancel, on_bench, order, until
 
 

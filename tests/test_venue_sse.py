@@ -5,11 +5,11 @@ import random
 import struct
 
 import pytest
-from ext.venue_sse import SseWire
-from ext.wire import utc_of, wire_checksum, wire_clock
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ext.venue_sse import SseWire
+from ext.wire import utc_of, wire_checksum, wire_clock
 from tests.wire_model import (
     Fence,
     clock_number,

@@ -5,11 +5,11 @@ import random
 import struct
 
 import pytest
-from ext.venue_szse import SzseWire
-from ext.wire import utc_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ext.venue_szse import SzseWire
+from ext.wire import utc_of
 from tests.wire_model import (
     Fence,
     clock_number,

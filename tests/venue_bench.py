@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 
 import pytest
 import uvloop
+
 from ext.buffers import Turn
 from ext.venue_link import VenueLink
 from ext.venue_sse import SseWire
 from ext.venue_szse import SzseWire
 from ext.wire import utc_of
-from loadtest.venue_echo import EchoExchange, ReportTape
-from loadtest.venue_session import Desk
-
 from gateway.venue import SESSIONS, LinkState, VenueConfig, VenueSession
 from loadtest.venue_acceptor import ACCEPTORS, VENUES, MemberConfig, VenueAcceptor
+from loadtest.venue_echo import EchoExchange, ReportTape
+from loadtest.venue_session import Desk
 
 DATE = 20240306
 NOON_NS = utc_of(DATE, 1200000000000)

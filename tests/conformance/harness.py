@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import uvloop
-from ext.buffers import Turn
 
+from ext.buffers import Turn
 from gateway.transport import Limits, Server, Tls, serve
 
 WAIT_S = 15.0
