@@ -1,6 +1,6 @@
 """Build of the compiled core and of the generated protobuf modules.
 
-TIDEGATE_CHECKED=1 builds with bounds and None checks and assertions on, and stops the process at a signed overflow or
+TIDEGATE_CHECKED=1 builds with bounds checks and assertions on, and stops the process at a signed overflow or
 other undefined behaviour of the C code; the default build folds all of it away.
 TIDEGATE_LINK_ONLY=1 leaves the extensions out: for installing the package over a tree that was built in place.
 """
@@ -21,7 +21,6 @@ DIRECTIVES = {
     "language_level": 3,
     "boundscheck": CHECKED,
     "wraparound": False,
-    "nonecheck": CHECKED,
     "initializedcheck": CHECKED,
     "cdivision": True,
     "embedsignature": True,

@@ -7,9 +7,9 @@ from urllib.parse import unquote
 
 import grpc
 import grpc.aio
+
 from ext.clock import utc_now_ns
 from ext.rpc import SERVICE_FAILED, Call, CallCarrier, RpcError, Status
-
 from gateway.transport import Limits, Tls
 
 IDENTITY_ONLY = 1  # the bit set of compression algorithms: identity

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import uvloop
+
 from ext.buffers import Turn
 from ext.rpc import RpcError, Status
+from gateway.transport import TRANSPORTS, Limits, serve
 from loadtest.grpc_client import ClientConnection, RequestHead, UnaryCall, connect
 from loadtest.grpc_pump import Pump
-
-from gateway.transport import TRANSPORTS, Limits, serve
 from tests.conformance.service import COMMAND, ECHO, ECHO_ONE, make_service
 
 WAIT_S = 10

@@ -1,9 +1,10 @@
 """ext.grpc_headers: timeouts, status texts, metadata."""
 
 import pytest
-from ext.grpc_headers import decode_text, decode_timeout_ns, encode_status_text
 from hypothesis import given
 from hypothesis import strategies as st
+
+from ext.grpc_headers import decode_text, decode_timeout_ns, encode_status_text
 
 UNITS_NS = {"n": 1, "u": 1_000, "m": 1_000_000, "S": 10**9, "M": 60 * 10**9, "H": 3_600 * 10**9}
 CENTURY_NS = 95 * 365 * 24 * 3_600 * 10**9  # 832,200 hours

@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import uvloop
+
 from ext.buffers import Turn
 from ext.clock import utc_now_ns
 from ext.rpc import Call, HotStream, PythonSink, Status
-from loadtest.grpc_client import ClientConnection, ClientStream, RequestHead, UnaryCall, connect
-from loadtest.grpc_pump import Pump
-
 from gateway.grpc_native import NativeServer, serve
 from gateway.transport import Limits, stay_awake
+from loadtest.grpc_client import ClientConnection, ClientStream, RequestHead, UnaryCall, connect
+from loadtest.grpc_pump import Pump
 from tests.conformance.service import COMMAND, COMMANDS, ECHO, ECHO_ONE, make_service
 
 WAIT_S = 10

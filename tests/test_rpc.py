@@ -4,11 +4,12 @@ import asyncio
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ext.buffers import Turn
 from ext.echo import EchoStream, EchoUnary
 from ext.rpc import Call, CallCarrier, ColdUnary, HotStream, HotUnary, Method, PythonSink, RpcError, Status
-from hypothesis import given
-from hypothesis import strategies as st
 
 CALL = Call("/a.B/C", "127.0.0.1:1", {}, 0)
 

@@ -5,9 +5,9 @@ import socket
 
 import pytest
 import uvloop
+
 from ext.buffers import Turn
 from ext.echo import echo_service
-
 from gateway.transport import SECOND_NS, TRANSPORTS, Limits, serve
 
 

@@ -14,7 +14,6 @@ from ext.buffers import Turn
 from ext.codes import PHASES
 from ext.engine import Engine
 from ext.histogram import Histogram
-from ext.journal import Journal
 from ext.replay import fold
 from ext.session import Session, Stages
 from ext.state import State

@@ -23,6 +23,7 @@ from typing import Any
 import grpc
 import grpc.aio
 import uvloop
+
 from ext.buffers import Turn
 from loadtest.grpc_client import RequestHead, connect
 from loadtest.grpc_pump import Pump

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import uvloop
-from ext.buffers import Turn
 
+from ext.buffers import Turn
 from gateway.transport import Limits, Server, Tls, serve
 
 WAIT_S = 15.0
@@ -54,3 +54,4 @@ class RunningServer:
         self.run(self.server.close())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(WAIT_S)
+        self.loop.close()
