@@ -1,9 +1,9 @@
 """One shard, wired: the one file to read to see the system. Takes no decision about an order or about money.
 
-    front ends --gRPC--> Session --> Engine --> VenueLink --> exchange        an order, down
-    front ends <--gRPC-- Session <-- Engine <-- VenueLink <-- exchange        its reports, up
-                                      |  ^
-                             Journal <-  --- QuoteFeed <-- exchange           events; quotes and phases
+front ends --gRPC--> Session --> Engine --> VenueLink --> exchange        an order, down
+front ends <--gRPC-- Session <-- Engine <-- VenueLink <-- exchange        its reports, up
+                                  |  ^
+                         Journal <-  --- QuoteFeed <-- exchange           events; quotes and phases
 """
 
 import asyncio
@@ -80,11 +80,18 @@ class Shard:
                 self.tasks.append(self.loop.create_task(self.follow_quotes(address)))
         self.orders.resume_graces()
         tls = transport.Tls(str(settings.tls_cert), str(settings.tls_key)) if settings.tls_cert else None
-        self.server = await transport.serve(settings.transport, self.orders.methods(), self.turn, settings.host, settings.port, tls=tls)
+        self.server = await transport.serve(
+            settings.transport, self.orders.methods(), self.turn, settings.host, settings.port, tls=tls
+        )
         if settings.metrics_port is not None:
             self.metrics = MetricsServer(self.metric_sources(), settings.metrics_port, settings.host)
-        return {"port": self.server.port, "metrics_port": self.metrics.port if self.metrics else None,
-                "transport": settings.transport, "pid": os.getpid(), **queries.counts(self.engine)}
+        return {
+            "port": self.server.port,
+            "metrics_port": self.metrics.port if self.metrics else None,
+            "transport": settings.transport,
+            "pid": os.getpid(),
+            **queries.counts(self.engine),
+        }
 
     def attach(self, address: VenueAddress) -> None:
         """A link to one exchange, and the session that keeps it up."""
@@ -92,13 +99,24 @@ class Shard:
         wire = SseWire(settings.pbu, settings.trade_date) if name == "XSHG" else SzseWire(settings.pbu)
         link = VenueLink(self.turn, wire)
         link.sink = self.engine
-        config = VenueConfig(venue=name, host=address.host, port=address.port, sender_comp_id=settings.comp_id, target_comp_id=name,
-                             pbu=settings.pbu, password=settings.venue_password if name == "XSHE" else "",
-                             trade_date=settings.trade_date)
+        config = VenueConfig(
+            venue=name,
+            host=address.host,
+            port=address.port,
+            sender_comp_id=settings.comp_id,
+            target_comp_id=name,
+            pbu=settings.pbu,
+            password=settings.venue_password if name == "XSHE" else "",
+            trade_date=settings.trade_date,
+        )
         self.links[address.venue] = link
         self.sessions[address.venue] = SESSIONS[name](
-            config, link, lambda partition: self.engine.next_report_index(address.venue, partition), self.on_link_state,
-            logger("venue").info)
+            config,
+            link,
+            lambda partition: self.engine.next_report_index(address.venue, partition),
+            self.on_link_state,
+            logger("venue").info,
+        )
 
     def on_link_state(self, name: str, state: LinkState, reason: str) -> None:
         """A link came or went: the engine rejects or sends accordingly."""
@@ -110,8 +128,9 @@ class Shard:
         while True:
             closed: asyncio.Future[str] = self.loop.create_future()
             try:
-                await self.loop.create_connection(feed_factory(self.engine, address.venue, closed), address.host,
-                                                  address.market_data_port)
+                await self.loop.create_connection(
+                    feed_factory(self.engine, address.venue, closed), address.host, address.market_data_port
+                )
                 self.log.info("quotes_connected", venue=VENUE_NAMES[address.venue])
                 self.log.warning("quotes_lost", venue=VENUE_NAMES[address.venue], reason=await closed)
             except OSError as error:
@@ -139,7 +158,9 @@ class Shard:
             decisions=engine.decision_counts,
             reports=engine.report_counts,
             stages=lambda: {"decided": summary(self.stages.decided), "acked": summary(engine.acked)},
-            venue_links=lambda: {VENUE_NAMES[venue]: session.state is LinkState.READY for venue, session in self.sessions.items()},
+            venue_links=lambda: {
+                VENUE_NAMES[venue]: session.state is LinkState.READY for venue, session in self.sessions.items()
+            },
             sessions=lambda: len(self.orders.sessions),
             open_orders=lambda: int(queries.counts(engine)["open_orders"]),
             journal_bytes=lambda: int(queries.counts(engine)["journal_bytes"]),
@@ -161,7 +182,9 @@ def open_engine(settings: Settings, log: Callable[..., None]) -> tuple[JournalFi
     if faults:
         raise JournalError(journal_file.journal.path, 0, f"its state does not add up: {'; '.join(faults[:3])}")
     try:
-        load_engine(engine, limits, instruments, trade_date=settings.trade_date, shard=settings.shard, now_ns=utc_now_ns())
+        load_engine(
+            engine, limits, instruments, trade_date=settings.trade_date, shard=settings.shard, now_ns=utc_now_ns()
+        )
     except ValueError as error:
         raise SettingError(f"{settings.limits}: {error}") from None
     state.fault_in()
@@ -212,4 +235,6 @@ def serve(settings: Settings) -> None:
     except JournalError as error:
         raise SettingError(f"--journal: {error}") from None
     except OSError as error:
-        raise SettingError(f"--port: cannot listen on {settings.host}:{settings.port}: {error.strerror or error}") from None
+        raise SettingError(
+            f"--port: cannot listen on {settings.host}:{settings.port}: {error.strerror or error}"
+        ) from None

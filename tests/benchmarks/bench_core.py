@@ -35,9 +35,24 @@ SMALL, LARGE = 1_000, 1_000_000
 def instruments() -> list[Instrument]:
     """Main-board instruments of Shanghai at 10 yuan."""
     return [
-        Instrument(symbol=600_000 + at, venue=1, board=1, name=f"S{at}", is_st=0, tick_e4=100, buy_min_shares=100, buy_step_shares=100,
-                   max_limit_shares=1_000_000, max_market_shares=1_000_000, prev_close_e4=100_000, up_limit_e4=110_000,
-                   down_limit_e4=90_000, status=1, t_plus=1, float_shares=MANY)
+        Instrument(
+            symbol=600_000 + at,
+            venue=1,
+            board=1,
+            name=f"S{at}",
+            is_st=0,
+            tick_e4=100,
+            buy_min_shares=100,
+            buy_step_shares=100,
+            max_limit_shares=1_000_000,
+            max_market_shares=1_000_000,
+            prev_close_e4=100_000,
+            up_limit_e4=110_000,
+            down_limit_e4=90_000,
+            status=1,
+            t_plus=1,
+            float_shares=MANY,
+        )
         for at in range(SYMBOLS)
     ]
 
@@ -45,18 +60,50 @@ def instruments() -> list[Instrument]:
 def limits(accounts: int) -> shape.Limits:
     """Every limit set and none in the way, so that each order goes down the whole ladder."""
     credit = {"gross_limit_e4": 10**15, "long_limit_e4": 10**15, "short_limit_e4": 10**15}
-    profile = shape.AccountLimits(max_qty_shares=MANY, max_ntl_e4=10**13, **credit, position_limit_shares=MANY, open_orders=10_000,
-                                  open_orders_per_symbol=1_000, rate_out_per_s=MANY, rate_out_per_day=MANY, rate_symbol_per_s=MANY,
-                                  dup_window_ms=100, dup_max=1000, board_mask=14, ord_type_mask=254, restricted=())
-    board = shape.BoardRules(buy_min_shares=100, step_shares=100, odd_lot_shares=100, max_limit_shares=1_000_000,
-                             max_market_shares=1_000_000, cage_bps=200, cage_ticks=10, ord_type_mask=254)
+    profile = shape.AccountLimits(
+        max_qty_shares=MANY,
+        max_ntl_e4=10**13,
+        **credit,
+        position_limit_shares=MANY,
+        open_orders=10_000,
+        open_orders_per_symbol=1_000,
+        rate_out_per_s=MANY,
+        rate_out_per_day=MANY,
+        rate_symbol_per_s=MANY,
+        dup_window_ms=100,
+        dup_max=1000,
+        board_mask=14,
+        ord_type_mask=254,
+        restricted=(),
+    )
+    board = shape.BoardRules(
+        buy_min_shares=100,
+        step_shares=100,
+        odd_lot_shares=100,
+        max_limit_shares=1_000_000,
+        max_market_shares=1_000_000,
+        cage_bps=200,
+        cage_ticks=10,
+        ord_type_mask=254,
+    )
     collar = shape.Collar(bps=1000, ticks=20)
     return shape.Limits(
-        path="", sha256="", rule_set=shape.RuleSet("bench", 1), fees=shape.Fees(2500, 5 * YUAN, 100, 341, 200, 5000),
-        boards={1: board, 2: board, 3: board}, collars=shape.Collars(collar, collar, collar), market_data=shape.MarketData(10_000_000),
-        firm=shape.Firm(10**18, 10**18, 10**18, 10**18), groups=(),
-        accounts=tuple(shape.Account(f"A{at:07}", "p", -1, "A100000001", "0100000001", 1, 10**13, 1, profile) for at in range(accounts)),
-        positions=(), tokens=(shape.Token("00" * 32, tuple(range(accounts)), MANY, MANY, MANY, 1),))
+        path="",
+        sha256="",
+        rule_set=shape.RuleSet("bench", 1),
+        fees=shape.Fees(2500, 5 * YUAN, 100, 341, 200, 5000),
+        boards={1: board, 2: board, 3: board},
+        collars=shape.Collars(collar, collar, collar),
+        market_data=shape.MarketData(10_000_000),
+        firm=shape.Firm(10**18, 10**18, 10**18, 10**18),
+        groups=(),
+        accounts=tuple(
+            shape.Account(f"A{at:07}", "p", -1, "A100000001", "0100000001", 1, 10**13, 1, profile)
+            for at in range(accounts)
+        ),
+        positions=(),
+        tokens=(shape.Token("00" * 32, tuple(range(accounts)), MANY, MANY, MANY, 1),),
+    )
 
 
 @dataclass
@@ -90,9 +137,19 @@ def messages(accounts: int, count: int, first: int, seed: int) -> tuple[bytes, n
     draw = np.random.default_rng(seed)
     who, what, price = draw.integers(0, accounts, count), draw.integers(0, SYMBOLS, count), draw.integers(-9, 1, count)
     parts = [
-        pb.ClientMessage(new_order=pb.NewOrder(
-            cl_ord_id=f"o{first + at}", account=f"A{who[at]:07}", symbol=f"{600_000 + what[at]}", security_exchange=1, side=1, ord_type=1,
-            order_qty_shares=100, price_e4=100_000 + 100 * int(price[at]), planned_ns=START_NS)).SerializeToString()
+        pb.ClientMessage(
+            new_order=pb.NewOrder(
+                cl_ord_id=f"o{first + at}",
+                account=f"A{who[at]:07}",
+                symbol=f"{600_000 + what[at]}",
+                security_exchange=1,
+                side=1,
+                ord_type=1,
+                order_qty_shares=100,
+                price_e4=100_000 + 100 * int(price[at]),
+                planned_ns=START_NS,
+            )
+        ).SerializeToString()
         for at in range(count)
     ]
     return b"".join(parts), np.cumsum([len(part) for part in parts], dtype=np.int64)
@@ -104,9 +161,25 @@ def decision_ns(built: Rig, blob: bytes, ends: np.ndarray) -> Histogram:
     return histogram
 
 
-def row(value: float, unit: str, runs: list[float], *, baseline: float | None = None, ratio: float | None = None, target: str = "",
-        note: str = "") -> dict[str, Any]:
-    return {"value": value, "unit": unit, "baseline": baseline, "ratio": ratio, "runs": runs, "target": target, "note": note}
+def row(
+    value: float,
+    unit: str,
+    runs: list[float],
+    *,
+    baseline: float | None = None,
+    ratio: float | None = None,
+    target: str = "",
+    note: str = "",
+) -> dict[str, Any]:
+    return {
+        "value": value,
+        "unit": unit,
+        "baseline": baseline,
+        "ratio": ratio,
+        "runs": runs,
+        "target": target,
+        "note": note,
+    }
 
 
 def decisions(folder: Path, runs: int) -> dict[str, dict[str, Any]]:
@@ -133,10 +206,24 @@ def decisions(folder: Path, runs: int) -> dict[str, dict[str, Any]]:
     small, large, empty = (statistics.median(values) for values in (medians[SMALL], medians[LARGE], empties))
     ratios = [b / a for a, b in zip(medians[SMALL], medians[LARGE], strict=True)]
     return {
-        "risk_decision_ns": row(small, "ns", medians[SMALL], baseline=empty, ratio=small / empty, target="< 600",
-                                note=f"median, decode to report; p99 {statistics.median(p99s):.0f} ns; the empty loop includes both clock readings"),
-        "risk_scale_ratio": row(statistics.median(ratios), "x", ratios, baseline=small, ratio=large / small, target="<= 1.5",
-                                note=f"median at 1,000,000 accounts {large:.0f} ns"),
+        "risk_decision_ns": row(
+            small,
+            "ns",
+            medians[SMALL],
+            baseline=empty,
+            ratio=small / empty,
+            target="< 600",
+            note=f"median, decode to report; p99 {statistics.median(p99s):.0f} ns; the empty loop includes both clock readings",
+        ),
+        "risk_scale_ratio": row(
+            statistics.median(ratios),
+            "x",
+            ratios,
+            baseline=small,
+            ratio=large / small,
+            target="<= 1.5",
+            note=f"median at 1,000,000 accounts {large:.0f} ns",
+        ),
     }
 
 
@@ -146,7 +233,16 @@ def replay(folder: Path, runs: int) -> dict[str, dict[str, Any]]:
     blob, ends = messages(SMALL, ORDERS, 0, 7)
     decision_ns(built, blob, ends)
     for number in range(1, ORDERS + 1):
-        tape.report(built.engine, 1, 4, START_NS, cl_ord_id=venue_id(number), report_index=number, last_qty_shares=100, last_px_e4=99_100)
+        tape.report(
+            built.engine,
+            1,
+            4,
+            START_NS,
+            cl_ord_id=venue_id(number),
+            report_index=number,
+            last_qty_shares=100,
+            last_px_e4=99_100,
+        )
     rates, baselines = [], []
     for _ in range(runs):
         began = time.perf_counter()
@@ -193,9 +289,16 @@ def memory(folder: Path) -> dict[str, dict[str, Any]]:
     per_order = (resident_bytes() - before) / ORDERS
     built.journal_file.close()
     return {
-        "bytes_per_account": row(per_account, "bytes", [per_account], target="< 600", note="1,000,000 accounts, indexes included"),
-        "bytes_per_open_order": row(per_order, "bytes", [per_order], target="< 300",
-                                    note=f"{ORDERS} open orders over {positions} account x instrument records, both included"),
+        "bytes_per_account": row(
+            per_account, "bytes", [per_account], target="< 600", note="1,000,000 accounts, indexes included"
+        ),
+        "bytes_per_open_order": row(
+            per_order,
+            "bytes",
+            [per_order],
+            target="< 300",
+            note=f"{ORDERS} open orders over {positions} account x instrument records, both included",
+        ),
     }
 
 
