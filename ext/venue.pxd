@@ -12,6 +12,9 @@ cdef enum VenueReportKind:
     REPORT_CANCEL_REJECTED = 5         # XSHG 59; XSHE 290008
     REPORT_BUSINESS_REJECT = 6         # XSHG 204; XSHE 4: no report_index, refused at the exchange's door
 
+cdef enum VenueReason:                # the reasons the engine acts on; all others are passed on as they come
+    REASON_DUPLICATE_CL_ORD_ID = 2010  # this ClOrdID is already in: it never means that the order itself failed
+
 cdef struct VenueOrder:                # XSHG 58; XSHE 100101
     char cl_ord_id[10]
     char account[12]                   # shareholder account
@@ -60,3 +63,14 @@ cdef struct VenueReport:
 cdef class VenueOutlet(Outlet):
     cdef void send_new_order(self, const VenueOrder *order) noexcept
     cdef void send_cancel(self, const VenueCancel *cancel) noexcept
+
+cdef enum ReportVerdict:               # what became of a report; zero is no answer, and cuts the link like a gap
+    REPORT_FAILED = 0
+    REPORT_APPLIED = 1
+    REPORT_DUPLICATE = 2
+    REPORT_GAP = 3                     # report_index is not the next of its partition: disconnect and resynchronise
+
+# The engine's door for an exchange: its reports, numbered and unnumbered, and the moment its link stops carrying orders.
+cdef class ReportSink:
+    cdef int on_report(self, int venue, const VenueReport *report, int64_t now_ns) noexcept
+    cdef void on_link_down(self, int venue) noexcept

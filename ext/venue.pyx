@@ -9,3 +9,13 @@ cdef class VenueOutlet(Outlet):
 
     cdef void send_cancel(self, const VenueCancel *cancel) noexcept:
         pass
+
+
+cdef class ReportSink:
+    """Receives what an exchange says, each report once and in order; the engine implements it."""
+
+    cdef int on_report(self, int venue, const VenueReport *report, int64_t now_ns) noexcept:
+        return REPORT_FAILED
+
+    cdef void on_link_down(self, int venue) noexcept:
+        pass

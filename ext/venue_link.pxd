@@ -2,17 +2,8 @@
 # turn. VenueLink is the gateway's end: the engine's VenueOutlet on one side, the exchange's reports on the other.
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from ext.buffers cimport OutBuf
-from ext.venue cimport VenueCancel, VenueOrder, VenueOutlet, VenueReport
+from ext.venue cimport ReportSink, VenueCancel, VenueOrder, VenueOutlet, VenueReport
 from ext.wire cimport FrameKind, VenueWire
-
-cdef enum ReportVerdict:               # what became of a report; zero is no answer, and cuts the link like a gap
-    REPORT_FAILED = 0
-    REPORT_APPLIED = 1
-    REPORT_DUPLICATE = 2
-    REPORT_GAP = 3                     # report_index is not the next of its partition: disconnect and resynchronise
-
-cdef class ReportSink:                 # the engine's door for reports; also receives the unnumbered business rejects
-    cdef int on_report(self, int venue, const VenueReport *report, int64_t now_ns) noexcept
 
 cdef class VenuePeer(VenueOutlet):
     cdef readonly VenueWire wire
@@ -48,3 +39,4 @@ cdef class VenueLink(VenuePeer):
     cdef readonly int64_t last_transact_ns     # TransactTime of the last report
 
     cdef void commit_frame(self, size_t size) noexcept
+    cdef void set_down(self)

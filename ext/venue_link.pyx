@@ -3,6 +3,7 @@
 from libc.string cimport memcpy
 from ext.buffers cimport Turn
 from ext.clock cimport now_ns
+from ext.venue cimport REPORT_APPLIED, REPORT_DUPLICATE, REPORT_GAP, ReportSink
 from ext.wire cimport FRAME_REPORT, FRAME_SESSION, MAX_FRAME
 
 from ext.wire import fault_name
@@ -10,13 +11,6 @@ from ext.wire import fault_name
 cdef enum:
     PARTIAL_LIMIT = 1 << 20
     WRITE_HIGH_WATER = 1 << 18
-
-
-cdef class ReportSink:
-    """Takes an exchange's reports; the engine subclasses it."""
-
-    cdef int on_report(self, int venue, const VenueReport *report, int64_t now_ns) noexcept:
-        return REPORT_FAILED
 
 
 cdef class VenuePeer(VenueOutlet):
@@ -189,15 +183,20 @@ cdef class VenueLink(VenuePeer):
         VenuePeer.connection_made(self, transport)
 
     def connection_lost(self, exception) -> None:
-        self.ready = False
+        self.set_down()
         VenuePeer.connection_lost(self, exception)
 
-    cdef void stop(self, str reason):
+    cdef void set_down(self):
         self.ready = False
+        if self.sink is not None:
+            self.sink.on_link_down(self.wire.venue)
+
+    cdef void stop(self, str reason):
+        self.set_down()
         VenuePeer.stop(self, reason)
 
     def close(self, str reason not None) -> None:
-        self.ready = False
+        self.set_down()
         VenuePeer.close(self, reason)
 
     cdef void send_new_order(self, const VenueOrder *order) noexcept:

@@ -1,0 +1,1 @@
+"""The load harness and the exchange simulators. The gateway never imports this."""

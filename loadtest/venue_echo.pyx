@@ -9,7 +9,7 @@ from ext.venue cimport (
     VenueReport,
 )
 from ext.venue_fields cimport cancel_from, order_from, report_fields
-from ext.venue_link cimport REPORT_APPLIED, REPORT_DUPLICATE, REPORT_GAP, ReportSink
+from ext.venue cimport REPORT_APPLIED, REPORT_DUPLICATE, REPORT_GAP, ReportSink
 from ext.wire cimport MAX_FRAME, VenueWire
 from loadtest.venue_session cimport Desk, OrderEntrySink
 

@@ -1,0 +1,1 @@
+"""Rule and limit files, with their tests and their parser."""

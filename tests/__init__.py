@@ -1,0 +1,1 @@
+"""Tests: one file per module, with real sockets, clients and files."""

@@ -1,0 +1,249 @@
+"""Events into state, one function per event type. Decides nothing: whatever is in the journal has happened."""
+
+from libc.stdint cimport int64_t, uint32_t
+from libc.string cimport memcpy
+
+from ext.codes cimport (
+    PASS, STATUS_CANCELED, STATUS_EXPIRED, STATUS_FILLED, STATUS_NEW, STATUS_PARTIALLY_FILLED, STATUS_PENDING_NEW,
+    STATUS_REJECTED,
+)
+from ext.events cimport (
+    EV_ACCOUNT, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_CANCELED, EV_DAY, EV_EXPIRED, EV_GROUP,
+    EV_INSTRUMENT, EV_KILL, EV_NEW, EV_ORDER, EV_PORT, EV_POSITION, EV_PROFILE, EV_REPORT_SKIPPED, EV_RESTRICTION, EV_RULES,
+    EV_SESSION, EV_TRADE, EV_VENUE_REJECTED, KILL_ACCOUNT, KILL_FIRM, KILL_GROUP, KILL_PORT, CancelEvent, DayEvent,
+    KillEvent, OrderEvent, PortEvent, PositionEvent, ReportEvent, RestrictionEvent, SessionEvent,
+)
+from ext.ledger cimport fill, hold, release
+from ext.orders cimport cl_ord_id_hash, close_order, index_order, open_order
+from ext.state cimport (
+    FLAG_ACKED, FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, GROUP_OWNER, NONE, Account, AccountEvent, Group, Instrument, Order,
+    PortState, Position, Profile, Rules, State, position_key, window_add,
+)
+from ext.tables cimport MapSlot, hash_bytes, map_find, map_next, map_put
+
+
+cdef void apply(State state, const Frame *frame, uint64_t offset) noexcept:
+    cdef Account *account
+    if frame.event_seq:
+        account = &state.accounts[frame.account]
+        account.event_seq = frame.event_seq
+        account.last_offset = offset
+    if frame.type == EV_ORDER:
+        apply_order(state, <const OrderEvent *>frame, offset)
+    elif frame.type in (EV_NEW, EV_TRADE, EV_CANCELED, EV_EXPIRED, EV_VENUE_REJECTED):
+        apply_report(state, <const ReportEvent *>frame)
+    elif frame.type in (EV_CANCEL_SENT, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED):
+        apply_cancel(state, <const CancelEvent *>frame, offset)
+    elif frame.type == EV_REPORT_SKIPPED:
+        count_report(state, <const ReportEvent *>frame)
+    else:
+        apply_setting(state, frame)
+
+
+cdef void apply_order(State state, const OrderEvent *event, uint64_t offset) noexcept:
+    """A decision: the order exists from now on, and holds what it needs when it was accepted."""
+    cdef uint32_t order_no = event.head.order_no
+    cdef Order *order = &state.orders[order_no]
+    cdef Account *account = &state.accounts[event.head.account]
+    state.order_count = order_no
+    order.frame_offset = offset
+    order.cl_hash = cl_ord_id_hash(event.head.account, <const unsigned char *>event.cl_ord_id, event.cl_ord_id_size)
+    order.order_qty_shares = event.order_qty_shares
+    order.price_e4 = event.price_e4
+    order.wpx_e4 = event.wpx_e4
+    order.account = event.head.account
+    order.instrument = event.instrument
+    order.port = event.port
+    order.side = event.side
+    order.ord_type = event.ord_type
+    order.venue = event.venue
+    order.previous_of_account = account.last_order
+    account.last_order = order_no
+    index_order(state, order_no, order.cl_hash)
+    if event.code != PASS:
+        order.ord_status = STATUS_REJECTED
+        return
+    order.ord_status = STATUS_PENDING_NEW
+    order.leaves_qty_shares = event.order_qty_shares
+    order.hold_e4 = event.hold_e4
+    place_order(state, order_no, event.head.time_ns)
+
+
+cdef void place_order(State state, uint32_t order_no, int64_t time_ns) noexcept:
+    """An accepted order's hold, its place in the lists, and what it counts in."""
+    cdef Order *order = &state.orders[order_no]
+    cdef Account *account = &state.accounts[order.account]
+    cdef Position *position = state.open_position(order.account, order.instrument)
+    cdef Position *owner = position
+    if account.group != NONE:
+        owner = state.open_position(GROUP_OWNER | account.group, order.instrument)
+    order.position = <uint32_t>(position - state.positions)
+    order.match_position = <uint32_t>(owner - state.positions)
+    hold(state, order)
+    open_order(state, order_no)
+    window_add(&account.sent[order.venue], time_ns)
+    account.sent_today[order.venue] += 1
+    window_add(&position.accepted, time_ns)
+    if (position.dup_count and position.dup_px_e4 == order.price_e4 and position.dup_qty_shares == order.order_qty_shares
+            and position.dup_side == order.side and position.dup_type == order.ord_type
+            and time_ns - position.dup_ns <= state.profiles[account.profile].dup_window_ns):
+        position.dup_count += 1
+    else:
+        position.dup_count = 1
+        position.dup_px_e4 = order.price_e4
+        position.dup_qty_shares = order.order_qty_shares
+        position.dup_side = order.side
+        position.dup_type = order.ord_type
+    position.dup_ns = time_ns
+
+
+cdef void count_report(State state, const ReportEvent *event) noexcept:
+    if event.report_index:
+        state.report_index[event.venue][event.partition & 255] = event.report_index
+
+
+cdef void apply_report(State state, const ReportEvent *event) noexcept:
+    """The exchange's word on an order."""
+    cdef uint32_t order_no = event.head.order_no
+    cdef Order *order = &state.orders[order_no]
+    count_report(state, event)
+    if event.head.type != EV_EXPIRED:
+        order.flags |= FLAG_ACKED
+    if event.venue_order_id[0] > 32:
+        memcpy(order.venue_order_id, event.venue_order_id, 16)
+    if event.head.type == EV_TRADE:
+        fill(state, order, event.last_qty_shares, event.last_px_e4)
+    elif event.head.type != EV_NEW:
+        release(state, order)
+    order.ord_status = event.ord_status
+    if event.ord_status in (STATUS_FILLED, STATUS_CANCELED, STATUS_EXPIRED, STATUS_REJECTED):
+        order.flags &= ~(FLAG_CANCEL_SENT | FLAG_CANCEL_QUEUED)
+        close_order(state, order_no)
+
+
+cdef void apply_cancel(State state, const CancelEvent *event, uint64_t offset) noexcept:
+    cdef Order *order = &state.orders[event.head.order_no]
+    cdef Account *account = &state.accounts[event.head.account]
+    if event.report_index:
+        state.report_index[event.venue][event.partition & 255] = event.report_index
+    if event.head.type == EV_CANCEL_SENT:
+        order.flags = (order.flags | FLAG_CANCEL_SENT) & ~FLAG_CANCEL_QUEUED
+        order.cancel_offset = offset
+        state.cancel_no = event.cancel_no
+        window_add(&account.sent[event.venue], event.head.time_ns)
+        account.sent_today[event.venue] += 1
+    elif event.head.type == EV_CANCEL_QUEUED:
+        order.flags |= FLAG_CANCEL_QUEUED
+        order.cancel_offset = offset
+    elif event.cancel_no:
+        order.flags &= ~FLAG_CANCEL_SENT
+
+
+cdef void apply_setting(State state, const Frame *frame) noexcept:
+    """What comes from files and officers: the day, rules, limits, accounts, instruments, kills."""
+    cdef const DayEvent *day
+    if frame.type == EV_DAY:
+        day = <const DayEvent *>frame
+        state.trade_date = day.trade_date
+        state.shard = day.shard
+    elif frame.type == EV_RULES:
+        memcpy(&state.rules, frame, sizeof(Rules))
+    elif frame.type == EV_PROFILE:
+        memcpy(&state.profiles[(<const Profile *>frame).index], frame, sizeof(Profile))
+        state.profile_count = max(state.profile_count, (<const Profile *>frame).index + 1)
+    elif frame.type == EV_GROUP:
+        apply_group(state, <const Group *>frame)
+    elif frame.type == EV_ACCOUNT:
+        apply_account(state, <const AccountEvent *>frame)
+    elif frame.type == EV_INSTRUMENT:
+        apply_instrument(state, <const Instrument *>frame)
+    elif frame.type == EV_POSITION:
+        apply_position(state, <const PositionEvent *>frame)
+    elif frame.type == EV_RESTRICTION:
+        apply_restriction(state, <const RestrictionEvent *>frame)
+    elif frame.type == EV_PORT:
+        apply_port(state, <const PortEvent *>frame)
+    elif frame.type == EV_SESSION:
+        state.ports[(<const SessionEvent *>frame).port].cancel_on_disconnect = (<const SessionEvent *>frame).cancel_on_disconnect
+        state.ports[(<const SessionEvent *>frame).port].grace_ms = (<const SessionEvent *>frame).grace_ms
+    elif frame.type == EV_KILL:
+        apply_kill(state, <const KillEvent *>frame)
+
+
+cdef void apply_group(State state, const Group *event) noexcept:
+    """New limits for a group; what it has used stays."""
+    cdef Group *group = &state.groups[event.index]
+    group.scope = event.scope
+    group.index = event.index
+    memcpy(group.id, event.id, 16)
+    state.group_count = max(state.group_count, event.index + 1)
+
+
+cdef void apply_account(State state, const AccountEvent *event) noexcept:
+    """A new account with its cash, or new limits and state for one that is there."""
+    cdef uint32_t index = event.head.account
+    cdef Account *account = &state.accounts[index]
+    cdef MapSlot *slot
+    cdef uint64_t key
+    if index == state.account_count:
+        memcpy(account.id, event.id, 16)
+        account.id_size = event.id_size
+        account.cash_e4 = event.cash_e4
+        account.open_head = NONE
+        account.last_order = NONE
+        key = hash_bytes(<const unsigned char *>event.id, event.id_size, 0)
+        slot = map_find(&state.account_map, key)
+        while slot.key:
+            slot = map_next(&state.account_map, slot)
+        map_put(&state.account_map, slot, key, index)
+        state.account_count += 1
+    account.profile = event.profile
+    account.group = event.group
+    account.owner_type = event.owner_type
+    account.state = event.state
+    memcpy(account.shareholder, event.shareholder, sizeof(account.shareholder))
+
+
+cdef void apply_instrument(State state, const Instrument *event) noexcept:
+    cdef uint32_t *entry = &state.instrument_of[event.venue][event.symbol]
+    if entry[0] == 0:
+        state.instrument_count += 1
+        entry[0] = state.instrument_count
+    memcpy(&state.instruments[entry[0] - 1], event, sizeof(Instrument))
+
+
+cdef void apply_position(State state, const PositionEvent *event) noexcept:
+    cdef Position *position = state.open_position(event.head.account, event.instrument)
+    if position != NULL:
+        position.total_shares = event.total_shares
+        position.sellable_shares = event.sellable_shares
+
+
+cdef void apply_restriction(State state, const RestrictionEvent *event) noexcept:
+    cdef uint64_t key = position_key(event.profile, event.instrument)
+    cdef MapSlot *slot = map_find(&state.restriction_map, key)
+    if slot.key:
+        slot.value = event.side_mask
+    else:
+        map_put(&state.restriction_map, slot, key, event.side_mask)
+
+
+cdef void apply_port(State state, const PortEvent *event) noexcept:
+    cdef PortState *port = &state.ports[event.port]
+    port.rate_in_per_s = event.rate_in_per_s
+    port.cancel_rate_in_per_s = event.cancel_rate_in_per_s
+    port.reject_streak_max = event.reject_streak_max
+    port.reject_latch_ns = <int64_t>event.reject_latch_ms * 1000000
+    memcpy(port.token_hash, event.token_hash, 32)
+    state.port_count = max(state.port_count, event.port + 1)
+
+
+cdef void apply_kill(State state, const KillEvent *event) noexcept:
+    if event.scope == KILL_FIRM:
+        state.firm_killed = event.killed
+    elif event.scope == KILL_GROUP:
+        state.groups[event.id].killed = event.killed
+    elif event.scope == KILL_ACCOUNT:
+        state.accounts[event.id].killed = <unsigned char>event.killed
+    elif event.scope == KILL_PORT:
+        state.ports[event.id].killed = event.killed

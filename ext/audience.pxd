@@ -1,0 +1,34 @@
+# Who may ask and who must hear: sessions by slot, the accounts each watches, and what each token may trade. Not state:
+# sessions end with the process.
+from libc.stdint cimport uint32_t
+from ext.events cimport Frame
+from ext.journal cimport Journal
+from ext.rpc cimport StreamSink
+from ext.state cimport State
+
+# Whoever asks: a session's stream (slot set, sees every event of its accounts) or one unary call (slot NONE).
+cdef class Caller(StreamSink):
+    cdef public uint32_t port
+    cdef public uint32_t slot
+    cdef bint throttled                # its last order was refused by R1203: a unary call ends RESOURCE_EXHAUSTED
+    cdef public bint catching_up       # it still receives old events from the journal; live ones wait there for it
+
+cdef struct Watch:                     # one session watching one account
+    uint32_t slot
+    uint32_t next
+
+cdef class Audience:
+    cdef State state
+    cdef Journal journal
+    cdef readonly list callers         # by slot; None where free
+    cdef uint32_t *watch_head          # by account: index + 1 into watches, 0: nobody
+    cdef Watch *watches
+    cdef uint32_t free_watch           # list of unused entries below watch_count, index + 1
+    cdef uint32_t watch_count
+    cdef list allowed                  # by port: bytearray with one bit per account
+
+    cdef bint is_allowed(self, uint32_t port, uint32_t account) noexcept
+    cdef bint may_trade(self, Caller caller, uint32_t account) noexcept
+    cdef void watch(self, Caller caller, uint32_t account) noexcept
+    cdef void unwatch(self, Caller caller, uint32_t account) noexcept
+    cdef void publish(self, Caller asking, const Frame *frame) noexcept

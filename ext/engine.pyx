@@ -1,0 +1,549 @@
+"""The one door to state: orders, cancels and exchange reports in; events journaled and applied; reports and orders out.
+
+Must not read a clock, open anything or log: time is an argument, files and sockets belong to the shell.
+"""
+
+import threading
+
+from libc.string cimport memcpy, memset
+
+from ext.apply cimport apply
+from ext.audience cimport Audience, Caller
+from ext.codec cimport (
+    BARE, MOST_REPORT_SIZE, RESPONSE_CANCEL_REJECT, RESPONSE_EXECUTION_REPORT, SERVER_CANCEL_REJECT, SERVER_EXECUTION_REPORT,
+    symbol_number,
+)
+from ext.codes cimport (
+    PASS, PHASE_CONTINUOUS, PHASE_LUNCH, PHASE_OPEN_CALL, PHASE_UNKNOWN, R1001_AUTH, R1004_SESSION, R1201_DUP_ID,
+    R1203_RATE_IN, R1207_REJ_BREAK, R1601_VENUE_DOWN, R1602_VENUE_REJECT, R1603_CAPACITY, R1604_NOT_FOUND, R1606_NOT_OPEN,
+    R1607_CANCEL_PENDING, STATUS_CANCELED, STATUS_EXPIRED, STATUS_FILLED, STATUS_NEW, STATUS_PARTIALLY_FILLED,
+    STATUS_PENDING_NEW, STATUS_REJECTED, XSHG,
+)
+from ext.events cimport (
+    EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_CANCELED, EV_EXPIRED, EV_NEW, EV_ORDER, EV_REPORT_SKIPPED,
+    EV_TRADE, EV_VENUE_REJECTED, SCOPE_PORT,
+)
+from ext.fields cimport check_cancel_fields, check_fields, copy_cancel_name
+from ext.orders cimport find_order
+from ext.reports cimport encode_cancel_refusal, encode_order_state, encode_refusal
+from ext.risk cimport check_new_order
+from ext.state cimport (
+    FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, GROUP_OWNER, NONE, Account, PortState, window_add, window_count,
+)
+from ext.venue cimport (
+    REASON_DUPLICATE_CL_ORD_ID, REPORT_ACCEPTED, REPORT_APPLIED, REPORT_BUSINESS_REJECT, REPORT_CANCEL_REJECTED,
+    REPORT_CANCELED, REPORT_DUPLICATE, REPORT_GAP, REPORT_REJECTED, REPORT_TRADE, VenueCancel, VenueOrder,
+)
+from ext.venue_ids cimport ID_CANCEL, ID_ORDER, decode_venue_id, encode_venue_id
+
+cdef enum:
+    SPARE_FOR_REPORTS = 1 << 24        # journal bytes kept for what the exchange still has to say when orders are refused
+    ONE_REPORT = 1 << 12
+
+
+cdef class Engine:
+    """One shard's orders, money and rules.
+
+    state, journal: as opened by the shell; market is made here. Every method must be called from the thread that made it.
+    """
+
+    def __init__(self, State state, Journal journal):
+        self.state = state
+        self.journal = journal
+        self.market = Market(state)
+        self.owner_thread = threading.get_ident()
+        self.audience = Audience(state, journal)
+        self.queued = []
+        self.acked = Histogram()
+
+    def attach(self, VenueOutlet xshg, VenueOutlet xshe) -> None:
+        """The two exchanges' links."""
+        self.xshg = xshg
+        self.xshe = xshe
+
+    cdef VenueOutlet link(self, int venue):
+        return self.xshg if venue == XSHG else self.xshe
+
+    # Events
+
+    cdef Frame *reserve(self, int type, size_t size, uint32_t account, bint sequenced, int64_t now_ns) noexcept:
+        """Room for one event in the journal, header filled; NULL when the journal is full."""
+        cdef Frame *frame = self.journal.reserve(<uint16_t>type, size, now_ns)
+        if frame == NULL:
+            return NULL
+        frame.account = account
+        if sequenced:
+            frame.event_seq = self.state.accounts[account].event_seq + 1
+            frame.prev_offset = self.state.accounts[account].last_offset
+        return frame
+
+    cdef uint64_t record(self, Frame *frame) noexcept:
+        """Journal, then apply: the only way state changes."""
+        cdef uint64_t offset = self.journal.commit(frame)
+        apply(self.state, frame, offset)
+        self.event_counts[frame.type] += 1
+        return offset
+
+    # A new order
+
+    cdef void on_new_order(self, Caller caller, const NewOrder *message, int64_t now_ns) noexcept:
+        """Judge one order, journal the decision, hold, send it on, and tell everyone who watches."""
+        cdef Candidate order
+        cdef Refusal refusal
+        cdef const Frame *frame
+        cdef int code = self.admit(caller, message, &order, &refusal, now_ns)
+        if code == R1201_DUP_ID and refusal.value == 0:
+            self.repeat(caller, <uint32_t>refusal.limit)
+            return
+        if code != PASS:
+            self.refuse(caller, message, &refusal, now_ns)
+            return
+        self.look_up(message, &order, now_ns)
+        code = check_new_order(self.state, self.market, &order)
+        frame = self.decide(caller, message, &order, code)
+        self.count_decision(caller.port, code, now_ns)
+        if code == PASS:
+            self.forward(frame.order_no, now_ns)
+        self.audience.publish(caller, frame)
+
+    cdef int admit(self, Caller caller, const NewOrder *message, Candidate *order, Refusal *refusal, int64_t now_ns) noexcept:
+        """Rows 1 to 6 of the ladder: what is refused here leaves no order behind."""
+        cdef PortState *port = &self.state.ports[caller.port]
+        cdef uint32_t order_no
+        memset(refusal, 0, sizeof(Refusal))
+        memset(order, 0, sizeof(Candidate))
+        order.port = port
+        refusal.scope = SCOPE_PORT
+        refusal.code = check_fields(message, refusal)
+        if refusal.code != PASS:
+            return refusal.code
+        order.account_index = self.state.find_account(message.account.at, message.account.size)
+        if not self.audience.may_trade(caller, order.account_index):
+            refusal.code = R1001_AUTH
+            return R1001_AUTH
+        refusal.value = window_count(&port.orders_in, now_ns)
+        refusal.limit = port.rate_in_per_s
+        if refusal.value >= refusal.limit:
+            refusal.value += 1
+            refusal.code = R1203_RATE_IN
+            return R1203_RATE_IN
+        window_add(&port.orders_in, now_ns)
+        if now_ns < port.latched_until_ns:
+            refusal.value = port.reject_streak_max
+            refusal.limit = port.reject_streak_max
+            refusal.code = R1207_REJ_BREAK
+            return R1207_REJ_BREAK
+        order_no = find_order(self.state, self.journal, order.account_index, message.cl_ord_id.at, message.cl_ord_id.size)
+        if order_no:
+            refusal.code = R1201_DUP_ID
+            refusal.value = 0 if self.is_same(order_no, message) else 1
+            refusal.limit = order_no
+            return R1201_DUP_ID
+        if self.state.order_count >= self.state.most_orders or self.state.position_count + 2 > self.state.most_positions \
+                or not self.journal.has_room(SPARE_FOR_REPORTS):
+            refusal.code = R1603_CAPACITY
+            refusal.value = self.state.order_count
+            refusal.limit = self.state.most_orders
+            return R1603_CAPACITY
+        return PASS
+
+    cdef bint is_same(self, uint32_t order_no, const NewOrder *message) noexcept:
+        """Whether a repeated cl_ord_id asks for the same order again."""
+        cdef const OrderEvent *event = <const OrderEvent *>self.journal.at(self.state.orders[order_no].frame_offset)
+        return (event.symbol == symbol_number(&message.symbol) and event.venue == message.security_exchange
+                and event.side == message.side and event.ord_type == message.ord_type
+                and event.order_qty_shares == message.order_qty_shares and event.price_e4 == message.price_e4)
+
+    cdef void look_up(self, const NewOrder *message, Candidate *order, int64_t now_ns) noexcept:
+        """The rows of state the ladder reads, found once."""
+        cdef State state = self.state
+        order.account = &state.accounts[order.account_index]
+        order.profile = &state.profiles[order.account.profile]
+        order.venue = <int>message.security_exchange
+        order.side = <int>message.side
+        order.ord_type = <int>message.ord_type
+        order.order_qty_shares = message.order_qty_shares
+        order.price_e4 = message.price_e4
+        order.now_ns = now_ns
+        order.phase = self.market.phase[order.venue]
+        order.instrument_index = state.find_instrument(order.venue, symbol_number(&message.symbol))
+        if order.instrument_index == NONE:
+            return
+        order.instrument = &state.instruments[order.instrument_index]
+        order.top = &self.market.tops[order.instrument_index]
+        order.position = state.find_position(order.account_index, order.instrument_index)
+        order.match_owner = order.position
+        if order.account.group != NONE:
+            order.match_owner = state.find_position(GROUP_OWNER | order.account.group, order.instrument_index)
+
+    cdef const Frame *decide(self, Caller caller, const NewOrder *message, const Candidate *order, int code) noexcept:
+        """The decision as an event, journaled and applied."""
+        cdef OrderEvent *event = <OrderEvent *>self.reserve(EV_ORDER, sizeof(OrderEvent), order.account_index, True, order.now_ns)
+        event.head.order_no = self.state.order_count + 1
+        event.order_qty_shares = order.order_qty_shares
+        event.price_e4 = order.price_e4
+        event.code = <uint16_t>code
+        event.port = <uint16_t>caller.port
+        event.instrument = order.instrument_index
+        event.symbol = symbol_number(&message.symbol)
+        event.venue = <uint8_t>order.venue
+        event.side = <uint8_t>order.side
+        event.ord_type = <uint8_t>order.ord_type
+        event.phase = <uint8_t>order.phase
+        event.planned_ns = message.planned_ns
+        event.cl_ord_id_size = <uint8_t>message.cl_ord_id.size
+        memcpy(event.cl_ord_id, message.cl_ord_id.at, message.cl_ord_id.size)
+        if order.top != NULL:
+            event.bid_px_e4 = order.top.bid_px_e4
+            event.ask_px_e4 = order.top.ask_px_e4
+            event.last_px_e4 = order.top.last_px_e4
+        if code == PASS:
+            event.wpx_e4 = order.wpx_e4
+            event.hold_e4 = order.hold_e4
+        else:
+            event.value = order.value
+            event.limit = order.limit
+            event.scope = <uint8_t>order.scope
+        self.record(&event.head)
+        return &event.head
+
+    cdef void forward(self, uint32_t order_no, int64_t now_ns) noexcept:
+        """The journaled order to its exchange."""
+        cdef const Order *order = &self.state.orders[order_no]
+        cdef const Account *account = &self.state.accounts[order.account]
+        cdef VenueOrder venue_order
+        encode_venue_id(venue_order.cl_ord_id, ID_ORDER, self.state.shard, order_no)
+        memcpy(venue_order.account, account.shareholder[order.venue], 12)
+        venue_order.symbol = self.state.instruments[order.instrument].symbol
+        venue_order.side = order.side
+        venue_order.ord_type = order.ord_type
+        venue_order.owner_type = account.owner_type
+        venue_order.order_qty_shares = order.order_qty_shares
+        venue_order.price_e4 = order.price_e4
+        venue_order.time_ns = now_ns
+        self.link(order.venue).send_new_order(&venue_order)
+
+    cdef void count_decision(self, uint32_t port_index, int code, int64_t now_ns) noexcept:
+        """Counters, and the streak of rejects that latches a port (R1207)."""
+        cdef PortState *port = &self.state.ports[port_index]
+        self.decisions[code] += 1
+        if code == PASS:
+            port.reject_streak = 0
+            return
+        port.reject_streak += 1
+        if port.reject_streak >= port.reject_streak_max:
+            port.reject_streak = 0
+            port.latched_until_ns = now_ns + port.reject_latch_ns
+
+    cdef void refuse(self, Caller caller, const NewOrder *message, const Refusal *refusal, int64_t now_ns) noexcept:
+        """An answer to whoever asked, and to nobody else: no event."""
+        cdef uint8_t *room
+        caller.throttled = refusal.code == R1203_RATE_IN
+        if refusal.code in (R1203_RATE_IN, R1207_REJ_BREAK):
+            self.decisions[refusal.code] += 1
+        else:
+            self.count_decision(caller.port, refusal.code, now_ns)
+        if caller.throttled and caller.slot == NONE:
+            return
+        room = caller.begin_message(MOST_REPORT_SIZE)
+        if room != NULL:
+            caller.end_message(encode_refusal(room, self.state, message, refusal, now_ns,
+                                              BARE if caller.slot == NONE else SERVER_EXECUTION_REPORT))
+
+    cdef void repeat(self, Caller caller, uint32_t order_no) noexcept:
+        """The same order again: its state, not a second order."""
+        cdef uint8_t *room = caller.begin_message(MOST_REPORT_SIZE)
+        self.repeats_answered += 1
+        if room != NULL:
+            caller.end_message(encode_order_state(room, self.state, self.journal, order_no, True,
+                                                  BARE if caller.slot == NONE else SERVER_EXECUTION_REPORT))
+
+    # A cancel
+
+    cdef void on_cancel(self, Caller caller, const CancelOrder *message, int64_t now_ns) noexcept:
+        """Send, queue or reject one cancel. It releases nothing: only the exchange's answer does."""
+        cdef Refusal refusal
+        cdef uint32_t order_no = 0
+        cdef uint8_t *room
+        cdef int code = self.admit_cancel(caller, message, &order_no, &refusal, now_ns)
+        if code == PASS:
+            code = self.request_cancel(order_no, message, caller.port, now_ns)
+            if code == PASS and caller.slot == NONE:
+                room = caller.begin_message(MOST_REPORT_SIZE)
+                caller.end_message(encode_order_state(room, self.state, self.journal, order_no, False,
+                                                      RESPONSE_EXECUTION_REPORT))
+            if code == PASS:
+                return
+            refusal.code = code
+        self.decisions[code] += 1
+        room = caller.begin_message(MOST_REPORT_SIZE)
+        if room != NULL:
+            caller.end_message(encode_cancel_refusal(room, self.state, message, &refusal, now_ns,
+                                                     RESPONSE_CANCEL_REJECT if caller.slot == NONE else SERVER_CANCEL_REJECT))
+
+    cdef int admit_cancel(self, Caller caller, const CancelOrder *message, uint32_t *order_no, Refusal *refusal,
+                          int64_t now_ns) noexcept:
+        """Whose order it is, and the port's own budget for cancels."""
+        cdef PortState *port = &self.state.ports[caller.port]
+        cdef uint32_t account
+        memset(refusal, 0, sizeof(Refusal))
+        refusal.scope = SCOPE_PORT
+        refusal.code = check_cancel_fields(message, refusal)
+        if refusal.code != PASS:
+            return refusal.code
+        account = self.state.find_account(message.account.at, message.account.size)
+        if not self.audience.may_trade(caller, account):
+            refusal.code = R1001_AUTH
+            return R1001_AUTH
+        refusal.value = window_count(&port.cancels_in, now_ns) + 1
+        refusal.limit = port.cancel_rate_in_per_s
+        if refusal.value > refusal.limit:
+            refusal.code = R1203_RATE_IN
+            return R1203_RATE_IN
+        window_add(&port.cancels_in, now_ns)
+        refusal.value = refusal.limit = 0
+        if message.orig_cl_ord_id.size:
+            order_no[0] = find_order(self.state, self.journal, account, message.orig_cl_ord_id.at, message.orig_cl_ord_id.size)
+        elif message.order_id <= self.state.order_count and self.state.orders[message.order_id].account == account:
+            order_no[0] = <uint32_t>message.order_id
+        if order_no[0] == 0:
+            refusal.code = R1604_NOT_FOUND
+            return R1604_NOT_FOUND
+        return PASS
+
+    cdef int cancel_phase(self, int venue) noexcept:
+        """PASS: cancels go now; R1004: not in this phase. Lunch passes, and request_cancel queues."""
+        cdef int phase = self.market.phase[venue]
+        if phase in (PHASE_OPEN_CALL, PHASE_CONTINUOUS, PHASE_LUNCH, PHASE_UNKNOWN):
+            return PASS
+        return R1004_SESSION
+
+    cdef int request_cancel(self, uint32_t order_no, const CancelOrder *message, uint32_t port, int64_t now_ns) noexcept:
+        """Journal a cancel and send it, or queue it. message NULL: ours (mass cancel, kill, disconnect), which queues wherever
+        the phase forbids. PASS, or why not."""
+        cdef Order *order = &self.state.orders[order_no]
+        cdef CancelEvent *event
+        cdef int phase_code = self.cancel_phase(order.venue)
+        cdef bint now_possible = phase_code == PASS and self.market.phase[order.venue] != PHASE_LUNCH
+        if not is_open(order):
+            return R1606_NOT_OPEN
+        if order.flags & FLAG_CANCEL_SENT:
+            return R1607_CANCEL_PENDING
+        if not self.market.link_ready[order.venue]:
+            return R1601_VENUE_DOWN
+        if phase_code != PASS and message != NULL:
+            return phase_code
+        if order.flags & FLAG_CANCEL_QUEUED and not now_possible:
+            return R1607_CANCEL_PENDING
+        event = <CancelEvent *>self.reserve(EV_CANCEL_SENT if now_possible else EV_CANCEL_QUEUED, sizeof(CancelEvent), order.account,
+                                            False, now_ns)
+        if event == NULL:
+            return R1603_CAPACITY
+        event.head.order_no = order_no
+        event.venue = order.venue
+        event.port = <uint16_t>port
+        event.ord_status = order.ord_status
+        if message != NULL:
+            event.planned_ns = message.planned_ns
+            event.cl_ord_id_size = <uint8_t>message.cl_ord_id.size
+            memcpy(event.cl_ord_id, message.cl_ord_id.at, message.cl_ord_id.size)
+        elif order.cancel_offset and order.flags & FLAG_CANCEL_QUEUED:
+            copy_cancel_name(event, <const CancelEvent *>self.journal.at(order.cancel_offset))
+        if now_possible:
+            event.cancel_no = self.state.cancel_no + 1
+        else:
+            self.queued.append(order_no)
+        self.record(&event.head)
+        if now_possible:
+            self.forward_cancel(order_no, event.cancel_no, now_ns)
+        return PASS
+
+    cdef void forward_cancel(self, uint32_t order_no, uint32_t cancel_no, int64_t now_ns) noexcept:
+        cdef const Order *order = &self.state.orders[order_no]
+        cdef const Account *account = &self.state.accounts[order.account]
+        cdef VenueCancel cancel
+        encode_venue_id(cancel.cl_ord_id, ID_CANCEL, self.state.shard, cancel_no)
+        encode_venue_id(cancel.orig_cl_ord_id, ID_ORDER, self.state.shard, order_no)
+        memcpy(cancel.account, account.shareholder[order.venue], 12)
+        cancel.symbol = self.state.instruments[order.instrument].symbol
+        cancel.side = order.side
+        cancel.owner_type = account.owner_type
+        cancel.order_qty_shares = order.order_qty_shares
+        memset(cancel.venue_order_id, 32, 16)
+        if order.venue_order_id[0]:
+            memcpy(cancel.venue_order_id, order.venue_order_id, 16)
+        cancel.time_ns = now_ns
+        self.link(order.venue).send_cancel(&cancel)
+
+    # The exchange's word
+
+    cdef int on_report(self, int venue, const VenueReport *report, int64_t now_ns) noexcept:
+        """Apply one report exactly once and in order: (partition, report_index) is its key."""
+        cdef uint64_t last = self.state.report_index[venue][report.partition & 255]
+        cdef uint64_t number = 0
+        cdef int kind
+        cdef bint by_request = report.kind == REPORT_CANCEL_REJECTED or (report.kind == REPORT_CANCELED and report.orig_cl_ord_id[0] > 32)
+        if report.report_index and report.report_index <= last:
+            self.reports_duplicate += 1
+            return REPORT_DUPLICATE
+        if report.report_index > last + 1 or not self.journal.has_room(ONE_REPORT):
+            self.reports_gap += 1
+            return REPORT_GAP
+        if by_request:
+            kind = decode_venue_id(report.orig_cl_ord_id, self.state.shard, &number)
+        else:
+            kind = decode_venue_id(report.cl_ord_id, self.state.shard, &number)
+        self.reports_applied += 1
+        if report.kind == REPORT_BUSINESS_REJECT:
+            self.on_business_reject(kind, number, venue, report, now_ns)
+        elif kind != ID_ORDER or not 0 < number <= self.state.order_count or not is_open(&self.state.orders[number]) \
+                or report.last_qty_shares > self.state.orders[number].leaves_qty_shares:
+            self.skip(venue, report, now_ns)
+        elif report.kind == REPORT_ACCEPTED:
+            self.apply_venue_report(EV_NEW, <uint32_t>number, venue, report, now_ns)
+        elif report.kind == REPORT_TRADE and report.last_qty_shares > 0:
+            self.apply_venue_report(EV_TRADE, <uint32_t>number, venue, report, now_ns)
+        elif report.kind == REPORT_CANCELED:
+            self.apply_venue_report(EV_CANCELED, <uint32_t>number, venue, report, now_ns)
+        elif report.kind == REPORT_REJECTED:
+            self.apply_venue_report(EV_VENUE_REJECTED, <uint32_t>number, venue, report, now_ns)
+        elif report.kind == REPORT_CANCEL_REJECTED:
+            self.reject_cancel(<uint32_t>number, venue, report, now_ns)
+        else:
+            self.skip(venue, report, now_ns)
+        return REPORT_APPLIED
+
+    cdef void apply_venue_report(self, int type, uint32_t order_no, int venue, const VenueReport *report, int64_t now_ns) noexcept:
+        cdef const Order *order = &self.state.orders[order_no]
+        cdef ReportEvent *event
+        # An acceptance that comes after a fill is old news: an order never goes backwards.
+        if type == EV_NEW and order.ord_status != STATUS_PENDING_NEW:
+            self.skip(venue, report, now_ns)
+            return
+        event = <ReportEvent *>self.reserve(type, sizeof(ReportEvent), order.account, True, now_ns)
+        event.head.order_no = order_no
+        event.venue = <uint8_t>venue
+        event.partition = report.partition
+        event.report_index = report.report_index
+        event.reason = report.reason
+        event.cum_qty_shares = order.cum_qty_shares
+        event.cum_notional_e4 = order.cum_notional_e4
+        if report.venue_order_id[0] > 32:
+            memcpy(event.venue_order_id, report.venue_order_id, 16)
+        else:
+            memcpy(event.venue_order_id, order.venue_order_id, 16)
+        if type == EV_NEW:
+            self.acked.record(now_ns - self.journal.at(order.frame_offset).time_ns)
+            event.ord_status = STATUS_NEW
+            event.leaves_qty_shares = order.leaves_qty_shares
+        elif type == EV_TRADE:
+            memcpy(event.exec_id, report.exec_id, 16)
+            event.last_qty_shares = report.last_qty_shares
+            event.last_px_e4 = report.last_px_e4
+            event.leaves_qty_shares = order.leaves_qty_shares - report.last_qty_shares
+            event.cum_qty_shares += report.last_qty_shares
+            event.cum_notional_e4 += report.last_qty_shares * report.last_px_e4
+            event.ord_status = STATUS_PARTIALLY_FILLED if event.leaves_qty_shares else STATUS_FILLED
+        else:
+            event.ord_status = STATUS_CANCELED if type == EV_CANCELED else STATUS_EXPIRED if type == EV_EXPIRED else STATUS_REJECTED
+        self.record(&event.head)
+        self.audience.publish(None, &event.head)
+
+    cdef void on_business_reject(self, int kind, uint64_t number, int venue, const VenueReport *report, int64_t now_ns) noexcept:
+        """Refused at the exchange's door, unnumbered. A refusal as duplicate says that the first copy is in: nothing to apply."""
+        cdef uint32_t order_no
+        if report.reason == REASON_DUPLICATE_CL_ORD_ID:
+            self.reports_duplicate += 1
+        elif kind == ID_ORDER and 0 < number <= self.state.order_count and self.state.orders[number].ord_status == STATUS_PENDING_NEW:
+            self.apply_venue_report(EV_VENUE_REJECTED, <uint32_t>number, venue, report, now_ns)
+        elif kind == ID_CANCEL:
+            order_no = self.find_by_cancel(<uint32_t>number)
+            if order_no:
+                self.reject_cancel(order_no, venue, report, now_ns)
+        else:
+            self.reports_skipped += 1
+
+    cdef uint32_t find_by_cancel(self, uint32_t cancel_no) noexcept:
+        """The open order whose cancel has this number (cold: an exchange refused a cancel at its door)."""
+        cdef uint32_t order_no
+        cdef const Order *order
+        for order_no in range(self.state.order_count, 0, -1):
+            order = &self.state.orders[order_no]
+            if order.flags & FLAG_CANCEL_SENT and (<const CancelEvent *>self.journal.at(order.cancel_offset)).cancel_no == cancel_no:
+                return order_no
+        return 0
+
+    cdef void reject_cancel(self, uint32_t order_no, int venue, const VenueReport *report, int64_t now_ns) noexcept:
+        """The exchange did not cancel: the order lives on, and the client hears why."""
+        cdef const Order *order = &self.state.orders[order_no]
+        cdef CancelEvent *event = <CancelEvent *>self.reserve(EV_CANCEL_REJECTED, sizeof(CancelEvent), order.account, True, now_ns)
+        cdef const CancelEvent *sent
+        event.head.order_no = order_no
+        event.venue = <uint8_t>venue
+        event.partition = report.partition
+        event.report_index = report.report_index
+        event.reason = report.reason
+        event.code = R1602_VENUE_REJECT
+        event.ord_status = order.ord_status
+        if order.cancel_offset:
+            sent = <const CancelEvent *>self.journal.at(order.cancel_offset)
+            event.cancel_no = sent.cancel_no
+            event.planned_ns = sent.planned_ns
+            copy_cancel_name(event, sent)
+        self.record(&event.head)
+        self.audience.publish(None, &event.head)
+
+    cdef void skip(self, int venue, const VenueReport *report, int64_t now_ns) noexcept:
+        """A numbered report that changes nothing here still counts, or the next would look like a gap."""
+        cdef ReportEvent *event
+        self.reports_skipped += 1
+        if report.report_index == 0:
+            return
+        event = <ReportEvent *>self.reserve(EV_REPORT_SKIPPED, sizeof(ReportEvent), NONE, False, now_ns)
+        event.venue = <uint8_t>venue
+        event.partition = report.partition
+        event.report_index = report.report_index
+        self.record(&event.head)
+
+    # The market
+
+    cdef void on_link_down(self, int venue) noexcept:
+        """From here on the exchange's orders are rejected (R1601), until set_link says that it is ready again."""
+        self.market.link_ready[venue] = False
+
+    cdef void on_status(self, const MarketStatus *status, int64_t now_ns) noexcept:
+        """The exchange's phase; a change lets waiting cancels go."""
+        cdef int before = self.market.phase[status.venue]
+        self.market.on_status(status, now_ns)
+        if status.phase != before and self.queued:
+            self.send_queued(status.venue, now_ns)
+
+    cdef int send_queued(self, int venue, int64_t now_ns) noexcept:
+        """Send the cancels that waited for this exchange's no-cancel window to end; how many left."""
+        cdef uint32_t order_no
+        cdef const Order *order
+        cdef int sent = 0
+        waiting, self.queued = self.queued, []
+        for order_no in waiting:
+            order = &self.state.orders[order_no]
+            if not is_open(order) or not order.flags & FLAG_CANCEL_QUEUED:
+                continue
+            if order.venue != venue or self.request_cancel(order_no, NULL, order.port, now_ns) != PASS:
+                self.queued.append(order_no)
+            else:
+                sent += 1
+        return sent
+
+    def next_report_index(self, int venue, int partition) -> int:
+        """The report to ask this exchange's partition for next."""
+        return self.state.report_index[venue][partition & 255] + 1
+
+    def report_counts(self) -> dict:
+        """Execution reports since start by ExecType name."""
+        return {"PENDING_NEW": self.decisions[<int>PASS], "NEW": self.event_counts[<int>EV_NEW],
+                "TRADE": self.event_counts[<int>EV_TRADE], "CANCELED": self.event_counts[<int>EV_CANCELED],
+                "EXPIRED": self.event_counts[<int>EV_EXPIRED], "REJECTED": self.event_counts[<int>EV_VENUE_REJECTED]}
+
+    def decision_counts(self) -> dict:
+        """Decisions since start by code; PASS (1) counts accepted orders."""
+        return {code: self.decisions[code] for code in range(MOST_CODE) if self.decisions[code]}

@@ -1,0 +1,8 @@
+# Row 1 of the ladder: whether a message is an order or a cancel at all.
+from ext.codec cimport CancelOrder, NewOrder
+from ext.events cimport CancelEvent
+from ext.reports cimport Refusal
+
+cdef int check_fields(const NewOrder *order, Refusal *refusal) noexcept
+cdef int check_cancel_fields(const CancelOrder *cancel, Refusal *refusal) noexcept
+cdef void copy_cancel_name(CancelEvent *to, const CancelEvent *source) noexcept

@@ -1,0 +1,59 @@
+"""Ranges of every field a client sends (R1605). Looks nothing up."""
+
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy
+
+from ext.codec cimport NO_SYMBOL, symbol_number
+from ext.codes cimport BUY, LIMIT, ORD_TYPE_COUNT, PASS, R1605_MALFORMED, SELL, XSHE, XSHG
+
+cdef enum:
+    MOST_NUMBER = 1000000000           # of shares, and of a price in 1e-4 yuan: their product stays in int64
+
+
+cdef inline int malformed(Refusal *refusal, const char *field, int64_t value, const char *expected) noexcept:
+    refusal.field = field
+    refusal.value = value
+    refusal.expected = expected
+    return R1605_MALFORMED
+
+
+cdef int check_fields(const NewOrder *order, Refusal *refusal) noexcept:
+    """PASS, or R1605 with the field, its value (its length, for text) and what was expected."""
+    if not 1 <= order.cl_ord_id.size <= 64:
+        return malformed(refusal, b"cl_ord_id.length", order.cl_ord_id.size, b"1..64")
+    if not 1 <= order.account.size <= 16:
+        return malformed(refusal, b"account.length", order.account.size, b"1..16")
+    if symbol_number(&order.symbol) == NO_SYMBOL:
+        return malformed(refusal, b"symbol.length", order.symbol.size, b"6(digits)")
+    if order.security_exchange != XSHG and order.security_exchange != XSHE:
+        return malformed(refusal, b"security_exchange", order.security_exchange, b"1(XSHG)|2(XSHE)")
+    if order.side != BUY and order.side != SELL:
+        return malformed(refusal, b"side", order.side, b"1(BUY)|2(SELL)")
+    if not LIMIT <= order.ord_type < ORD_TYPE_COUNT:
+        return malformed(refusal, b"ord_type", order.ord_type, b"1..7")
+    if not 0 <= order.time_in_force <= 1:
+        return malformed(refusal, b"time_in_force", order.time_in_force, b"0|1(DAY)")
+    if not 1 <= order.order_qty_shares <= MOST_NUMBER:
+        return malformed(refusal, b"order_qty_shares", order.order_qty_shares, b"1..1000000000")
+    if not 0 <= order.price_e4 <= MOST_NUMBER:
+        return malformed(refusal, b"price_e4", order.price_e4, b"0..1000000000")
+    if order.ord_type == LIMIT and order.price_e4 == 0:
+        return malformed(refusal, b"price_e4", 0, b"1..1000000000(LIMIT)")
+    return PASS
+
+
+cdef int check_cancel_fields(const CancelOrder *cancel, Refusal *refusal) noexcept:
+    if not 1 <= cancel.cl_ord_id.size <= 64:
+        return malformed(refusal, b"cl_ord_id.length", cancel.cl_ord_id.size, b"1..64")
+    if not 1 <= cancel.account.size <= 16:
+        return malformed(refusal, b"account.length", cancel.account.size, b"1..16")
+    if cancel.orig_cl_ord_id.size > 64 or (cancel.orig_cl_ord_id.size == 0 and cancel.order_id == 0):
+        return malformed(refusal, b"orig_cl_ord_id.length", cancel.orig_cl_ord_id.size, b"1..64(or_order_id)")
+    return PASS
+
+
+cdef void copy_cancel_name(CancelEvent *to, const CancelEvent *source) noexcept:
+    """The client's name of a cancel, from one event of it to the next."""
+    to.planned_ns = source.planned_ns
+    to.cl_ord_id_size = source.cl_ord_id_size
+    memcpy(to.cl_ord_id, source.cl_ord_id, source.cl_ord_id_size)

@@ -1,0 +1,86 @@
+"""The only arithmetic that moves money, shares and exposure. Checks nothing: the ladder has, or the exchange has spoken."""
+
+from ext.codes cimport BUY
+from ext.state cimport NONE, Account, Position
+
+
+cdef void move_open(State state, Order *order, int64_t open_e4, int64_t filled_e4) noexcept:
+    """Add to the open and filled notional of the order's side, in every scope it counts in."""
+    cdef Account *account = &state.accounts[order.account]
+    move_usage(&account.usage, order.side, open_e4, filled_e4)
+    move_usage(&state.firm, order.side, open_e4, filled_e4)
+    if account.group != NONE:
+        move_usage(&state.groups[account.group].usage, order.side, open_e4, filled_e4)
+
+
+cdef inline void move_usage(Usage *usage, int side, int64_t open_e4, int64_t filled_e4) noexcept:
+    if side == BUY:
+        usage.open_buy_e4 += open_e4
+        usage.filled_buy_e4 += filled_e4
+    else:
+        usage.open_sell_e4 += open_e4
+        usage.filled_sell_e4 += filled_e4
+
+
+cdef void hold(State state, Order *order) noexcept:
+    """Reserve what the whole order may cost: its leaves at the worst-case price, or its shares."""
+    cdef Account *account = &state.accounts[order.account]
+    cdef Position *position = &state.positions[order.position]
+    move_open(state, order, order.wpx_e4 * order.leaves_qty_shares, 0)
+    if order.side == BUY:
+        account.cash_held_e4 += order.hold_e4
+        position.open_buy_shares += order.leaves_qty_shares
+    else:
+        position.sell_held_shares += order.leaves_qty_shares
+
+
+cdef void fill(State state, Order *order, int64_t last_qty_shares, int64_t last_px_e4) noexcept:
+    """Book a trade: settle cash and fee, move shares, and shrink the hold to what the leaves still need."""
+    cdef Account *account = &state.accounts[order.account]
+    cdef Position *position = &state.positions[order.position]
+    cdef int64_t notional_e4 = last_px_e4 * last_qty_shares
+    cdef int64_t fee_before_e4 = fee(&state.rules, order.side, order.cum_notional_e4)
+    cdef int64_t fee_after_e4 = fee(&state.rules, order.side, order.cum_notional_e4 + notional_e4)
+    order.leaves_qty_shares -= last_qty_shares
+    order.cum_qty_shares += last_qty_shares
+    order.cum_notional_e4 += notional_e4
+    move_open(state, order, -order.wpx_e4 * last_qty_shares, notional_e4)
+    account.cash_e4 -= fee_after_e4 - fee_before_e4
+    if order.side == BUY:
+        account.cash_e4 -= notional_e4
+        position.open_buy_shares -= last_qty_shares
+        position.total_shares += last_qty_shares
+        position.bought_today_shares += last_qty_shares
+        if not state.instruments[order.instrument].t_plus:
+            position.sellable_shares += last_qty_shares
+        set_hold(state, order, fee_after_e4)
+    else:
+        account.cash_e4 += notional_e4
+        position.total_shares -= last_qty_shares
+        position.sellable_shares -= last_qty_shares
+        position.sell_held_shares -= last_qty_shares
+
+
+cdef void set_hold(State state, Order *order, int64_t fee_charged_e4) noexcept:
+    """What the leaves of a partly filled buy still need, the fee of its fills being paid already."""
+    cdef int64_t rest_e4 = order.wpx_e4 * order.leaves_qty_shares
+    cdef int64_t need_e4 = 0
+    if order.leaves_qty_shares:
+        need_e4 = rest_e4 + fee(&state.rules, order.side, order.cum_notional_e4 + rest_e4) - fee_charged_e4
+    if need_e4 < 0:
+        need_e4 = 0
+    state.accounts[order.account].cash_held_e4 += need_e4 - order.hold_e4
+    order.hold_e4 = need_e4
+
+
+cdef void release(State state, Order *order) noexcept:
+    """Give back what the leaves held: the order is over."""
+    cdef Position *position = &state.positions[order.position]
+    move_open(state, order, -order.wpx_e4 * order.leaves_qty_shares, 0)
+    if order.side == BUY:
+        state.accounts[order.account].cash_held_e4 -= order.hold_e4
+        position.open_buy_shares -= order.leaves_qty_shares
+        order.hold_e4 = 0
+    else:
+        position.sell_held_shares -= order.leaves_qty_shares
+    order.leaves_qty_shares = 0

@@ -1,0 +1,170 @@
+"""Reading state for people and cold calls: accounts, orders, positions, limits in use. Changes nothing."""
+
+from libc.stdint cimport uint8_t, uint32_t
+
+from ext.codec cimport MOST_REPORT_SIZE
+from ext.engine cimport Engine, is_open
+from ext.events cimport OrderEvent
+from ext.orders cimport find_order
+from ext.reports cimport encode_order_state
+from ext.state cimport FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, NONE, Account, Instrument, Order, Position, Profile, Usage
+
+ACCOUNT_STATES = {1: "NORMAL", 2: "SELL_ONLY", 3: "CANCEL_ONLY", 4: "FROZEN"}
+
+
+def account_index(Engine engine, str account) -> int | None:
+    """Index of the account, None when there is none."""
+    cdef bytes name = account.encode()
+    cdef uint32_t index = engine.state.find_account(<const uint8_t *>name, len(name))
+    return None if index == NONE else index
+
+
+def instrument_index(Engine engine, int venue, str symbol) -> int | None:
+    """Index of the instrument, None when there is none."""
+    if len(symbol) != 6 or not symbol.isascii() or not symbol.isdigit():
+        return None
+    cdef uint32_t index = engine.state.find_instrument(venue, int(symbol))
+    return None if index == NONE else index
+
+
+def port_of(Engine engine, bytes token_hash) -> int | None:
+    """Port of a token by the SHA-256 of the token, None when no such token is known."""
+    cdef uint32_t port
+    for port in range(engine.state.port_count):
+        if (<const char *>engine.state.ports[port].token_hash)[:32] == token_hash:
+            return port
+    return None
+
+
+def port_settings(Engine engine, uint32_t port) -> dict:
+    """{rate_in_per_s, cancel_on_disconnect, grace_ms} of a port."""
+    return {"rate_in_per_s": engine.state.ports[port].rate_in_per_s,
+            "cancel_on_disconnect": bool(engine.state.ports[port].cancel_on_disconnect),
+            "grace_ms": engine.state.ports[port].grace_ms}
+
+
+def event_seq(Engine engine, uint32_t account) -> int:
+    """Newest number in the account's event sequence."""
+    return engine.state.accounts[account].event_seq
+
+
+def order_no_of(Engine engine, uint32_t account, str cl_ord_id, uint32_t order_id=0) -> int:
+    """Number of the account's order by its cl_ord_id, else by order_id; 0 when it has none."""
+    cdef bytes name = cl_ord_id.encode()
+    if name:
+        return find_order(engine.state, engine.journal, account, <const uint8_t *>name, len(name))
+    if 0 < order_id <= engine.state.order_count and engine.state.orders[order_id].account == account:
+        return order_id
+    return 0
+
+
+def order_state(Engine engine, uint32_t order_no) -> tuple:
+    """(ExecutionReport bytes of the order as it stands, time_ns of its decision, whether a cancel is under way)."""
+    cdef uint8_t encoded[MOST_REPORT_SIZE]
+    cdef const Order *order = &engine.state.orders[order_no]
+    cdef size_t size = encode_order_state(encoded, engine.state, engine.journal, order_no, False, False)
+    return (<const char *>encoded)[:size], engine.journal.at(order.frame_offset).time_ns, \
+        bool(order.flags & (FLAG_CANCEL_SENT | FLAG_CANCEL_QUEUED))
+
+
+def orders_of(Engine engine, uint32_t account, bint open_only, uint32_t after, uint32_t limit) -> tuple:
+    """(order numbers above `after`, at most `limit`, oldest first; whether there are more)."""
+    numbers = []
+    cdef uint32_t order_no = engine.state.accounts[account].last_order
+    while order_no != NONE and order_no > after:
+        if not open_only or is_open(&engine.state.orders[order_no]):
+            numbers.append(order_no)
+        order_no = engine.state.orders[order_no].previous_of_account
+    numbers.reverse()
+    return numbers[:limit], len(numbers) > limit
+
+
+cdef list usage_rows(str scope, const Usage *usage, gross_limit, long_limit, short_limit):
+    gross = usage.open_buy_e4 + usage.open_sell_e4 + usage.filled_buy_e4 + usage.filled_sell_e4
+    net = usage.filled_buy_e4 - usage.filled_sell_e4
+    return [
+        ("R1303", scope, gross, gross_limit, "yuan_e4"),
+        ("R1304", f"{scope}:long", usage.open_buy_e4 + max(net, 0), long_limit, "yuan_e4"),
+        ("R1304", f"{scope}:short", usage.open_sell_e4 + max(-net, 0), short_limit, "yuan_e4"),
+    ]
+
+
+def account_view(Engine engine, uint32_t index) -> dict:
+    """Everything GetAccount tells, as plain values named like the message's fields."""
+    cdef const Account *account = &engine.state.accounts[index]
+    cdef const Profile *profile = &engine.state.profiles[account.profile]
+    limits = usage_rows("account", &account.usage, profile.scope.gross_limit_e4, profile.scope.long_limit_e4,
+                        profile.scope.short_limit_e4)
+    if account.group != NONE:
+        group = &engine.state.groups[account.group]
+        limits += usage_rows("group", &group.usage, group.scope.gross_limit_e4, group.scope.long_limit_e4,
+                             group.scope.short_limit_e4)
+    limits.append(("R1208", "account", account.open_orders, profile.open_orders, "orders"))
+    for venue in (1, 2):
+        limits.append(("R1204", f"account:{'XSHG' if venue == 1 else 'XSHE'}:day", account.sent_today[venue],
+                       profile.rate_out_per_day, "messages"))
+    return {
+        "account": account.id[:account.id_size].decode(),
+        "event_seq": account.event_seq,
+        "cash_e4": account.cash_e4,
+        "cash_held_e4": account.cash_held_e4,
+        "cash_available_e4": account.cash_e4 - account.cash_held_e4,
+        "open_orders": account.open_orders,
+        "state": ACCOUNT_STATES.get(account.state, "UNKNOWN"),
+        "positions": positions_of(engine, index),
+        "limits": limits,
+    }
+
+
+cdef list positions_of(Engine engine, uint32_t account):
+    """The account's holdings, in the order they were first touched."""
+    cdef uint32_t at
+    cdef const Position *position
+    cdef const Instrument *instrument
+    rows = []
+    for at in range(engine.state.position_count):
+        position = &engine.state.positions[at]
+        if position.owner != account:
+            continue
+        instrument = &engine.state.instruments[position.instrument]
+        rows.append({
+            "symbol": f"{instrument.symbol:06d}", "security_exchange": instrument.venue, "total_shares": position.total_shares,
+            "sellable_shares": position.sellable_shares, "sell_held_shares": position.sell_held_shares,
+            "bought_today_shares": position.bought_today_shares, "open_buy_shares": position.open_buy_shares,
+        })
+    return rows
+
+
+def counts(Engine engine) -> dict:
+    """Sizes for metrics: accounts, orders, open orders, positions, journal frames and bytes."""
+    return {
+        "accounts": engine.state.account_count, "orders": engine.state.order_count, "open_orders": engine.state.open_count,
+        "positions": engine.state.position_count, "ports": engine.state.port_count, "journal_frames": engine.journal.seq, "journal_bytes": engine.journal.end,
+    }
+
+
+def check_invariants(Engine engine) -> list:
+    """What does not add up between orders and the sums kept of them; empty when all is well (rule catalogue, section 1.1)."""
+    cdef uint32_t index, order_no
+    cdef const Order *order
+    faults = []
+    held, shares, opened = {}, {}, {}
+    for order_no in range(1, engine.state.order_count + 1):
+        order = &engine.state.orders[order_no]
+        if not is_open(order):
+            continue
+        held[order.account] = held.get(order.account, 0) + order.hold_e4
+        opened[order.account] = opened.get(order.account, 0) + 1
+        key = (order.position, order.side)
+        shares[key] = shares.get(key, 0) + order.leaves_qty_shares
+    for index in range(engine.state.account_count):
+        if engine.state.accounts[index].cash_held_e4 != held.get(index, 0):
+            faults.append(f"account {index}: cash_held {engine.state.accounts[index].cash_held_e4}, orders hold {held.get(index, 0)}")
+        if engine.state.accounts[index].open_orders != opened.get(index, 0):
+            faults.append(f"account {index}: open_orders {engine.state.accounts[index].open_orders}, orders {opened.get(index, 0)}")
+    for index in range(engine.state.position_count):
+        if engine.state.positions[index].open_buy_shares != shares.get((index, 1), 0):
+            faults.append(f"position {index}: open_buy {engine.state.positions[index].open_buy_shares}, orders {shares.get((index, 1), 0)}")
+        if engine.state.positions[index].sell_held_shares != shares.get((index, 2), 0):
+            faults.append(f"position {index}: sell_held {engine.state.positions[index].sell_held_shares}, orders {shares.get((index, 2), 0)}")
+    return faults

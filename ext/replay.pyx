@@ -1,0 +1,88 @@
+"""Reading a journal: folding it into state, and its frames as Python values for people. Writes nothing."""
+
+from libc.stdint cimport uint64_t
+
+from ext.apply cimport apply
+from ext.events cimport (
+    EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_CANCELED, EV_EXPIRED, EV_KILL, EV_NEW, EV_ORDER,
+    EV_REPORT_SKIPPED, EV_TRADE, EV_VENUE_REJECTED, CancelEvent, DayEvent, Frame, KillEvent, OrderEvent, ReportEvent,
+)
+from ext.journal cimport JOURNAL_START, Journal
+from ext.state cimport State
+
+EVENT_NAMES = {
+    1: "DAY", 2: "RULES", 3: "GROUP", 4: "PROFILE", 5: "RESTRICTION", 6: "ACCOUNT", 7: "INSTRUMENT", 8: "POSITION", 9: "PORT",
+    16: "ORDER", 17: "NEW", 18: "TRADE", 19: "CANCELED", 20: "EXPIRED", 21: "VENUE_REJECTED", 22: "CANCEL_SENT",
+    23: "CANCEL_QUEUED", 24: "CANCEL_REJECTED", 25: "REPORT_SKIPPED", 26: "KILL", 27: "SESSION",
+}
+
+
+def fold(State state, Journal journal) -> int:
+    """Apply every frame from the first; how many. Raises JournalError at a damaged frame."""
+    cdef uint64_t offset = JOURNAL_START
+    cdef const Frame *frame
+    journal.rewind()
+    while True:
+        frame = journal.next_frame(offset)
+        if frame == NULL:
+            return journal.seq
+        apply(state, frame, offset)
+        offset = journal.end
+
+
+def frames(Journal journal):
+    """Every frame as (offset, seq, type name, time_ns, fields)."""
+    cdef uint64_t offset = JOURNAL_START
+    cdef const Frame *frame
+    journal.rewind()
+    while True:
+        frame = journal.next_frame(offset)
+        if frame == NULL:
+            return
+        yield offset, frame.seq, EVENT_NAMES.get(frame.type, str(frame.type)), frame.time_ns, fields_of(frame)
+        offset = journal.end
+
+
+cdef dict fields_of(const Frame *frame):
+    """The fields of one frame that a person reads; settings are named by type alone."""
+    fields = {"account": frame.account, "event_seq": frame.event_seq, "order_id": frame.order_no}
+    if frame.type == EV_ORDER:
+        return fields | order_fields(<const OrderEvent *>frame)
+    if frame.type in (EV_NEW, EV_TRADE, EV_CANCELED, EV_EXPIRED, EV_VENUE_REJECTED, EV_REPORT_SKIPPED):
+        return fields | report_fields(<const ReportEvent *>frame)
+    if frame.type in (EV_CANCEL_SENT, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED):
+        return fields | cancel_fields(<const CancelEvent *>frame)
+    if frame.type == EV_KILL:
+        return {"scope": (<const KillEvent *>frame).scope, "id": (<const KillEvent *>frame).id,
+                "killed": bool((<const KillEvent *>frame).killed), "by": text((<const KillEvent *>frame).by, 32)}
+    return {key: value for key, value in fields.items() if value and value != 0xFFFFFFFF}
+
+
+cdef str text(const char *at, int size):
+    return at[:size].decode("utf-8", "replace").rstrip(" \x00")
+
+
+cdef dict order_fields(const OrderEvent *event):
+    return {
+        "cl_ord_id": text(event.cl_ord_id, event.cl_ord_id_size), "symbol": f"{event.symbol:06d}", "venue": event.venue,
+        "side": event.side, "ord_type": event.ord_type, "order_qty_shares": event.order_qty_shares, "price_e4": event.price_e4,
+        "code": event.code, "value": event.value, "limit": event.limit, "scope": event.scope, "wpx_e4": event.wpx_e4,
+        "hold_e4": event.hold_e4, "phase": event.phase, "bid_px_e4": event.bid_px_e4, "ask_px_e4": event.ask_px_e4,
+        "last_px_e4": event.last_px_e4, "port": event.port,
+    }
+
+
+cdef dict report_fields(const ReportEvent *event):
+    return {
+        "venue": event.venue, "partition": event.partition, "report_index": event.report_index, "ord_status": event.ord_status,
+        "last_qty_shares": event.last_qty_shares, "last_px_e4": event.last_px_e4, "leaves_qty_shares": event.leaves_qty_shares,
+        "cum_qty_shares": event.cum_qty_shares, "reason": event.reason, "venue_order_id": text(event.venue_order_id, 16),
+        "exec_id": text(event.exec_id, 16),
+    }
+
+
+cdef dict cancel_fields(const CancelEvent *event):
+    return {
+        "cl_ord_id": text(event.cl_ord_id, event.cl_ord_id_size), "venue": event.venue, "cancel_no": event.cancel_no,
+        "code": event.code, "reason": event.reason, "report_index": event.report_index,
+    }

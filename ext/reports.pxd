@@ -1,0 +1,21 @@
+# Journal frames as the messages a client sees: the same bytes live, on resend and after a restart.
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+from ext.codec cimport NewOrder, CancelOrder
+from ext.events cimport Frame
+from ext.journal cimport Journal
+from ext.state cimport State
+
+cdef struct Refusal:                   # what is wrong with a message that becomes no event
+    int code
+    const char *field                  # static text, NULL: none
+    const char *expected
+    int64_t value
+    int64_t limit
+    int scope
+
+cdef size_t encode_event(uint8_t *dst, State state, Journal journal, const Frame *frame, bint wrapped) noexcept
+cdef size_t encode_order_state(uint8_t *dst, State state, Journal journal, uint32_t order_no, bint repeated, uint32_t wrap_field) noexcept
+cdef size_t encode_refusal(uint8_t *dst, State state, const NewOrder *order, const Refusal *refusal, int64_t now_ns,
+                           uint32_t wrap_field) noexcept
+cdef size_t encode_cancel_refusal(uint8_t *dst, State state, const CancelOrder *cancel, const Refusal *refusal, int64_t now_ns,
+                                  uint32_t wrap_field) noexcept

@@ -1,0 +1,339 @@
+"""The ladder: whether one order may go to market. Reads state and market, writes only its own findings."""
+
+from ext.codes cimport (
+    BOARD_STAR, BUY, LIMIT, MARKET_BEST5_LIMIT, MARKET_FOK, MARKET_IOC, PASS, PHASE_CLOSE_CALL, PHASE_CONTINUOUS,
+    PHASE_OPEN_CALL, PHASE_OPEN_CALL_LOCKED, R1002_STATE, R1003_SYMBOL, R1004_SESSION, R1005_RESTRICTED, R1006_ORDTYPE,
+    R1007_SUITABILITY, R1101_QTY_FORMAT, R1102_MAX_QTY, R1103_MAX_NTL, R1105_TICK, R1106_PRICE_LIMIT, R1107_CAGE,
+    R1108_COLLAR, R1110_MD_STALE, R1202_DUP_ECON, R1204_RATE_OUT, R1205_RATE_SYM, R1208_OPEN_CNT, R1301_CASH,
+    R1302_SELLABLE, R1303_GROSS, R1304_NET, R1305_POS_LIMIT, R1309_FIRM_CAP, R1401_SMP, R1501_KILL, R1601_VENUE_DOWN,
+    XSHE, XSHG,
+)
+from ext.events cimport SCOPE_ACCOUNT, SCOPE_FIRM, SCOPE_GROUP, SCOPE_INSTRUMENT, SCOPE_MARKET, SCOPE_PORT
+from ext.ledger cimport fee
+from ext.state cimport (
+    ACCOUNT_CANCEL_ONLY, ACCOUNT_FROZEN, ACCOUNT_SELL_ONLY, INSTRUMENT_NORMAL, NO_SELL, NONE, BoardRules, Collar,
+    ScopeLimits, Usage, window_count,
+)
+
+cdef enum:
+    ST_BUY_CAP_SHARES = 500000         # risk-warning stock: most bought per day and investor
+    BPS = 10000
+
+
+cdef int check_new_order(State state, Market market, Candidate *order) noexcept:
+    """The whole ladder. Returns PASS or the first failing code, with value, limit and scope in the candidate."""
+    cdef int code
+    order.scope = SCOPE_ACCOUNT
+    order.value = 0
+    order.limit = 0
+    code = check_who(state, order)
+    if code != PASS:
+        return code
+    code = check_where(state, market, order)
+    if code != PASS:
+        return code
+    code = check_form(state, order)
+    if code != PASS:
+        return code
+    set_worst_case(state, order)
+    code = check_price(state, market, order)
+    if code != PASS:
+        return code
+    code = check_conduct(order)
+    if code != PASS:
+        return code
+    code = check_money(state, order)
+    if code != PASS:
+        return code
+    return check_exposure(state, order)
+
+
+cdef inline int fail(Candidate *order, int code, int64_t value, int64_t limit, int scope) noexcept:
+    order.value = value
+    order.limit = limit
+    order.scope = scope
+    return code
+
+
+cdef int check_who(State state, Candidate *order) noexcept:
+    """R1501, R1002: nobody who is switched off trades."""
+    cdef const Account *account = order.account
+    if state.firm_killed:
+        return fail(order, R1501_KILL, 1, 0, SCOPE_FIRM)
+    if account.group != NONE and state.groups[account.group].killed:
+        return fail(order, R1501_KILL, 1, 0, SCOPE_GROUP)
+    if account.killed:
+        return fail(order, R1501_KILL, 1, 0, SCOPE_ACCOUNT)
+    if order.port.killed:
+        return fail(order, R1501_KILL, 1, 0, SCOPE_PORT)
+    if account.state == ACCOUNT_FROZEN or account.state == ACCOUNT_CANCEL_ONLY:
+        return fail(order, R1002_STATE, account.state, 0, SCOPE_ACCOUNT)
+    if account.state == ACCOUNT_SELL_ONLY and order.side == BUY:
+        return fail(order, R1002_STATE, account.state, 0, SCOPE_ACCOUNT)
+    return PASS
+
+
+cdef int check_where(State state, Market market, Candidate *order) noexcept:
+    """R1003, R1601, R1004, R1005: the instrument trades, its exchange listens, and this account may trade it."""
+    cdef int phase = order.phase
+    if order.instrument == NULL or order.instrument.status != INSTRUMENT_NORMAL:
+        return fail(order, R1003_SYMBOL, 0 if order.instrument == NULL else order.instrument.status, 0, SCOPE_INSTRUMENT)
+    if not market.link_ready[order.venue]:
+        return fail(order, R1601_VENUE_DOWN, order.venue, 0, SCOPE_MARKET)
+    if phase not in (PHASE_OPEN_CALL, PHASE_OPEN_CALL_LOCKED, PHASE_CONTINUOUS, PHASE_CLOSE_CALL):
+        return fail(order, R1004_SESSION, phase, 0, SCOPE_MARKET)
+    if order.profile.restricted and state.restriction(order.profile.index, order.instrument_index) & (1 << order.side):
+        return fail(order, R1005_RESTRICTED, order.side, 0, SCOPE_ACCOUNT)
+    return PASS
+
+
+cdef int check_form(State state, Candidate *order) noexcept:
+    """R1006, R1007, R1101, R1102, R1105, R1106: the order as the exchange would read it."""
+    cdef const Instrument *instrument = order.instrument
+    cdef const BoardRules *board = &state.rules.boards[instrument.board]
+    cdef int64_t most
+    if not is_type_admitted(order, board):
+        return fail(order, R1006_ORDTYPE, order.ord_type, 0, SCOPE_ACCOUNT)
+    if not order.profile.boards & (1 << instrument.board):
+        return fail(order, R1007_SUITABILITY, instrument.board, 0, SCOPE_ACCOUNT)
+    if not is_lot(order):
+        return fail(order, R1101_QTY_FORMAT, order.order_qty_shares, instrument.buy_min_shares, SCOPE_INSTRUMENT)
+    if order.ord_type == LIMIT:
+        most = min(instrument.max_limit_shares, board.max_limit_shares)
+    else:
+        most = min(instrument.max_market_shares, board.max_market_shares)
+    if order.order_qty_shares > most:
+        return fail(order, R1102_MAX_QTY, order.order_qty_shares, most, SCOPE_INSTRUMENT)
+    if order.order_qty_shares > order.profile.max_qty_shares:
+        return fail(order, R1102_MAX_QTY, order.order_qty_shares, order.profile.max_qty_shares, SCOPE_ACCOUNT)
+    if order.price_e4 % instrument.tick_e4:
+        return fail(order, R1105_TICK, order.price_e4, instrument.tick_e4, SCOPE_INSTRUMENT)
+    if order.ord_type != LIMIT or instrument.up_limit_e4 == 0:
+        return PASS
+    if order.price_e4 > instrument.up_limit_e4:
+        return fail(order, R1106_PRICE_LIMIT, order.price_e4, instrument.up_limit_e4, SCOPE_INSTRUMENT)
+    if order.price_e4 < instrument.down_limit_e4:
+        return fail(order, R1106_PRICE_LIMIT, order.price_e4, instrument.down_limit_e4, SCOPE_INSTRUMENT)
+    return PASS
+
+
+cdef inline bint is_type_admitted(const Candidate *order, const BoardRules *board) noexcept:
+    cdef uint32_t bit = 1 << order.ord_type
+    if not board.ord_types & order.profile.ord_types & bit:
+        return False
+    if order.ord_type == LIMIT:
+        return True
+    if order.ord_type == MARKET_BEST5_LIMIT and order.venue != XSHG:
+        return False
+    if (order.ord_type == MARKET_IOC or order.ord_type == MARKET_FOK) and order.venue != XSHE:
+        return False
+    if order.phase != PHASE_CONTINUOUS:
+        return False
+    return order.side != BUY or order.instrument.up_limit_e4 != 0 or order.price_e4 != 0
+
+
+cdef inline int64_t sellable(const Candidate *order) noexcept:
+    if order.position == NULL:
+        return 0
+    return order.position.sellable_shares - order.position.sell_held_shares
+
+
+cdef inline bint is_lot(const Candidate *order) noexcept:
+    """Lots and odd lots per board (rule catalogue, section 2.1)."""
+    cdef const Instrument *instrument = order.instrument
+    cdef int64_t qty = order.order_qty_shares
+    if order.side == BUY:
+        return qty >= instrument.buy_min_shares and (qty - instrument.buy_min_shares) % instrument.buy_step_shares == 0
+    if instrument.board == BOARD_STAR:
+        return qty >= instrument.buy_min_shares or qty == sellable(order)
+    return qty % instrument.buy_min_shares == 0 or qty % instrument.buy_min_shares == sellable(order) % instrument.buy_min_shares
+
+
+cdef void set_worst_case(State state, Candidate *order) noexcept:
+    """The price and notional the order is held at."""
+    cdef int64_t up_limit_e4 = order.instrument.up_limit_e4
+    if order.side == BUY:
+        order.wpx_e4 = order.price_e4
+        if order.ord_type != LIMIT and up_limit_e4 and (order.price_e4 == 0 or up_limit_e4 < order.price_e4):
+            order.wpx_e4 = up_limit_e4
+    else:
+        order.wpx_e4 = max(order.top.bid_px_e4, order.top.last_px_e4)
+        if order.ord_type == LIMIT:
+            order.wpx_e4 = max(order.wpx_e4, order.price_e4)
+        elif order.wpx_e4 == 0:
+            order.wpx_e4 = order.instrument.prev_close_e4
+    order.notional_e4 = order.wpx_e4 * order.order_qty_shares
+    order.hold_e4 = order.notional_e4 + fee(&state.rules, BUY, order.notional_e4) if order.side == BUY else 0
+
+
+cdef int check_price(State state, Market market, Candidate *order) noexcept:
+    """R1110, R1103, R1107, R1108: the price against the market."""
+    cdef const Instrument *instrument = order.instrument
+    cdef int64_t age_ns
+    cdef int code
+    if order.phase == PHASE_CONTINUOUS:
+        age_ns = order.now_ns - market.feed_ns[order.venue]
+        if order.top.quote_ns == 0 or age_ns > state.rules.max_quote_age_ns:
+            return fail(order, R1110_MD_STALE, age_ns // 1000000, state.rules.max_quote_age_ns // 1000000, SCOPE_MARKET)
+    if order.notional_e4 > order.profile.max_ntl_e4:
+        return fail(order, R1103_MAX_NTL, order.notional_e4, order.profile.max_ntl_e4, SCOPE_ACCOUNT)
+    if order.ord_type != LIMIT:
+        return PASS
+    if order.phase == PHASE_CONTINUOUS:
+        code = check_cage(&state.rules.boards[instrument.board], order)
+        if code != PASS:
+            return code
+    return check_collar(&state.rules.collars[PHASE_OPEN_CALL if order.phase == PHASE_OPEN_CALL_LOCKED else order.phase], order)
+
+
+cdef inline int64_t first_of(int64_t a, int64_t b, int64_t c, int64_t d) noexcept:
+    return a if a else b if b else c if c else d
+
+
+cdef inline int check_cage(const BoardRules *board, Candidate *order) noexcept:
+    """R1107: the valid declaration range (价格笼子), against the best opposite price."""
+    cdef const TopOfBook *top = order.top
+    cdef int64_t prev_close_e4 = order.instrument.prev_close_e4
+    cdef int64_t ticks_e4 = board.cage_ticks * order.instrument.tick_e4
+    cdef int64_t ref_e4
+    if order.side == BUY:
+        ref_e4 = first_of(top.ask_px_e4, top.bid_px_e4, top.last_px_e4, prev_close_e4)
+        if order.price_e4 * BPS > ref_e4 * (BPS + board.cage_bps) and order.price_e4 > ref_e4 + ticks_e4:
+            return fail(order, R1107_CAGE, order.price_e4, max(ref_e4 * (BPS + board.cage_bps) // BPS, ref_e4 + ticks_e4),
+                        SCOPE_INSTRUMENT)
+        return PASS
+    ref_e4 = first_of(top.bid_px_e4, top.ask_px_e4, top.last_px_e4, prev_close_e4)
+    if order.price_e4 * BPS < ref_e4 * (BPS - board.cage_bps) and order.price_e4 < ref_e4 - ticks_e4:
+        return fail(order, R1107_CAGE, order.price_e4, min((ref_e4 * (BPS - board.cage_bps) + BPS - 1) // BPS, ref_e4 - ticks_e4),
+                    SCOPE_INSTRUMENT)
+    return PASS
+
+
+cdef inline int check_collar(const Collar *collar, Candidate *order) noexcept:
+    """R1108: how far beyond the reference a limit may reach, per phase."""
+    cdef const TopOfBook *top = order.top
+    cdef int64_t best_e4 = 0
+    cdef int64_t ref_e4, beyond_e4, reach_e4
+    if order.phase == PHASE_CONTINUOUS:
+        best_e4 = top.ask_px_e4 if order.side == BUY else top.bid_px_e4
+    ref_e4 = first_of(best_e4, top.last_px_e4, order.instrument.prev_close_e4, 0)
+    beyond_e4 = order.price_e4 - ref_e4 if order.side == BUY else ref_e4 - order.price_e4
+    if beyond_e4 * BPS > ref_e4 * collar.bps and beyond_e4 > collar.ticks * order.instrument.tick_e4:
+        reach_e4 = max(ref_e4 * collar.bps // BPS, collar.ticks * order.instrument.tick_e4)
+        return fail(order, R1108_COLLAR, order.price_e4, ref_e4 + reach_e4 if order.side == BUY else ref_e4 - reach_e4,
+                    SCOPE_INSTRUMENT)
+    return PASS
+
+
+cdef int check_conduct(Candidate *order) noexcept:
+    """R1401, R1202, R1204, R1205, R1208: not against oneself, not twice, not too fast, not too many."""
+    cdef const Profile *profile = order.profile
+    cdef const Position *position = order.position
+    cdef uint32_t count
+    if order.match_owner != NULL and would_self_match(order):
+        return fail(order, R1401_SMP, order.price_e4,
+                    order.match_owner.best_sell_e4 if order.side == BUY else order.match_owner.best_buy_e4,
+                    SCOPE_ACCOUNT if order.account.group == NONE else SCOPE_GROUP)
+    if position != NULL and position.dup_count >= profile.dup_max and is_repeat(order):
+        return fail(order, R1202_DUP_ECON, position.dup_count + 1, profile.dup_max, SCOPE_INSTRUMENT)
+    count = window_count(&order.account.sent[order.venue], order.now_ns)
+    if count >= profile.rate_out_per_s:
+        return fail(order, R1204_RATE_OUT, count + 1, profile.rate_out_per_s, SCOPE_ACCOUNT)
+    if order.account.sent_today[order.venue] >= profile.rate_out_per_day:
+        return fail(order, R1204_RATE_OUT, order.account.sent_today[order.venue] + 1, profile.rate_out_per_day, SCOPE_ACCOUNT)
+    if position != NULL:
+        count = window_count(&position.accepted, order.now_ns)
+        if count >= profile.rate_symbol_per_s:
+            return fail(order, R1205_RATE_SYM, count + 1, profile.rate_symbol_per_s, SCOPE_INSTRUMENT)
+    if order.account.open_orders >= profile.open_orders:
+        return fail(order, R1208_OPEN_CNT, order.account.open_orders + 1, profile.open_orders, SCOPE_ACCOUNT)
+    if position != NULL and position.open_orders >= profile.open_orders_per_symbol:
+        return fail(order, R1208_OPEN_CNT, position.open_orders + 1, profile.open_orders_per_symbol, SCOPE_INSTRUMENT)
+    return PASS
+
+
+cdef inline bint would_self_match(const Candidate *order) noexcept:
+    cdef const Position *owner = order.match_owner
+    cdef int64_t price_e4 = order.price_e4
+    if order.side == BUY:
+        if order.ord_type != LIMIT:
+            price_e4 = order.instrument.up_limit_e4 if order.instrument.up_limit_e4 else NO_SELL - 1
+        return owner.best_sell_e4 <= price_e4
+    if order.ord_type != LIMIT:
+        price_e4 = 0
+    return owner.best_buy_e4 != 0 and owner.best_buy_e4 >= price_e4
+
+
+cdef inline bint is_repeat(const Candidate *order) noexcept:
+    cdef const Position *position = order.position
+    return (position.dup_side == order.side and position.dup_type == order.ord_type
+            and position.dup_px_e4 == order.price_e4 and position.dup_qty_shares == order.order_qty_shares
+            and order.now_ns - position.dup_ns <= order.profile.dup_window_ns)
+
+
+cdef int check_money(State state, Candidate *order) noexcept:
+    """R1301, R1302: the money is there, the shares are there."""
+    cdef int64_t available_e4 = order.account.cash_e4 - order.account.cash_held_e4
+    if order.side == BUY:
+        if order.hold_e4 > available_e4:
+            return fail(order, R1301_CASH, order.hold_e4, available_e4, SCOPE_ACCOUNT)
+        return PASS
+    if order.order_qty_shares > sellable(order):
+        return fail(order, R1302_SELLABLE, order.order_qty_shares, sellable(order), SCOPE_ACCOUNT)
+    return PASS
+
+
+cdef inline int64_t gross_e4(const Usage *usage) noexcept:
+    return usage.open_buy_e4 + usage.open_sell_e4 + usage.filled_buy_e4 + usage.filled_sell_e4
+
+
+cdef inline int check_gross(const Usage *usage, const ScopeLimits *limits, Candidate *order, int scope) noexcept:
+    cdef int64_t used_e4 = gross_e4(usage) + order.notional_e4
+    return PASS if used_e4 <= limits.gross_limit_e4 else fail(order, R1303_GROSS, used_e4, limits.gross_limit_e4, scope)
+
+
+cdef inline int check_net(const Usage *usage, const ScopeLimits *limits, Candidate *order, int scope) noexcept:
+    """R1304: the side's open orders plus net fills, never less than its open orders (catalogue 1.1, usage formulas)."""
+    cdef int64_t net_filled_e4 = usage.filled_buy_e4 - usage.filled_sell_e4
+    cdef int64_t used_e4, limit_e4
+    if order.side == BUY:
+        used_e4 = usage.open_buy_e4 + max(net_filled_e4, 0) + order.notional_e4
+        limit_e4 = limits.long_limit_e4
+    else:
+        used_e4 = usage.open_sell_e4 + max(-net_filled_e4, 0) + order.notional_e4
+        limit_e4 = limits.short_limit_e4
+    return PASS if used_e4 <= limit_e4 else fail(order, R1304_NET, used_e4, limit_e4, scope)
+
+
+cdef int check_exposure(State state, Candidate *order) noexcept:
+    """R1303, R1304, R1305, R1309: account, controller group and firm stay within their limits."""
+    cdef const Account *account = order.account
+    cdef uint32_t group = account.group
+    cdef int64_t bought, capital_e4
+    cdef int code = check_gross(&account.usage, &order.profile.scope, order, SCOPE_ACCOUNT)
+    if code == PASS and group != NONE:
+        code = check_gross(&state.groups[group].usage, &state.groups[group].scope, order, SCOPE_GROUP)
+    if code == PASS:
+        code = check_gross(&state.firm, &state.rules.firm, order, SCOPE_FIRM)
+    if code == PASS:
+        code = check_net(&account.usage, &order.profile.scope, order, SCOPE_ACCOUNT)
+    if code == PASS and group != NONE:
+        code = check_net(&state.groups[group].usage, &state.groups[group].scope, order, SCOPE_GROUP)
+    if code == PASS:
+        code = check_net(&state.firm, &state.rules.firm, order, SCOPE_FIRM)
+    if code != PASS:
+        return code
+    if order.side == BUY:
+        bought = order.order_qty_shares
+        if order.position != NULL:
+            bought += order.position.open_buy_shares
+        if bought + (0 if order.position == NULL else order.position.total_shares) > order.profile.position_limit_shares:
+            return fail(order, R1305_POS_LIMIT, bought + (0 if order.position == NULL else order.position.total_shares),
+                        order.profile.position_limit_shares, SCOPE_ACCOUNT)
+        bought += 0 if order.position == NULL else order.position.bought_today_shares
+        if order.instrument.is_st and bought > ST_BUY_CAP_SHARES:
+            return fail(order, R1305_POS_LIMIT, bought, ST_BUY_CAP_SHARES, SCOPE_INSTRUMENT)
+    capital_e4 = gross_e4(&state.firm) + order.notional_e4
+    if capital_e4 > state.rules.capital_limit_e4:
+        return fail(order, R1309_FIRM_CAP, capital_e4, state.rules.capital_limit_e4, SCOPE_FIRM)
+    return PASS

@@ -1,0 +1,127 @@
+"""The tables of the core and how to find a row in them. Decides nothing, and writes nothing but its own indexes."""
+
+import hashlib
+
+from libc.string cimport memcmp, memset
+
+from ext.tables cimport MapSlot, hash_bytes, map_close, map_find, map_full, map_next, map_open, map_pages, map_put, unmap_pages
+
+
+cdef class State:
+    """All tables, empty. accounts, positions, orders: the most rows of each (address space is reserved, memory is used as touched)."""
+
+    def __cinit__(self, uint32_t accounts=1 << 16, uint32_t positions=1 << 18, uint32_t orders=1 << 20):
+        self.most_accounts = accounts
+        self.most_positions = positions
+        self.most_orders = orders
+        self.groups = <Group *>map_pages(MOST_GROUPS * sizeof(Group))
+        self.profiles = <Profile *>map_pages(MOST_PROFILES * sizeof(Profile))
+        self.ports = <PortState *>map_pages(MOST_PORTS * sizeof(PortState))
+        self.accounts = <Account *>map_pages(accounts * sizeof(Account))
+        self.instruments = <Instrument *>map_pages(MOST_INSTRUMENTS * sizeof(Instrument))
+        self.positions = <Position *>map_pages(positions * sizeof(Position))
+        self.orders = <Order *>map_pages((<size_t>orders + 1) * sizeof(Order))
+        for venue in range(1, VENUE_COUNT):
+            self.instrument_of[venue] = <uint32_t *>map_pages(SYMBOLS * sizeof(uint32_t))
+        map_open(&self.account_map, accounts)
+        map_open(&self.position_map, positions)
+        map_open(&self.order_map, orders)
+        map_open(&self.restriction_map, 1 << 16)
+
+    def __dealloc__(self):
+        unmap_pages(self.groups, MOST_GROUPS * sizeof(Group))
+        unmap_pages(self.profiles, MOST_PROFILES * sizeof(Profile))
+        unmap_pages(self.ports, MOST_PORTS * sizeof(PortState))
+        unmap_pages(self.accounts, self.most_accounts * sizeof(Account))
+        unmap_pages(self.instruments, MOST_INSTRUMENTS * sizeof(Instrument))
+        unmap_pages(self.positions, self.most_positions * sizeof(Position))
+        unmap_pages(self.orders, (<size_t>self.most_orders + 1) * sizeof(Order))
+        for venue in range(1, VENUE_COUNT):
+            unmap_pages(self.instrument_of[venue], SYMBOLS * sizeof(uint32_t))
+        map_close(&self.account_map)
+        map_close(&self.position_map)
+        map_close(&self.order_map)
+        map_close(&self.restriction_map)
+
+    cdef uint32_t find_account(self, const uint8_t *id, size_t size) noexcept:
+        """Index of the account with this id, or NONE."""
+        cdef MapSlot *slot
+        cdef Account *account
+        if size == 0 or size > 16:
+            return NONE
+        slot = map_find(&self.account_map, hash_bytes(id, size, 0))
+        while slot.key:
+            account = &self.accounts[slot.value]
+            if account.id_size == size and memcmp(account.id, id, size) == 0:
+                return slot.value
+            slot = map_next(&self.account_map, slot)
+        return NONE
+
+    cdef uint32_t find_instrument(self, int venue, uint32_t symbol) noexcept:
+        """Index of the instrument, or NONE."""
+        if not 0 < venue < VENUE_COUNT or symbol >= SYMBOLS:
+            return NONE
+        return self.instrument_of[venue][symbol] - 1
+
+    cdef Position *find_position(self, uint32_t owner, uint32_t instrument) noexcept:
+        """The record of owner x instrument, or NULL."""
+        cdef MapSlot *slot = map_find(&self.position_map, position_key(owner, instrument))
+        cdef Position *position
+        while slot.key:
+            position = &self.positions[slot.value]
+            if position.owner == owner and position.instrument == instrument:
+                return position
+            slot = map_next(&self.position_map, slot)
+        return NULL
+
+    cdef Position *open_position(self, uint32_t owner, uint32_t instrument) noexcept:
+        """The record of owner x instrument, made empty when there is none; NULL when the table is full."""
+        cdef Position *position = self.find_position(owner, instrument)
+        cdef uint64_t key = position_key(owner, instrument)
+        cdef MapSlot *slot
+        if position != NULL:
+            return position
+        if map_full(&self.position_map):
+            return NULL
+        slot = map_find(&self.position_map, key)
+        while slot.key:
+            slot = map_next(&self.position_map, slot)
+        position = &self.positions[self.position_count]
+        memset(position, 0, sizeof(Position))
+        position.owner = owner
+        position.instrument = instrument
+        position.open_head = NONE
+        position.best_sell_e4 = NO_SELL
+        position.next_of_account = NONE
+        map_put(&self.position_map, slot, key, self.position_count)
+        self.position_count += 1
+        return position
+
+    cdef uint32_t restriction(self, uint32_t profile, uint32_t instrument) noexcept:
+        """Banned sides (bit 1 << Side) of the instrument for the profile."""
+        cdef MapSlot *slot = map_find(&self.restriction_map, position_key(profile, instrument))
+        return slot.value if slot.key else 0
+
+    def hash(self) -> str:
+        """SHA-256 over every table that the journal folds into: equal for equal histories, whatever the process."""
+        digest = hashlib.sha256()
+        counts = (self.group_count, self.profile_count, self.port_count, self.account_count, self.instrument_count,
+                  self.position_count, self.order_count, self.open_count, self.cancel_no, self.trade_date, self.shard,
+                  self.firm_killed)
+        digest.update(repr(counts).encode())
+        digest.update(<bytes>(<char *>&self.rules)[:sizeof(Rules)])
+        digest.update(<bytes>(<char *>&self.firm)[:sizeof(Usage)])
+        digest.update(<bytes>(<char *>self.report_index)[:sizeof(self.report_index)])
+        self.hash_rows(digest, <char *>self.groups, self.group_count * sizeof(Group))
+        self.hash_rows(digest, <char *>self.profiles, self.profile_count * sizeof(Profile))
+        self.hash_rows(digest, <char *>self.accounts, self.account_count * sizeof(Account))
+        self.hash_rows(digest, <char *>self.instruments, self.instrument_count * sizeof(Instrument))
+        self.hash_rows(digest, <char *>self.positions, self.position_count * sizeof(Position))
+        self.hash_rows(digest, <char *>&self.orders[1], self.order_count * sizeof(Order))
+        for port in range(self.port_count):
+            digest.update(repr((self.ports[port].killed, self.ports[port].cancel_on_disconnect, self.ports[port].grace_ms)).encode())
+        return digest.hexdigest()
+
+    cdef hash_rows(self, object digest, char *rows, size_t size):
+        if size:
+            digest.update(<const unsigned char[:size]><unsigned char *>rows)

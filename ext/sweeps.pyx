@@ -1,0 +1,165 @@
+"""What acts on many orders at once: mass cancel, disconnects, kills, queued cancels, orders in doubt, the end of the day.
+
+Each function works through the engine's own request_cancel and events; none changes state by itself. All times are now_ns.
+"""
+
+from libc.stdint cimport int64_t, uint32_t
+from libc.string cimport memset
+
+from ext.codec cimport CancelOrder
+from ext.codes cimport PASS
+from ext.engine cimport Engine, is_open
+from ext.events cimport EV_EXPIRED, EV_KILL, KILL_ACCOUNT, KILL_FIRM, KILL_GROUP, KILL_PORT, CancelEvent, KillEvent
+from ext.quotes cimport MarketStatus
+from ext.state cimport FLAG_ACKED, FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, NONE, Account, Order
+from ext.venue cimport VenueReport
+
+
+cdef list open_orders(Engine engine, uint32_t account):
+    """The account's open orders, oldest first."""
+    numbers = []
+    cdef uint32_t order_no = engine.state.accounts[account].open_head
+    while order_no != NONE:
+        numbers.append(order_no)
+        order_no = engine.state.orders[order_no].next_open
+    return numbers[::-1]
+
+
+cdef tuple cancel_all(Engine engine, list order_numbers, uint32_t port, const CancelOrder *message, int64_t now_ns):
+    """Request a cancel of each; (sent or queued, of these queued)."""
+    cdef uint32_t order_no
+    affected = queued = 0
+    for order_no in order_numbers:
+        if engine.request_cancel(order_no, message, port, now_ns) == PASS:
+            affected += 1
+            queued += bool(engine.state.orders[order_no].flags & FLAG_CANCEL_QUEUED)
+    return affected, queued
+
+
+def mass_cancel(Engine engine, uint32_t port, uint32_t account, int64_t now_ns, *, uint32_t instrument=NONE, int side=0) -> tuple:
+    """Cancel the account's open orders, of one instrument or side only where given: (affected, queued)."""
+    chosen = [
+        number for number in open_orders(engine, account)
+        if (instrument == NONE or engine.state.orders[<uint32_t>number].instrument == instrument)
+        and (side == 0 or engine.state.orders[<uint32_t>number].side == side)
+    ]
+    return cancel_all(engine, chosen, port, NULL, now_ns)
+
+
+def cancel_port(Engine engine, uint32_t port, int64_t now_ns) -> tuple:
+    """Cancel on disconnect: every open order that came in through the port."""
+    cdef uint32_t account
+    chosen = []
+    for account in range(engine.state.account_count):
+        chosen += [number for number in open_orders(engine, account) if engine.state.orders[<uint32_t>number].port == port]
+    return cancel_all(engine, chosen, port, NULL, now_ns)
+
+
+def kill(Engine engine, int scope, uint32_t index, bint killed, str by, int64_t now_ns) -> tuple:
+    """Latch (or unlatch) a kill, then sweep its scope's open orders: (affected, queued). scope: events.KillScope.
+
+    The latch is journaled before the first cancel leaves, so nothing can be accepted behind it.
+    """
+    cdef KillEvent *event
+    cdef uint32_t account
+    cdef bytes name = by.encode()[:32]
+    counts = {KILL_PORT: engine.state.port_count, KILL_ACCOUNT: engine.state.account_count, KILL_GROUP: engine.state.group_count,
+              KILL_FIRM: 1}
+    if scope not in counts or index >= counts[scope]:
+        raise ValueError(f"kill: no scope {scope} with index {index}")
+    event = <KillEvent *>engine.reserve(EV_KILL, sizeof(KillEvent), NONE, False, now_ns)
+    if event == NULL:
+        raise OSError("kill: the journal is full")
+    event.scope = scope
+    event.id = index
+    event.killed = killed
+    for k in range(len(name)):
+        event.by[k] = name[k]
+    engine.record(&event.head)
+    if not killed:
+        return 0, 0
+    chosen = []
+    for account in range(engine.state.account_count):
+        chosen += [number for number in open_orders(engine, account) if is_in_scope(engine, scope, index, <uint32_t>number)]
+    return cancel_all(engine, chosen, NONE, NULL, now_ns)
+
+
+cdef bint is_in_scope(Engine engine, int scope, uint32_t index, uint32_t order_no) noexcept:
+    cdef const Order *order = &engine.state.orders[order_no]
+    if scope == KILL_PORT:
+        return order.port == index
+    if scope == KILL_ACCOUNT:
+        return order.account == index
+    if scope == KILL_GROUP:
+        return engine.state.accounts[order.account].group == index
+    return True
+
+
+def set_phase(Engine engine, int venue, int phase, int64_t now_ns) -> None:
+    """An exchange's phase, stated by hand (its feed calls Engine.on_status itself)."""
+    cdef MarketStatus status
+    memset(&status, 0, sizeof(MarketStatus))
+    status.venue = <unsigned char>venue
+    status.phase = <unsigned char>phase
+    engine.on_status(&status, now_ns)
+
+
+def set_link(Engine engine, int venue, bint ready, int64_t now_ns) -> int:
+    """An exchange link became ready (its reports are in) or went down. Ready: what is in doubt is sent again; how many."""
+    engine.market.link_ready[venue] = ready
+    if not ready:
+        return 0
+    engine.send_queued(venue, now_ns)
+    return resend_in_doubt(engine, venue, now_ns)
+
+
+cdef int resend_in_doubt(Engine engine, int venue, int64_t now_ns):
+    """Orders and cancels whose bytes may not have left, after report synchronisation, with the same ClOrdID: the exchange
+    refuses a second copy, so neither can be executed twice."""
+    cdef uint32_t account, order_no
+    cdef const Order *order
+    cdef int resent = 0
+    for account in range(engine.state.account_count):
+        for order_no in open_orders(engine, account):
+            order = &engine.state.orders[order_no]
+            if order.venue != venue:
+                continue
+            if not order.flags & FLAG_ACKED:
+                engine.forward(order_no, now_ns)
+                resent += 1
+            if order.flags & FLAG_CANCEL_SENT:
+                engine.forward_cancel(order_no, (<const CancelEvent *>engine.journal.at(order.cancel_offset)).cancel_no, now_ns)
+                resent += 1
+    return resent
+
+
+def end_of_day(Engine engine, int venue, int64_t now_ns) -> int:
+    """The exchange's report stream has ended: what is still open there has expired; how many."""
+    cdef uint32_t account, order_no
+    cdef VenueReport report
+    cdef int expired = 0
+    memset(&report, 0, sizeof(VenueReport))
+    for account in range(engine.state.account_count):
+        for order_no in open_orders(engine, account):
+            if engine.state.orders[order_no].venue == venue:
+                engine.apply_venue_report(EV_EXPIRED, order_no, venue, &report, now_ns)
+                expired += 1
+    return expired
+
+
+def recover(Engine engine) -> dict:
+    """Fold the whole journal into the (empty) state; what was found. Raises JournalError when a frame is damaged.
+
+    Returns {frames, orders, open_orders, torn_bytes}: torn_bytes of an unfinished last frame were cut.
+    """
+    from ext.replay import fold
+
+    fold(engine.state, engine.journal)
+    torn = engine.journal.cut()
+    cdef uint32_t account, order_no
+    for account in range(engine.state.account_count):
+        for order_no in open_orders(engine, account):
+            if engine.state.orders[order_no].flags & FLAG_CANCEL_QUEUED:
+                engine.queued.append(order_no)
+    return {"frames": engine.journal.seq, "orders": engine.state.order_count, "open_orders": engine.state.open_count,
+            "torn_bytes": torn}

@@ -1,0 +1,104 @@
+"""Driving an engine by hand, from Python: for tests, simulation and what-if runs. Adds nothing that the live path does not do."""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.string cimport memcpy, memset
+
+from ext.audience cimport Caller
+from ext.buffers cimport Turn
+from ext.engine cimport Engine
+from ext.quotes cimport MarketTrade, Quote
+from ext.session cimport Session, UnaryOrder
+from ext.venue cimport VenueCancel, VenueOrder, VenueOutlet, VenueReport
+
+
+cdef class VenueTape(VenueOutlet):
+    """An exchange link that only remembers: `orders` and `cancels` as dicts, oldest first."""
+
+    cdef public list orders
+    cdef public list cancels
+
+    def __init__(self):
+        VenueOutlet.__init__(self, Turn(lambda run: None))
+        self.orders = []
+        self.cancels = []
+
+    cdef void send_new_order(self, const VenueOrder *order) noexcept:
+        self.orders.append({
+            "cl_ord_id": order.cl_ord_id[:10].decode(), "account": order.account[:12].decode().rstrip(), "symbol": order.symbol,
+            "side": order.side, "ord_type": order.ord_type, "owner_type": order.owner_type,
+            "order_qty_shares": order.order_qty_shares, "price_e4": order.price_e4, "time_ns": order.time_ns,
+        })
+
+    cdef void send_cancel(self, const VenueCancel *cancel) noexcept:
+        self.cancels.append({
+            "cl_ord_id": cancel.cl_ord_id[:10].decode(), "orig_cl_ord_id": cancel.orig_cl_ord_id[:10].decode(),
+            "symbol": cancel.symbol, "side": cancel.side, "order_qty_shares": cancel.order_qty_shares,
+            "venue_order_id": cancel.venue_order_id[:16].decode().rstrip(), "time_ns": cancel.time_ns,
+        })
+
+
+def feed(Caller caller, bytes message, int64_t recv_ns) -> None:
+    """One whole message to a session or a unary call, as a transport would hand it over."""
+    caller.on_message(<const uint8_t *>message, len(message), recv_ns)
+
+
+def close(Caller caller) -> None:
+    """The stream of a session ended."""
+    caller.on_closed()
+
+
+def taken(Caller caller) -> list:
+    """Whole messages the caller was sent since the last look, without their gRPC prefix."""
+    octets = caller.out.take()
+    messages, at = [], 0
+    while at < len(octets):
+        size = int.from_bytes(octets[at + 1:at + 5], "big")
+        messages.append(octets[at + 5:at + 5 + size])
+        at += 5 + size
+    return messages
+
+
+cdef copy_padded(char *to, object text, size_t size):
+    cdef bytes octets = text.encode().ljust(size)
+    memcpy(to, <const char *>octets, size)
+
+
+def report(Engine engine, int venue, int kind, int64_t now_ns, *, str cl_ord_id="", str orig_cl_ord_id="", int partition=1,
+           report_index=0, last_qty_shares=0, last_px_e4=0, leaves_qty_shares=0, canceled_qty_shares=0, reason=0,
+           str venue_order_id="", str exec_id="") -> int:
+    """One exchange report to the engine: 1 applied, 2 duplicate, 3 gap. kind: venue.VenueReportKind."""
+    cdef VenueReport event
+    memset(&event, 0, sizeof(VenueReport))
+    event.kind = <uint8_t>kind
+    event.partition = partition
+    event.report_index = report_index
+    copy_padded(event.cl_ord_id, cl_ord_id, 10)
+    copy_padded(event.orig_cl_ord_id, orig_cl_ord_id, 10)
+    copy_padded(event.venue_order_id, venue_order_id, 16)
+    copy_padded(event.exec_id, exec_id, 16)
+    event.last_qty_shares = last_qty_shares
+    event.last_px_e4 = last_px_e4
+    event.leaves_qty_shares = leaves_qty_shares
+    event.canceled_qty_shares = canceled_qty_shares
+    event.reason = reason
+    return engine.on_report(venue, &event, now_ns)
+
+
+def quote(Engine engine, int venue, uint32_t symbol, int64_t now_ns, *, bid_px_e4=0, ask_px_e4=0, last_px_e4=0) -> None:
+    """The best bid and ask and the last price of one instrument."""
+    cdef Quote event
+    memset(&event, 0, sizeof(Quote))
+    event.symbol = symbol
+    event.bid_px_e4[0] = bid_px_e4
+    event.ask_px_e4[0] = ask_px_e4
+    event.last_px_e4 = last_px_e4
+    engine.market.on_quote(venue, &event, now_ns)
+
+
+def trade(Engine engine, int venue, uint32_t symbol, int64_t now_ns, int64_t last_px_e4) -> None:
+    """A trade of the market."""
+    cdef MarketTrade event
+    memset(&event, 0, sizeof(MarketTrade))
+    event.symbol = symbol
+    event.last_px_e4 = last_px_e4
+    engine.market.on_trade(venue, &event, now_ns)

@@ -1,0 +1,198 @@
+"""The command line: parses flags, hands over, and turns every error into one line. It decides nothing about orders.
+
+Other packages add commands through the entry-point group `tidegate.commands` (a typer app or a function each).
+"""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.exceptions import TyperException
+
+import risk_rules
+from gateway.log import logger, start_log, stop_log
+from gateway.marked import ConfigError
+from gateway.settings import (
+    TRANSPORTS,
+    SettingError,
+    Settings,
+    check_cpu,
+    check_file,
+    check_journal,
+    check_tls,
+    trading_day,
+    venue_addresses,
+)
+
+GROUP = "tidegate.commands"
+SHIPPED_LIMITS = Path(risk_rules.__file__).parent / "limits.yaml"
+
+app = typer.Typer(name="tidegate", add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
+                  help="Order gate for the Shanghai and Shenzhen exchanges.")
+limits_app = typer.Typer(no_args_is_help=True, help="Limits and instruments files.")
+journal_app = typer.Typer(no_args_is_help=True, help="The journal: every decision and report, in order.")
+app.add_typer(limits_app, name="limits")
+app.add_typer(journal_app, name="journal")
+
+File = Annotated[Path, typer.Argument(help="A journal directory, or one journal file.")]
+
+
+@app.callback()
+def top(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Log more, and the traceback of an unexpected error.")] = False,
+) -> None:
+    context.obj = debug
+
+
+@app.command()
+def serve(
+    context: typer.Context,
+    instruments: Annotated[Path, typer.Option(help="CSV of the day's instruments.")],
+    venue: Annotated[list[str], typer.Option(help="XSHG=host:port[,mdport]; once for each exchange.")],
+    limits: Annotated[Path, typer.Option("--limits", "--config", help="YAML of limits.")] = SHIPPED_LIMITS,
+    journal: Annotated[Path, typer.Option(help="Directory of the journal.")] = Path("journal"),
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="gRPC port; 0 takes a free one.")] = 7001,
+    transport: Annotated[str, typer.Option(help="native or grpcio.")] = "native",
+    tls_cert: Annotated[Path | None, typer.Option(help="PEM certificate chain.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM key of --tls-cert.")] = None,
+    cpu: Annotated[int | None, typer.Option(help="Run on this core alone.")] = None,
+    metrics_port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port of the metrics.")] = None,
+    date: Annotated[str, typer.Option(help="Trading day, YYYY-MM-DD; today in Shanghai when left out.")] = "",
+    shard: Annotated[int, typer.Option(min=0, max=1295, help="Number of this shard.")] = 0,
+    comp_id: Annotated[str, typer.Option(help="CompID at both exchanges.")] = "TIDEGATE",
+    pbu: Annotated[str, typer.Option(help="Participant business unit orders go through.")] = "T00001",
+    venue_password: Annotated[str, typer.Option(envvar="TIDEGATE_VENUE_PASSWORD", help="Logon password at XSHE.")] = "",
+    max_orders: Annotated[int, typer.Option(min=1000, max=1 << 28, help="Most orders of one day.")] = 1 << 22,
+) -> None:
+    """Serve one shard: gRPC in, risk decisions, both exchanges."""
+    if transport not in TRANSPORTS:
+        raise SettingError(f"--transport: got {transport!r}, expected one of {', '.join(TRANSPORTS)}")
+    check_file("--limits", limits)
+    check_file("--instruments", instruments)
+    check_tls(tls_cert, tls_key)
+    check_cpu(cpu)
+    venues = venue_addresses(venue)
+    check_journal(journal)
+    import_module("gateway.shard").serve(Settings(
+        limits=limits, instruments=instruments, journal=journal, host=host, port=port, transport=transport,
+        venues=venues, tls_cert=tls_cert, tls_key=tls_key, cpu=cpu, metrics_port=metrics_port, debug=bool(context.obj),
+        trade_date=trading_day(date), shard=shard, comp_id=comp_id, pbu=pbu, venue_password=venue_password, max_orders=max_orders,
+    ))
+
+
+@limits_app.command("check")
+def limits_check(
+    limits: Annotated[Path, typer.Argument(help="YAML of limits.")],
+    instruments: Annotated[Path | None, typer.Option(help="CSV of instruments, checked as well.")] = None,
+) -> None:
+    """Check a limits file exactly as the server will."""
+    from gateway.limits import load_limits
+    from gateway.reference import load_instruments
+
+    loaded = load_limits(limits)
+    text = f"{limits}: good: {len(loaded.accounts)} accounts, {len(loaded.groups)} groups, {len(loaded.tokens)} tokens"
+    typer.echo(f"{text}, sha256 {loaded.sha256}")
+    if instruments is not None:
+        typer.echo(f"{instruments}: good: {len(load_instruments(instruments))} instruments")
+
+
+@journal_app.command("dump")
+def journal_dump(path: File) -> None:
+    """Print every frame as one line of JSON."""
+    from gateway import journal_tool
+
+    journal_tool.dump(path, sys.stdout)
+
+
+@journal_app.command("verify")
+def journal_verify(path: File) -> None:
+    """Prove the journal whole: lengths, checksums, sequence."""
+    from gateway import journal_tool
+
+    typer.echo(journal_tool.verify(path))
+
+
+@journal_app.command("replay")
+def journal_replay(path: File) -> None:
+    """Fold the journal into state and print its hash."""
+    from gateway import journal_tool
+
+    typer.echo(journal_tool.replay(path))
+
+
+# --- commands of other packages ---
+
+
+def plug_in(arguments: Sequence[str]) -> None:
+    """Loads the plugged command that is asked for; all that can be loaded when none is named (for the help)."""
+    asked = next((argument for argument in arguments if not argument.startswith("-")), None)
+    for entry in entry_points(group=GROUP):
+        try:
+            if asked in (None, entry.name):
+                add_command(entry)
+        except (ImportError, AttributeError) as error:
+            text = f"{entry.name}: the command cannot be loaded: {error}"
+            if asked is not None:
+                raise SettingError(text) from None
+            complain([text], 2)
+
+
+def add_command(entry: EntryPoint) -> None:
+    taken = {group.name for group in app.registered_groups} | {command.name for command in app.registered_commands}
+    if entry.name in taken:
+        return
+    command: Any = entry.load()
+    if isinstance(command, typer.Typer):
+        app.add_typer(command, name=entry.name)
+    else:
+        app.command(entry.name)(command)
+
+
+# --- the guard ---
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command line; returns its exit code: 0 good, 2 a wrong flag or file, 1 anything else."""
+    debug = "--debug" in arguments
+    start_log(debug=debug)
+    try:
+        plug_in(arguments)
+        result = app(list(arguments), standalone_mode=False)
+    except TyperException as error:
+        text = " ".join(error.format_message().split())  # empty when the help was shown for want of a command
+        return complain([text] if text else [], error.exit_code)
+    except SettingError as error:
+        return complain([str(error)], 2)
+    except ConfigError as error:
+        return complain(error.errors, 2)
+    except (typer.Abort, KeyboardInterrupt):
+        return complain(["stopped"], 130)
+    except Exception as error:
+        return unexpected(error, debug)
+    finally:
+        stop_log()
+    return result if isinstance(result, int) else 0
+
+
+def complain(lines: Sequence[str], code: int) -> int:
+    for line in lines:
+        typer.echo(f"tidegate: error: {line}", err=True)
+    return code
+
+
+def unexpected(error: Exception, debug: bool) -> int:
+    """One line for people; the traceback goes to the log, and only when it was asked for."""
+    if debug:
+        logger("cli").error("unexpected error", exc_info=error)
+    text = " ".join(str(error).split()) or "no text"
+    return complain([f"{type(error).__name__}: {text}"], 1)
+
+
+def main() -> None:
+    sys.exit(run(sys.argv[1:]))

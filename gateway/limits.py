@@ -1,0 +1,397 @@
+"""Loads the limits file: accounts, groups, the firm, boards, sessions, all as integers; docs/limits.md describes it.
+
+It never fills in a credit limit that is not there: a missing limit is an error, not "unlimited".
+"""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ext.codes import BOARDS, VENUES
+from gateway.limit_types import (
+    ACCOUNT_STATES,
+    COLLAR_PHASES,
+    ORD_TYPES,
+    SIDES,
+    Account,
+    AccountLimits,
+    BoardRules,
+    Collar,
+    Collars,
+    Fees,
+    Firm,
+    Group,
+    Limits,
+    MarketData,
+    Position,
+    Restriction,
+    RuleSet,
+    Token,
+)
+from gateway.marked import (
+    REQUIRED,
+    SHARES_BALANCE,
+    SHARES_LIMIT,
+    SYMBOL,
+    YUAN_BALANCE,
+    YUAN_LIMIT,
+    ConfigError,
+    Document,
+    Faults,
+    Field,
+    choice,
+    collector_paused,
+    csv_rows,
+    integer,
+    line_of,
+    mask_of,
+    matching,
+    quoted,
+    read_text,
+    scaled,
+    struct_of,
+    tuple_of,
+)
+
+# --- the fields of each mapping ---
+
+COUNT = integer(1, 10**9)
+NAME = matching(r"[A-Za-z0-9_.\-]{1,16}", "1 to 16 letters, digits, dots, dashes or underscores")
+RATE_PCT = scaled(5, 0, 10**6, "a percentage from 0 to 10 with at most 5 decimals")
+BPS = integer(1, 10_000, "basis points")
+TICKS = integer(0, 100_000, "ticks")
+VENUE = choice(VENUES)
+RANGE = matching(r"([A-Za-z_.]*)([0-9]+)-\1([0-9]+)", "a range like LT000001-LT004000")
+PATTERN = matching(r"[A-Za-z0-9_.\-]{0,16}\*?", "an account id, or the start of ids and *")
+SHAREHOLDER = matching(r"[A-Z0-9][0-9]{9}", "ten digits, or a capital letter and nine digits")
+
+RULE_SET = {"id": Field("id", matching(r"[A-Za-z0-9_.\-]{1,32}", "1 to 32 letters, digits, dots or dashes")),
+            "version": Field("version", COUNT)}
+FEES = {
+    "commission_rate_pct": Field("commission_rate_e7", RATE_PCT),
+    "commission_min_yuan": Field("commission_min_e4", YUAN_BALANCE),
+    "transfer_rate_pct": Field("transfer_rate_e7", RATE_PCT),
+    "handling_rate_pct": Field("handling_rate_e7", RATE_PCT),
+    "regulatory_rate_pct": Field("regulatory_rate_e7", RATE_PCT),
+    "stamp_rate_pct": Field("stamp_rate_e7", RATE_PCT),
+}
+BOARD = {
+    "buy_min_shares": Field("buy_min_shares", SHARES_LIMIT),
+    "step_shares": Field("step_shares", SHARES_LIMIT),
+    "odd_lot_shares": Field("odd_lot_shares", SHARES_LIMIT),
+    "max_limit_shares": Field("max_limit_shares", SHARES_LIMIT),
+    "max_market_shares": Field("max_market_shares", SHARES_LIMIT),
+    "cage_bps": Field("cage_bps", BPS),
+    "cage_ticks": Field("cage_ticks", TICKS),
+    "ord_types": Field("ord_type_mask", mask_of(ORD_TYPES)),
+}
+COLLAR = {"bps": Field("bps", BPS), "ticks": Field("ticks", TICKS)}
+CREDIT = {
+    "gross_limit_yuan": Field("gross_limit_e4", YUAN_LIMIT),
+    "long_limit_yuan": Field("long_limit_e4", YUAN_LIMIT),
+    "short_limit_yuan": Field("short_limit_e4", YUAN_LIMIT),
+}
+FIRM = {**CREDIT, "capital_limit_yuan": Field("capital_limit_e4", YUAN_LIMIT)}
+GROUP = {"id": Field("id", NAME), **CREDIT}
+RESTRICTION = {
+    "symbol": Field("symbol", SYMBOL),
+    "security_exchange": Field("venue", VENUE),
+    "sides": Field("side_mask", mask_of(SIDES)),
+}
+PROFILE = {
+    "max_qty_shares": Field("max_qty_shares", SHARES_LIMIT),
+    "max_ntl_yuan": Field("max_ntl_e4", YUAN_LIMIT),
+    **CREDIT,
+    "position_limit_shares": Field("position_limit_shares", SHARES_LIMIT),
+    "open_orders": Field("open_orders", COUNT),
+    "open_orders_per_symbol": Field("open_orders_per_symbol", COUNT),
+    "rate_out_per_s": Field("rate_out_per_s", COUNT),
+    "rate_out_per_day": Field("rate_out_per_day", COUNT),
+    "rate_symbol_per_s": Field("rate_symbol_per_s", COUNT),
+    "dup_window_ms": Field("dup_window_ms", COUNT),
+    "dup_max": Field("dup_max", COUNT),
+    "boards": Field("board_mask", mask_of(BOARDS)),
+    "ord_types": Field("ord_type_mask", mask_of(ORD_TYPES)),
+    "restricted": Field("restricted", tuple_of(Restriction, RESTRICTION), ()),
+}
+SHAREHOLDERS = {name: Field(name, SHAREHOLDER) for name in VENUES}
+ACCOUNT = {
+    "id": Field("id", NAME, None),
+    "ids": Field("ids", RANGE, None),
+    "profile": Field("profile", NAME),
+    "group": Field("group", NAME, None),
+    "shareholder": Field("shareholder", lambda document, node, field: document.complete(node, field, SHAREHOLDERS)),
+    "owner_type": Field("owner_type", choice({"1": 1, "103": 103, "104": 104}), 1),
+    "cash_yuan": Field("cash_e4", YUAN_BALANCE),
+    "state": Field("state", choice(ACCOUNT_STATES), ACCOUNT_STATES["NORMAL"]),
+}
+TOKEN = {
+    "token_sha256": Field("token_sha256", matching(r"[0-9a-f]{64}", "64 lower-case hexadecimal digits")),
+    "accounts": Field("accounts", lambda document, node, field: document.items(node, field)),
+    "rate_in_per_s": Field("rate_in_per_s", COUNT),
+    "cancel_rate_in_per_s": Field("cancel_rate_in_per_s", COUNT),
+    "reject_streak_max": Field("reject_streak_max", COUNT),
+    "reject_latch_ms": Field("reject_latch_ms", COUNT),
+}
+
+
+def later(document: Document, node: yaml.Node, field: str) -> yaml.Node:
+    """Keeps a section as it is: it names things of other sections, which are read first."""
+    return node
+
+
+def boards_of(document: Document, node: yaml.Node, field: str) -> dict[int, BoardRules]:
+    table = {name: Field(name, struct_of(BoardRules, BOARD)) for name in BOARDS}
+    return {BOARDS[name]: rules for name, rules in document.complete(node, field, table).items() if rules}
+
+
+def groups_of(document: Document, node: yaml.Node, field: str) -> tuple[Group, ...]:
+    groups: dict[str, Group] = {}
+    for at, item in enumerate(document.items(node, field)):
+        group = document.struct(Group, item, f"{field}[{at}]", GROUP)
+        if group and group.id in groups:
+            document.faults.add(line_of(item), f"{field}[{at}].id", quoted(group.id), "an id that no other group has")
+        elif group:
+            groups[group.id] = group
+    return tuple(groups.values())
+
+
+def profiles_of(document: Document, node: yaml.Node, field: str) -> dict[str, dict[str, Any]]:
+    return {name: document.fields(value, f"{field}.{name}", PROFILE) for name, _, value in document.pairs(node, field)}
+
+
+FILE = {
+    "schema": Field("schema", choice({"1": 1})),
+    "rule_set": Field("rule_set", struct_of(RuleSet, RULE_SET)),
+    "fees": Field("fees", struct_of(Fees, FEES)),
+    "boards": Field("boards", boards_of),
+    "collars": Field("collars", struct_of(Collars, {name: Field(name.lower(), struct_of(Collar, COLLAR))
+                                                    for name in COLLAR_PHASES})),
+    "market_data": Field("market_data", struct_of(MarketData, {"max_age_ms": Field("max_age_ms", COUNT)})),
+    "firm": Field("firm", struct_of(Firm, FIRM)),
+    "groups": Field("groups", groups_of, ()),
+    "profiles": Field("profiles", profiles_of),
+    "accounts": Field("accounts", later),
+    "positions": Field("positions", later, None),
+    "positions_file": Field("positions_file", matching(r".+", "the path of a CSV file"), None),
+    "tokens": Field("tokens", later),
+}
+
+
+@collector_paused()
+def load_limits(path: str | Path) -> Limits:
+    """Reads and validates one limits file; raises ConfigError with every fault it found."""
+    path = Path(path)
+    text = read_text(path)
+    document = Document(path, text)
+    found = document.complete(document.root, "", FILE)
+    reader = AccountReader(document, found["profiles"] or {}, found["groups"])
+    accounts, index = reader.read(found["accounts"]), reader.index
+    positions: tuple[Position, ...] = ()
+    digest = hashlib.sha256(text.encode())
+    if found["positions"] is not None:
+        positions = PositionReader(document.faults, index).read_nodes(document, found["positions"])
+    if found["positions_file"]:
+        positions += positions_from_file(document.faults, path.parent / found["positions_file"], index, digest)
+    found |= {"path": str(path), "sha256": digest.hexdigest(), "accounts": accounts, "positions": positions}
+    found["tokens"] = tokens_of(document, found["tokens"], index)
+    document.faults.raise_any()
+    return Limits(**{name: found[name] for name in Limits.__struct_fields__})
+
+
+class AccountReader:
+    """Turns the entries of `accounts` into accounts: profiles applied, ranges numbered out, ids told apart."""
+
+    def __init__(self, document: Document, profiles: dict[str, dict[str, Any]], groups: tuple[Group, ...]) -> None:
+        self.document = document
+        self.profiles = profiles
+        self.groups = {group.id: at for at, group in enumerate(groups)}
+        self.shared: dict[str, AccountLimits | None] = {}
+        self.seen: dict[str, int] = {}
+        self.index: dict[str, int] = {}  # id: its place, -1 for one whose entry has a fault
+
+    def read(self, node: yaml.Node | None) -> tuple[Account, ...]:
+        accounts: list[Account] = []
+        if node is None:
+            return ()
+        table = {**ACCOUNT, **{key: Field(field.out, field.read, None) for key, field in PROFILE.items()}}
+        for at, item in enumerate(self.document.items(node, "accounts")):
+            faults_before = len(self.document.faults.found)
+            field = f"accounts[{at}]"
+            found = self.document.complete(item, field, table)
+            ids = self.ids_of(line_of(item), field, found)
+            self.index.update(dict.fromkeys(ids, -1))
+            if len(self.document.faults.found) == faults_before:
+                accounts += self.accounts_of(item, field, found, ids)
+        self.index.update((account.id, at) for at, account in enumerate(accounts))
+        if not accounts and not self.document.faults.found:
+            self.document.fault(node, "accounts", "at least one account")
+        return tuple(accounts)
+
+    def ids_of(self, line: int, field: str, found: dict[str, Any]) -> list[str]:
+        """The id of an entry, or its many `ids`."""
+        if found["id"] and not found["ids"]:
+            return [found["id"]]
+        if found["ids"] and not found["id"]:
+            return self.numbered(line, field, found["ids"])
+        self.document.faults.add(line, field, "both id and ids" if found["id"] else "neither id nor ids", "one of them")
+        return []
+
+    def accounts_of(self, node: yaml.Node, field: str, found: dict[str, Any], ids: list[str]) -> list[Account]:
+        """The accounts of one entry; none after a fault."""
+        faults, line = self.document.faults, line_of(node)
+        if found["profile"] not in self.profiles:
+            faults.add(line, f"{field}.profile", quoted(found["profile"]), "the name of a profile",
+                       found["profile"], self.profiles)
+            return []
+        if found["group"] is not None and found["group"] not in self.groups:
+            faults.add(line, f"{field}.group", quoted(found["group"]), "the id of a group", found["group"],
+                       self.groups)
+            return []
+        limits = self.limits_of(line, field, found)
+        if limits is None or not self.all_new(line, field, ids, found["shareholder"]):
+            return []
+        return [
+            Account(account_id, found["profile"], self.groups.get(found["group"], -1),
+                    counted_on(found["shareholder"]["XSHG"], step), counted_on(found["shareholder"]["XSHE"], step),
+                    found["owner_type"], found["cash_e4"], found["state"], limits)
+            for step, account_id in enumerate(ids)
+        ]
+
+    def limits_of(self, line: int, field: str, found: dict[str, Any]) -> AccountLimits | None:
+        """The profile's limits with this entry's overrides; a limit that neither has is a fault."""
+        overrides = {entry.out: found[entry.out] for entry in PROFILE.values() if found[entry.out] is not None}
+        profile = found["profile"]
+        if not overrides and profile in self.shared:
+            return self.shared[profile]
+        merged = {"restricted": (), **self.profiles[profile], **overrides}
+        missing = [key for key, entry in PROFILE.items() if merged.get(entry.out) is None and entry.default is REQUIRED]
+        for key in missing:
+            self.document.faults.add(line, f"{field}.{key}", "nothing", f"a value here or in profiles.{profile}")
+        limits = None if missing or None in merged.values() else AccountLimits(**merged)
+        if not overrides:
+            self.shared[profile] = limits
+        return limits
+
+    def numbered(self, line: int, field: str, text: str) -> list[str]:
+        """LT0001-LT0003 -> LT0001, LT0002, LT0003."""
+        first, last = text.split("-")
+        prefix = first.rstrip("0123456789")
+        digits, end = first[len(prefix):], last[len(prefix):]
+        count = int(end) - int(digits) + 1
+        if len(digits) != len(end) or not 1 <= count <= 1_000_000 or len(first) > 16:
+            faults_text = "a range like LT000001-LT004000: same width, going up, at most 1 000 000 ids of 16 characters"
+            self.document.faults.add(line, f"{field}.ids", quoted(text), faults_text)
+            return []
+        return [f"{prefix}{number:0{len(digits)}}" for number in range(int(digits), int(end) + 1)]
+
+    def all_new(self, line: int, field: str, ids: list[str], shareholder: dict[str, str]) -> bool:
+        """Notes a fault when an id or a shareholder account is taken already."""
+        names = [("id", account_id) for account_id in ids]
+        for venue, first in shareholder.items():
+            names += [(f"shareholder.{venue}", counted_on(first, step)) for step in range(len(ids))]
+        for key, name in names:
+            taken = f"{key} {name}"
+            if taken in self.seen:
+                self.document.faults.add(line, f"{field}.{key}", quoted(name),
+                                         f"one that is not taken (line {self.seen[taken]} has it)")
+                return False
+            self.seen[taken] = line
+        return True
+
+
+def counted_on(shareholder: str, step: int) -> str:
+    """The shareholder account `step` numbers after this one."""
+    prefix = shareholder[:1] if shareholder[0].isalpha() else ""
+    width = len(shareholder) - len(prefix)
+    return f"{prefix}{(int(shareholder[len(prefix):]) + step) % 10**width:0{width}}"
+
+
+class PositionReader:
+    """Positions from the limits file or from a CSV file with the same columns: one for each account and security."""
+
+    def __init__(self, faults: Faults, index: dict[str, int]) -> None:
+        self.faults = faults
+        self.columns = {"account": choice(index, "the id of an account"), "symbol": SYMBOL, "security_exchange": VENUE,
+                        "total_shares": SHARES_BALANCE, "sellable_shares": SHARES_BALANCE}
+        self.seen: dict[tuple[int, int, int], int] = {}
+        self.positions: list[Position] = []
+
+    def read_nodes(self, document: Document, node: yaml.Node) -> tuple[Position, ...]:
+        table = {name: Field(name, value) for name, value in self.columns.items()}
+        for at, item in enumerate(document.items(node, "positions")):
+            faults_before = len(self.faults.found)
+            found = document.complete(item, f"positions[{at}]", table)
+            if len(self.faults.found) == faults_before:
+                self.add(line_of(item), f"positions[{at}].", found)
+        return tuple(self.positions)
+
+    def read_rows(self, text: str) -> tuple[Position, ...]:
+        for line, found in csv_rows(self.faults, text, self.columns):
+            self.add(line, "", found)
+        return tuple(self.positions)
+
+    def add(self, line: int, field: str, found: dict[str, Any]) -> None:
+        position = Position(found["account"], found["symbol"], found["security_exchange"], found["total_shares"],
+                            found["sellable_shares"])
+        key = (position.account_index, position.venue, position.symbol)
+        total, sellable = position.total_shares, position.sellable_shares
+        if key in self.seen:
+            self.faults.add(line, f"{field}symbol", quoted(f"{position.symbol:06}"),
+                            f"one position for each account and security (line {self.seen[key]} has it)")
+        elif sellable > total:
+            self.faults.add(line, f"{field}sellable_shares", str(sellable), f"at most total_shares, {total}")
+        else:
+            self.seen[key] = line
+            self.positions.append(position)
+
+
+def positions_from_file(faults: Faults, path: Path, index: dict[str, int], digest: Any) -> tuple[Position, ...]:
+    """The positions of a CSV file, or none and its faults among `faults`; adds the file to the digest."""
+    try:
+        text = read_text(path)
+        digest.update(text.encode())
+        reader = PositionReader(Faults(path), index)
+        positions = reader.read_rows(text)
+        reader.faults.raise_any()
+    except ConfigError as error:
+        faults.include(error)
+        return ()
+    return positions
+
+
+def tokens_of(document: Document, node: yaml.Node | None, index: dict[str, int]) -> tuple[Token, ...]:
+    if node is None:
+        return ()
+    tokens: dict[str, Token] = {}
+    for at, item in enumerate(document.items(node, "tokens")):
+        faults_before = len(document.faults.found)
+        field = f"tokens[{at}]"
+        found = document.complete(item, field, TOKEN)
+        if found["accounts"] is None or len(document.faults.found) > faults_before:
+            continue
+        patterns = found.pop("accounts")
+        indexes = {at for pattern in patterns for at in accounts_named(document, pattern, f"{field}.accounts", index)}
+        if found["token_sha256"] in tokens:
+            document.fault(item, f"{field}.token_sha256", "a token that no other entry has")
+            continue
+        tokens[found["token_sha256"]] = Token(account_indexes=tuple(sorted(indexes)), **found)
+    return tuple(tokens.values())
+
+
+def accounts_named(document: Document, node: yaml.Node, field: str, index: dict[str, int]) -> list[int]:
+    """The accounts of one pattern: an id, or the start of ids and a `*`."""
+    pattern = document.value(node, field, PATTERN)
+    if pattern is None:
+        return []
+    if not pattern.endswith("*"):
+        found = [index[pattern]] if pattern in index else []
+    else:
+        start = re.compile(re.escape(pattern[:-1]))
+        found = [at for account_id, at in index.items() if start.match(account_id)]
+    if not found and index:
+        document.fault(node, field, "the id of an account, or the start of some", tuple(index))
+    return found

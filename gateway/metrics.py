@@ -1,0 +1,108 @@
+"""Prometheus metrics on a port of their own, read from counters at the moment of a scrape; an order never touches this.
+
+Each source is a callable that runs in the scraping thread: it may read counters, and must change nothing.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from threading import Thread
+from wsgiref.simple_server import WSGIServer
+
+import msgspec
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
+from prometheus_client.registry import Collector
+
+from ext.codes import REJECT_CODES
+from gateway.log import dropped_lines
+
+NS_PER_S = 1e9
+NAMES: dict[int, str] = {code: f"R{code} {entry[0]}" for code, entry in REJECT_CODES.items()}
+PASS = 1
+
+
+class StageSummary(msgspec.Struct, frozen=True):
+    """Latency of one stage since start: quantile (0.5, 0.99, ...) to nanoseconds."""
+
+    count: int
+    sum_ns: int
+    quantiles_ns: Mapping[float, int]
+
+
+class MetricSources(msgspec.Struct, frozen=True):
+    """Where each figure is read."""
+
+    orders_in: Callable[[], int]
+    decisions: Callable[[], Mapping[int, int]]  # codes.RejectCode (PASS too) to count
+    reports: Callable[[], Mapping[str, int]]  # ExecType name to count
+    stages: Callable[[], Mapping[str, StageSummary]]
+    venue_links: Callable[[], Mapping[str, bool]]  # exchange name to ready
+    sessions: Callable[[], int]
+    open_orders: Callable[[], int]
+    journal_bytes: Callable[[], int]
+    log_drops: Callable[[], int] = dropped_lines
+
+
+class GatewayCollector(Collector):
+    """Turns the sources into metric families."""
+
+    def __init__(self, sources: MetricSources) -> None:
+        self.sources = sources
+
+    def collect(self) -> Iterator[Metric]:
+        sources = self.sources
+        yield CounterMetricFamily("tidegate_orders_in", "New orders received.", value=sources.orders_in())
+        yield self.decisions()
+        yield self.reports()
+        yield self.stages()
+        yield self.venue_links()
+        yield GaugeMetricFamily("tidegate_sessions", "Sessions logged on.", value=sources.sessions())
+        yield GaugeMetricFamily("tidegate_open_orders", "Orders not yet terminal.", value=sources.open_orders())
+        yield CounterMetricFamily("tidegate_journal_bytes", "Bytes in the journal.", value=sources.journal_bytes())
+        yield CounterMetricFamily("tidegate_log_drops", "Log lines dropped.", value=sources.log_drops())
+
+    def decisions(self) -> Metric:
+        family = CounterMetricFamily("tidegate_decisions", "Decisions on new orders, by code.", labels=["code", "name"])
+        for code, count in sorted(self.sources.decisions().items()):
+            name, _, text = ("PASS", "", "PASS") if code == PASS else NAMES.get(code, f"R{code} UNKNOWN").partition(" ")
+            family.add_metric([name, text], count)
+        return family
+
+    def reports(self) -> Metric:
+        family = CounterMetricFamily("tidegate_reports", "Execution reports sent, by type.", labels=["exec_type"])
+        for exec_type, count in self.sources.reports().items():
+            family.add_metric([exec_type], count)
+        return family
+
+    def stages(self) -> Metric:
+        family = SummaryMetricFamily("tidegate_stage_seconds", "Time in each stage of an order.", labels=["stage"])
+        for stage, summary in self.sources.stages().items():
+            family.add_metric([stage], count_value=summary.count, sum_value=summary.sum_ns / NS_PER_S)
+            for quantile, value_ns in summary.quantiles_ns.items():
+                labels = {"stage": stage, "quantile": str(quantile)}
+                family.add_sample("tidegate_stage_seconds", labels, value_ns / NS_PER_S)
+        return family
+
+    def venue_links(self) -> Metric:
+        family = GaugeMetricFamily("tidegate_venue_link_up", "1 while the exchange link is ready.", labels=["venue"])
+        for venue, up in self.sources.venue_links().items():
+            family.add_metric([venue], int(up))
+        return family
+
+
+class MetricsServer:
+    """GET /metrics until it is stopped."""
+
+    def __init__(self, sources: MetricSources, port: int, host: str = "127.0.0.1") -> None:
+        """Listens at once; port 0 takes a free one. Raises OSError when the port is in use."""
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(GatewayCollector(sources))
+        ProcessCollector(registry=registry)
+        self.server: WSGIServer
+        self.thread: Thread
+        self.server, self.thread = start_http_server(port, addr=host, registry=registry)
+        self.port: int = self.server.server_port
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join(2.0)

@@ -1,0 +1,261 @@
+"""The OrderEntry service: log-on, cold messages and queries around the engine. Takes no decision about an order."""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from google.protobuf.message import DecodeError, Message
+
+from ext import queries, settings, sweeps
+from ext.clock import utc_now_ns
+from ext.rpc import ColdUnary, HotStream, HotUnary, RpcError, Status
+from ext.session import Session, UnaryOrder
+from gateway.pb import order_entry_pb2 as pb
+
+SERVICE = "/tidegate.v1.OrderEntry/"
+MOST_ACCOUNTS = 65_536
+MOST_LISTED = 1_000
+DEFAULT_LISTED = 100
+CATCH_UP_PAUSE_S = 0.001
+NS_PER_MS = 1_000_000
+
+
+class OrderEntry:
+    """Serves one engine's front ends.
+
+    log: called with an event and its fields, at session events only. session_limit_bytes: most bytes that may wait for one
+    slow session before it is cut.
+    """
+
+    def __init__(self, engine: Any, turn: Any, stages: Any, log: Callable[..., None], session_limit_bytes: int = 1 << 23) -> None:
+        self.engine = engine
+        self.turn = turn
+        self.stages = stages
+        self.log = log
+        self.session_limit_bytes = session_limit_bytes
+        self.sessions: set[Any] = set()
+        self.session_count = 0
+        self.disconnects: dict[int, asyncio.TimerHandle] = {}
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def methods(self) -> dict[str, Any]:
+        """Method path -> how it is served."""
+        cold: dict[str, Callable[[bytes, Any], Awaitable[bytes]]] = {
+            "MassCancel": self.mass_cancel, "GetOrder": self.get_order, "ListOrders": self.list_orders, "GetAccount": self.get_account,
+        }
+        return {
+            SERVICE + "Session": HotStream(lambda call: Session(self.turn, self.engine, self.stages, self, self.session_limit_bytes)),
+            SERVICE + "Submit": HotUnary(lambda call: UnaryOrder(self.turn, self.engine, self.stages, self.port_of(call), False)),
+            SERVICE + "Cancel": HotUnary(lambda call: UnaryOrder(self.turn, self.engine, self.stages, self.port_of(call), True)),
+            **{SERVICE + name: ColdUnary(handler) for name, handler in cold.items()},
+        }
+
+    # Sessions
+
+    def on_cold(self, session: Any, octets: bytes, recv_ns: int) -> None:
+        """Any message that is not an order or cancel of a logged-on session."""
+        try:
+            message = pb.ClientMessage.FromString(octets)
+        except DecodeError:
+            self.on_malformed(session)
+            return
+        kind = message.WhichOneof("message")
+        if kind == "logon" and not session.accounts:
+            self.log_on(session, message.logon, recv_ns)
+        elif kind == "logon":
+            reject(session, "R1001", "logon", "a second Logon", "one Logon per stream", fatal=True)
+        elif kind is None:
+            reject(session, "R1605", "message", "none", "logon, new_order, cancel_order, mass_cancel or heartbeat")
+        elif not session.accounts:
+            reject(session, "R1001", kind, "before Logon", "a Logon first", fatal=True)
+        elif kind == "new_order":
+            session.order(message.new_order.SerializeToString(), recv_ns)
+        elif kind == "cancel_order":
+            session.cancel(message.cancel_order.SerializeToString(), recv_ns)
+        elif kind == "mass_cancel":
+            report = self.cancel_many(session.port, set(session.accounts), message.mass_cancel, recv_ns)
+            session.send(pb.ServerMessage(mass_cancel_report=report).SerializeToString())
+        else:
+            session.send(pb.ServerMessage(heartbeat=pb.Heartbeat(time_ns=utc_now_ns())).SerializeToString())
+
+    def on_malformed(self, session: Any) -> None:
+        reject(session, "R1605", "message", "undecodable bytes", "a tidegate.v1.ClientMessage", fatal=True,
+               status=Status.INVALID_ARGUMENT)
+
+    def log_on(self, session: Any, logon: pb.Logon, recv_ns: int) -> None:
+        """Token, accounts, cursors: all right, or a fatal reject that names the field."""
+        port = queries.port_of(self.engine, hashlib.sha256(logon.token.encode()).digest())
+        if port is None:
+            self.log("logon_refused", reason="unknown token")
+            reject(session, "R1001", "token", "unknown" if logon.token else "empty", "a valid token", fatal=True,
+                   status=Status.UNAUTHENTICATED)
+            return
+        cursors = self.cursors_of(session, port, logon)
+        if cursors is None:
+            return
+        self.keep_orders(port)
+        choice = logon.cancel_on_disconnect
+        settings.set_session(self.engine, port, choice.enabled, choice.grace_ms, recv_ns)
+        session.log_on(port, cursors)
+        self.sessions.add(session)
+        self.session_count += 1
+        newest = [pb.AccountCursor(account=cursor.account, last_event_seq=queries.event_seq(self.engine, index))
+                  for cursor, index in zip(logon.accounts, cursors, strict=True)]
+        acknowledged = pb.LogonAck(session_id=self.session_count, time_ns=utc_now_ns(), accounts=newest,
+                                   max_orders_per_s=queries.port_settings(self.engine, port)["rate_in_per_s"])
+        session.send(pb.ServerMessage(logon_ack=acknowledged).SerializeToString())
+        self.log("logon", session=self.session_count, port=port, accounts=len(cursors))
+        if not session.catch_up():
+            self.spawn(self.catch_up(session))
+
+    def cursors_of(self, session: Any, port: int, logon: pb.Logon) -> dict[int, int] | None:
+        """{account index: last event sequence seen}; None after a reject."""
+        if not 0 < len(logon.accounts) <= MOST_ACCOUNTS:
+            reject(session, "R1605", "accounts", str(len(logon.accounts)), f"1 to {MOST_ACCOUNTS} accounts", fatal=True)
+            return None
+        cursors: dict[int, int] = {}
+        for cursor in logon.accounts:
+            index = queries.account_index(self.engine, cursor.account)
+            if index is None or not self.engine.audience.allows(port, index):
+                reject(session, "R1001", "accounts", cursor.account, "an account of this token", fatal=True)
+                return None
+            newest = queries.event_seq(self.engine, index)
+            if index in cursors or cursor.last_event_seq > newest:
+                expected = "each account once" if index in cursors else f"at most {newest}"
+                value = cursor.account if index in cursors else str(cursor.last_event_seq)
+                reject(session, "R1605", "accounts.last_event_seq", value, expected, fatal=True)
+                return None
+            cursors[index] = cursor.last_event_seq
+        return cursors
+
+    async def catch_up(self, session: Any) -> None:
+        while not session.catch_up():
+            await asyncio.sleep(CATCH_UP_PAUSE_S)
+
+    def spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    def on_end(self, session: Any) -> None:
+        """The stream is over. With cancel on disconnect, the port's last session leaves its grace behind."""
+        port, logged_on = session.port, session in self.sessions
+        session.log_off()
+        self.sessions.discard(session)
+        if logged_on:
+            self.log("session_end", port=port)
+            self.start_grace(port)
+
+    def start_grace(self, port: int) -> None:
+        """When no session of the port is left, its orders are cancelled after the grace it asked for."""
+        choice = queries.port_settings(self.engine, port)
+        if not choice["cancel_on_disconnect"] or any(session.port == port for session in self.sessions):
+            return
+        self.keep_orders(port)
+        loop = asyncio.get_running_loop()
+        self.disconnects[port] = loop.call_later(choice["grace_ms"] / 1000, self.cancel_disconnected, port)
+
+    def resume_graces(self) -> None:
+        """After a restart: a port whose sessions went with the old process has its grace from now."""
+        for port in range(queries.counts(self.engine)["ports"]):
+            self.start_grace(port)
+
+    def keep_orders(self, port: int) -> None:
+        waiting = self.disconnects.pop(port, None)
+        if waiting is not None:
+            waiting.cancel()
+
+    def cancel_disconnected(self, port: int) -> None:
+        self.disconnects.pop(port, None)
+        affected, queued = sweeps.cancel_port(self.engine, port, utc_now_ns())
+        self.log("cancel_on_disconnect", port=port, affected_orders=affected, queued_orders=queued)
+
+    # Unary calls
+
+    def port_of(self, call: Any) -> int:
+        """The port of a call's bearer token."""
+        kind, _, token = str(call.metadata.get("authorization", "")).partition(" ")
+        port: int | None = queries.port_of(self.engine, hashlib.sha256(token.encode()).digest())
+        if kind.lower() != "bearer" or port is None:
+            raise RpcError(Status.UNAUTHENTICATED, "authorization: expected 'Bearer <token>' with a valid token")
+        return port
+
+    def account_of(self, call: Any, name: str) -> int:
+        """Index of an account that the call's token may see."""
+        port = self.port_of(call)
+        index: int | None = queries.account_index(self.engine, name)
+        if index is None or not self.engine.audience.allows(port, index):
+            raise RpcError(Status.PERMISSION_DENIED, f"account: got {name!r}, expected an account of this token")
+        return index
+
+    async def mass_cancel(self, octets: bytes, call: Any) -> bytes:
+        request = decoded(pb.MassCancelRequest, octets)
+        account = self.account_of(call, request.account)
+        return bytes(self.cancel_many(self.port_of(call), {account}, request, utc_now_ns()).SerializeToString())
+
+    def cancel_many(self, port: int, accounts: set[int], request: pb.MassCancelRequest, now_ns: int) -> pb.MassCancelReport:
+        """One mass cancel, by a session or a unary call, over accounts it may trade."""
+        report = pb.MassCancelReport(cl_ord_id=request.cl_ord_id, account=request.account)
+        account = queries.account_index(self.engine, request.account)
+        if account not in accounts:
+            report.reject_code, report.text = "R1001", f"account: got {request.account!r}, expected an account of this session"
+            return report
+        narrowed: dict[str, int] = {"side": request.side}
+        if request.symbol:
+            instrument = queries.instrument_index(self.engine, request.security_exchange, request.symbol)
+            if instrument is None:
+                report.reject_code = "R1003"
+                report.text = f"symbol: got {request.symbol!r}, expected an instrument of security_exchange {request.security_exchange}"
+                return report
+            narrowed["instrument"] = instrument
+        report.total_affected_orders, report.queued_orders = sweeps.mass_cancel(self.engine, port, account, now_ns, **narrowed)
+        return report
+
+    async def get_order(self, octets: bytes, call: Any) -> bytes:
+        request = decoded(pb.GetOrderRequest, octets)
+        account = self.account_of(call, request.account)
+        number = queries.order_no_of(self.engine, account, request.cl_ord_id, request.order_id)
+        if number == 0:
+            raise RpcError(Status.NOT_FOUND, f"R1604: account {request.account} has no order with cl_ord_id "
+                                             f"{request.cl_ord_id!r} or order_id {request.order_id}")
+        return bytes(self.order_of(number).SerializeToString())
+
+    def order_of(self, number: int) -> pb.Order:
+        state, accepted_ns, cancel_pending = queries.order_state(self.engine, number)
+        return pb.Order(state=pb.ExecutionReport.FromString(state), accepted_ns=accepted_ns, cancel_pending=cancel_pending)
+
+    async def list_orders(self, octets: bytes, call: Any) -> bytes:
+        request = decoded(pb.ListOrdersRequest, octets)
+        account = self.account_of(call, request.account)
+        if request.limit > MOST_LISTED:
+            raise RpcError(Status.INVALID_ARGUMENT, f"limit: got {request.limit}, expected at most {MOST_LISTED}")
+        numbers, more = queries.orders_of(self.engine, account, request.open_only, request.after_order_id,
+                                          request.limit or DEFAULT_LISTED)
+        return bytes(pb.ListOrdersResponse(orders=[self.order_of(number) for number in numbers], more=more).SerializeToString())
+
+    async def get_account(self, octets: bytes, call: Any) -> bytes:
+        account = self.account_of(call, decoded(pb.GetAccountRequest, octets).account)
+        view = queries.account_view(self.engine, account)
+        view["positions"] = [pb.Position(**position) for position in view["positions"]]
+        view["limits"] = [pb.LimitUse(code=code, scope=scope, used=used, limit=limit, unit=unit)
+                          for code, scope, used, limit, unit in view["limits"]]
+        return bytes(pb.Account(**view).SerializeToString())
+
+
+def decoded(message: type[Message], octets: bytes) -> Any:
+    """A cold request, or INVALID_ARGUMENT."""
+    try:
+        return message.FromString(octets)
+    except DecodeError:
+        raise RpcError(Status.INVALID_ARGUMENT, f"the request is not a valid {message.DESCRIPTOR.full_name}") from None
+
+
+def reject(session: Any, code: str, field: str, value: str, expected: str, *, fatal: bool = False,
+           status: int = Status.FAILED_PRECONDITION) -> None:
+    """A SessionReject; a fatal one ends the stream with `status` behind it."""
+    text = f"{code} {field}: got {value}, expected {expected}"
+    message = pb.SessionReject(reject_code=code, field=field, value=value, expected=expected, text=text, fatal=fatal)
+    session.send(pb.ServerMessage(session_reject=message).SerializeToString())
+    if fatal:
+        session.end(int(status), text)

@@ -1,0 +1,122 @@
+"""What `tidegate serve` was asked for, as one struct, each flag checked.
+
+It opens nothing but the files it checks, and loads none of them.
+"""
+
+import os
+import ssl
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+
+import msgspec
+
+from ext.codes import VENUES
+
+TRANSPORTS = ("native", "grpcio")
+SHANGHAI = timezone(timedelta(hours=8))
+
+
+class SettingError(Exception):
+    """A flag whose value cannot be used; the text is one line: flag, value, expected."""
+
+
+class VenueAddress(msgspec.Struct, frozen=True):
+    """Where one exchange listens; market_data_port 0: it sends no quotes."""
+
+    venue: int  # codes.Venue
+    host: str
+    port: int
+    market_data_port: int
+
+
+class Settings(msgspec.Struct, frozen=True):
+    limits: Path
+    instruments: Path
+    journal: Path  # a directory, made when missing
+    host: str
+    port: int
+    transport: str  # one of TRANSPORTS
+    venues: tuple[VenueAddress, ...]
+    tls_cert: Path | None
+    tls_key: Path | None
+    cpu: int | None  # the core to run on alone
+    metrics_port: int | None  # None: no metrics
+    trade_date: int  # YYYYMMDD
+    shard: int  # 0 to 1295
+    comp_id: str  # who we are to both exchanges
+    pbu: str
+    venue_password: str  # XSHE only
+    max_orders: int  # of one day
+    debug: bool
+
+
+def venue_address(text: str) -> VenueAddress:
+    """XSHG=host:port[,mdport]."""
+    expected = "expected XSHG=host:port[,mdport] or XSHE=host:port[,mdport]"
+    name, _, address = text.partition("=")
+    if name not in VENUES:
+        raise SettingError(f"--venue: got {text!r}, {expected}")
+    address, _, market_data = address.partition(",")
+    host, _, port = address.rpartition(":")
+    if not host or not is_port(port) or (market_data and not is_port(market_data)):
+        raise SettingError(f"--venue: got {text!r}, {expected}, ports from 1 to 65535")
+    return VenueAddress(VENUES[name], host.strip("[]"), int(port), int(market_data or 0))
+
+
+def venue_addresses(texts: list[str]) -> tuple[VenueAddress, ...]:
+    """At least one address, one for each exchange at most."""
+    venues = tuple(venue_address(text) for text in texts)
+    if not venues:
+        raise SettingError("--venue: got none, expected at least one exchange, XSHG=host:port[,mdport]")
+    if len({venue.venue for venue in venues}) < len(venues):
+        raise SettingError(f"--venue: got {', '.join(texts)}, expected each exchange once")
+    return venues
+
+
+def is_port(text: str) -> bool:
+    return text.isdecimal() and text.isascii() and 0 < int(text) <= 65535
+
+
+def check_cpu(cpu: int | None) -> None:
+    allowed = os.sched_getaffinity(0)
+    if cpu is not None and cpu not in allowed:
+        raise SettingError(f"--cpu: got {cpu}, expected one of {', '.join(map(str, sorted(allowed)))}")
+
+
+def check_file(flag: str, path: Path) -> None:
+    if not path.is_file():
+        raise SettingError(f"{flag}: got '{path}', expected a file that exists")
+
+
+def check_tls(cert: Path | None, key: Path | None) -> None:
+    """Both or neither, and a pair that belongs together."""
+    if cert is None and key is None:
+        return
+    if cert is None or key is None:
+        missing = "--tls-cert" if cert is None else "--tls-key"
+        raise SettingError(f"{missing}: got nothing, expected a file: --tls-cert and --tls-key go together")
+    check_file("--tls-cert", cert)
+    check_file("--tls-key", key)
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key)
+    except (ssl.SSLError, OSError) as error:
+        raise SettingError(f"--tls-cert: got '{cert}' with key '{key}', expected a PEM pair: {error}") from None
+
+
+def check_journal(path: Path) -> None:
+    """A directory that can be written to, or that can be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingError(f"--journal: got '{path}', expected a directory: {error.strerror}") from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise SettingError(f"--journal: got '{path}', expected a directory that can be written to")
+
+
+def trading_day(text: str) -> int:
+    """YYYY-MM-DD as YYYYMMDD; empty: today in Shanghai."""
+    try:
+        day = date.fromisoformat(text) if text else datetime.now(SHANGHAI).date()
+    except ValueError:
+        raise SettingError(f"--date: got {text!r}, expected YYYY-MM-DD") from None
+    return day.year * 10_000 + day.month * 100 + day.day
