@@ -45,6 +45,7 @@ VENUE_NAMES = {number: name for name, number in VENUES.items()}
 DRAIN_S = 2.0
 FEED_RETRY_S = 0.2
 SPARE_POSITIONS = 1 << 18
+ORDERS_AHEAD = 1 << 16
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
 
 
@@ -163,6 +164,9 @@ def open_engine(settings: Settings, log: Callable[..., None]) -> tuple[JournalFi
         load_engine(engine, limits, instruments, trade_date=settings.trade_date, shard=settings.shard, now_ns=utc_now_ns())
     except ValueError as error:
         raise SettingError(f"{settings.limits}: {error}") from None
+    state.fault_in()
+    state.fault_in_orders(ORDERS_AHEAD)
+    journal_file.ahead.append(lambda: state.fault_in_orders(ORDERS_AHEAD))
     log("recovered", limits_sha256=limits.sha256, **found)
     return journal_file, engine
 
@@ -189,7 +193,8 @@ async def run(settings: Settings) -> None:
     try:
         ready = await shard.start()
         with contextlib.suppress(BrokenPipeError):
-            print(json.dumps(ready), flush=True, file=sys.stdout)
+            sys.stdout.write(json.dumps(ready) + "\n")
+            sys.stdout.flush()
         # What lives now lives as long as the process: no collection should ever walk it.
         gc.collect()
         gc.freeze()
