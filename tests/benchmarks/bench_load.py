@@ -26,8 +26,16 @@ STEADY_BURST_NS, SURGE_BURST_NS = 20_000, 100_000
 
 def options(pace: Pace, burst_ns: int, target: Endpoint | None = None) -> Options:
     """Generated flow, so that the figures need nothing but this repository; a mirror rejects nothing."""
-    return Options(pace, flow=None, accounts=4_000, bad_share=0.0 if target else 0.02, target=target, burst_ns=burst_ns,
-                   background_per_s=100.0, out=None)
+    return Options(
+        pace,
+        flow=None,
+        accounts=4_000,
+        bad_share=0.0 if target else 0.02,
+        target=target,
+        burst_ns=burst_ns,
+        background_per_s=100.0,
+        out=None,
+    )
 
 
 @contextmanager
@@ -74,10 +82,30 @@ def run(runs: int) -> dict[str, dict[str, Any]]:
     decision, noise, ack, calm = (statistics.median(values) for values in (decisions, noises, acks, calms))
     machine = f"machine's own hiccups p99 {statistics.median(hiccups):,.0f} us"
     return {
-        "decision_p99_us": {"value": decision, "unit": "us", "baseline": noise, "ratio": decision / noise,
-                            "runs": decisions, "target": "< 150", "note": f"20,000/s open loop, 4 sessions; {machine}"},
-        "noise_p99_us": {"value": noise, "unit": "us", "baseline": None, "ratio": None, "runs": noises,
-                         "note": "the same load on a mirror that decides nothing"},
-        "surge_ack_p99_us": {"value": ack, "unit": "us", "baseline": calm, "ratio": ack / calm, "runs": acks,
-                             "target": "< 1000", "note": f"base 1,000/s, two 1 s surges of 50,000/s; lost 0; {machine}"},
+        "decision_p99_us": {
+            "value": decision,
+            "unit": "us",
+            "baseline": noise,
+            "ratio": decision / noise,
+            "runs": decisions,
+            "target": "< 150",
+            "note": f"20,000/s open loop, 4 sessions; {machine}",
+        },
+        "noise_p99_us": {
+            "value": noise,
+            "unit": "us",
+            "baseline": None,
+            "ratio": None,
+            "runs": noises,
+            "note": "the same load on a mirror that decides nothing",
+        },
+        "surge_ack_p99_us": {
+            "value": ack,
+            "unit": "us",
+            "baseline": calm,
+            "ratio": ack / calm,
+            "runs": acks,
+            "target": "< 1000",
+            "note": f"base 1,000/s, two 1 s surges of 50,000/s; lost 0; {machine}",
+        },
     }
