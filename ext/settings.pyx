@@ -168,8 +168,8 @@ def set_account(Engine engine, account, uint32_t profile, int64_t now_ns) -> int
     event.id_size = <uint8_t>len(name)
     copy_text(event.id, account.id, 16)
     memset(event.shareholder, 32, sizeof(event.shareholder))
-    copy_text(event.shareholder[<int>XSHG], account.shareholder_xshg, 12)
-    copy_text(event.shareholder[<int>XSHE], account.shareholder_xshe, 12)
+    copy_text(event.shareholder[XSHG - 1], account.shareholder_xshg, 12)
+    copy_text(event.shareholder[XSHE - 1], account.shareholder_xshe, 12)
     ours = &engine.state.accounts[index]
     if (index == engine.state.account_count or ours.profile != event.profile or ours.group != event.group
             or ours.state != event.state or ours.owner_type != event.owner_type

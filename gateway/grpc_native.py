@@ -6,6 +6,7 @@ from typing import Any
 
 from ext.grpc_transport import ServerConnection, ServerContext
 from ext.rpc import Status
+
 from gateway.transport import Limits, Tls, wait_until_gone
 
 LAST_WORDS_S = 1.0

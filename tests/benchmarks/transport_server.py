@@ -4,9 +4,9 @@ import asyncio
 import sys
 
 import uvloop
-
 from ext.buffers import Turn
 from ext.echo import echo_service
+
 from gateway.transport import serve, stay_awake
 
 

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import uvloop
-
 from ext.buffers import Turn
+
 from gateway.transport import Limits, Server, Tls, serve
 
 WAIT_S = 15.0
@@ -16,7 +16,9 @@ WAIT_S = 15.0
 class RunningServer:
     """A served service. service_factory: Turn -> mapping of method path -> Method."""
 
-    def __init__(self, transport: str, service_factory: Callable[[Turn], Any], limits: Limits | None, tls: Tls | None) -> None:
+    def __init__(
+        self, transport: str, service_factory: Callable[[Turn], Any], limits: Limits | None, tls: Tls | None
+    ) -> None:
         self.transport = transport
         self.loop = uvloop.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
