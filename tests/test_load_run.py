@@ -1,4 +1,4 @@
-"""A whole load run: real exchanges, real gateway, real sessions, and the files it leaves; and the mirror it is compared to."""
+"""A whole load run: real exchanges, gateway, sessions, files; and the mirror it is compared to."""
 
 import asyncio
 import os
