@@ -14,21 +14,21 @@ cdef class Caller(StreamSink):
     cdef public bint catching_up       # it still receives old events from the journal; live ones wait there for it
 
 cdef struct Watch:                     # one session watching one account
-    uint32_t slot
-    uint32_t next
+    uint32_t session                   # its slot + 1, 0: nobody
+    uint32_t next                      # another session watching the same account, 0: none
 
 cdef class Audience:
     cdef State state
     cdef Journal journal
     cdef readonly list callers         # by slot; None where free
-    cdef uint32_t *watch_head          # by account: index + 1 into watches, 0: nobody
-    cdef Watch *watches
-    cdef uint32_t free_watch           # list of unused entries below watch_count, index + 1
-    cdef uint32_t watch_count
+    cdef Watch *watches                # one per account, most of which have one session; then the further ones
+    cdef uint32_t free_watch           # list of further ones not in use, 0: none
+    cdef uint32_t watch_count          # accounts and further ones used so far
     cdef list allowed                  # by port: bytearray with one bit per account
 
     cdef bint is_allowed(self, uint32_t port, uint32_t account) noexcept
     cdef bint may_trade(self, Caller caller, uint32_t account) noexcept
     cdef void watch(self, Caller caller, uint32_t account) noexcept
     cdef void unwatch(self, Caller caller, uint32_t account) noexcept
+    cdef void drop_last(self, uint32_t account, uint32_t session) noexcept
     cdef void publish(self, Caller asking, const Frame *frame) noexcept

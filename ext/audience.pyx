@@ -8,7 +8,7 @@ from ext.state cimport NONE
 from ext.tables cimport map_pages, unmap_pages
 
 cdef enum:
-    MOST_WATCHES = 1 << 22
+    MOST_FURTHER = 4194304             # sessions that watch an account besides its first
 
 
 cdef class Caller(StreamSink):
@@ -28,22 +28,21 @@ cdef class Audience:
         self.journal = journal
         self.callers = []
         self.allowed = []
-        self.watch_head = <uint32_t *>map_pages(state.most_accounts * sizeof(uint32_t))
-        self.watches = <Watch *>map_pages(MOST_WATCHES * sizeof(Watch))
+        self.watch_count = state.most_accounts
+        self.watches = <Watch *>map_pages((<size_t>state.most_accounts + MOST_FURTHER) * sizeof(Watch))
 
     def __dealloc__(self):
         if self.state is not None:
-            unmap_pages(self.watch_head, self.state.most_accounts * sizeof(uint32_t))
-        unmap_pages(self.watches, MOST_WATCHES * sizeof(Watch))
+            unmap_pages(self.watches, (<size_t>self.state.most_accounts + MOST_FURTHER) * sizeof(Watch))
 
     cdef void publish(self, Caller asking, const Frame *frame) noexcept:
         """One sequenced event to every session that watches the account, and to the unary call that caused it."""
-        cdef uint32_t at = self.watch_head[frame.account]
+        cdef const Watch *watch = &self.watches[frame.account]
         cdef Caller caller
         cdef uint8_t *room
-        while at:
-            caller = <Caller>self.callers[self.watches[at - 1].slot]
-            at = self.watches[at - 1].next
+        while watch != NULL and watch.session:
+            caller = <Caller>self.callers[watch.session - 1]
+            watch = &self.watches[watch.next] if watch.next else NULL
             if caller.catching_up:
                 continue
             room = caller.begin_message(MOST_REPORT_SIZE)
@@ -56,17 +55,17 @@ cdef class Audience:
 
     cdef bint may_trade(self, Caller caller, uint32_t account) noexcept:
         """A session trades the accounts it logged on with; a unary call those of its token."""
-        cdef uint32_t at
+        cdef const Watch *watch
         if account == NONE:
             return False
         if caller.slot == NONE:
             return self.is_allowed(caller.port, account)
-        at = self.watch_head[account]
-        while at:
-            if self.watches[at - 1].slot == caller.slot:
-                return True
-            at = self.watches[at - 1].next
-        return False
+        watch = &self.watches[account]
+        while watch.session != caller.slot + 1:
+            if watch.next == 0:
+                return False
+            watch = &self.watches[watch.next]
+        return True
 
     cdef bint is_allowed(self, uint32_t port, uint32_t account) noexcept:
         cdef bytearray accounts
@@ -107,25 +106,47 @@ cdef class Audience:
         caller.slot = NONE
 
     cdef void watch(self, Caller caller, uint32_t account) noexcept:
-        cdef uint32_t entry = self.free_watch
-        if entry:
-            self.free_watch = self.watches[entry - 1].next
-        elif self.watch_count < MOST_WATCHES:
+        cdef Watch *first = &self.watches[account]
+        cdef uint32_t further = self.free_watch
+        if first.session == 0:
+            first.session = caller.slot + 1
+            return
+        if further:
+            self.free_watch = self.watches[further].next
+        elif self.watch_count < self.state.most_accounts + MOST_FURTHER:
+            further = self.watch_count
             self.watch_count += 1
-            entry = self.watch_count
         else:
             return
-        self.watches[entry - 1].slot = caller.slot
-        self.watches[entry - 1].next = self.watch_head[account]
-        self.watch_head[account] = entry
+        self.watches[further].session = caller.slot + 1
+        self.watches[further].next = first.next
+        first.next = further
 
     cdef void unwatch(self, Caller caller, uint32_t account) noexcept:
-        cdef uint32_t *link = &self.watch_head[account]
-        cdef uint32_t entry = link[0]
-        while entry and self.watches[entry - 1].slot != caller.slot:
-            link = &self.watches[entry - 1].next
-            entry = link[0]
-        if entry:
-            link[0] = self.watches[entry - 1].next
-            self.watches[entry - 1].next = self.free_watch
-            self.free_watch = entry
+        cdef Watch *watch = &self.watches[account]
+        cdef uint32_t further
+        while watch.session != caller.slot + 1:
+            if watch.next == 0:
+                return
+            watch = &self.watches[watch.next]
+        # The place of one that leaves is taken by the next, so that an account's first is never empty before others.
+        further = watch.next
+        if further:
+            watch[0] = self.watches[further]
+            self.watches[further].next = self.free_watch
+            self.free_watch = further
+        elif watch == &self.watches[account]:
+            watch.session = 0
+        else:
+            self.drop_last(account, caller.slot + 1)
+
+    cdef void drop_last(self, uint32_t account, uint32_t session) noexcept:
+        """Take the last of an account's further watches off its list."""
+        cdef Watch *watch = &self.watches[account]
+        cdef uint32_t last
+        while self.watches[watch.next].session != session:
+            watch = &self.watches[watch.next]
+        last = watch.next
+        watch.next = 0
+        self.watches[last].next = self.free_watch
+        self.free_watch = last

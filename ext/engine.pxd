@@ -40,6 +40,7 @@ cdef class Engine(ReportSink):
     cdef Frame *reserve(self, int type, size_t size, uint32_t account, bint sequenced, int64_t now_ns) noexcept
 
     # a new order
+    cdef const Frame *judge(self, Caller caller, const NewOrder *message, Refusal *refusal, int64_t now_ns) noexcept
     cdef int admit(self, Caller caller, const NewOrder *message, Candidate *order, Refusal *refusal, int64_t now_ns) noexcept
     cdef void fetch_rows(self, const NewOrder *message, Candidate *order) noexcept
     cdef void find_holdings(self, Candidate *order) noexcept

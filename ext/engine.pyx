@@ -8,7 +8,7 @@ import threading
 from libc.string cimport memcpy, memset
 
 from ext.apply cimport apply
-from ext.audience cimport Audience, Caller
+from ext.audience cimport Audience, Caller, Watch
 from ext.codec cimport (
     BARE, MOST_REPORT_SIZE, RESPONSE_CANCEL_REJECT, RESPONSE_EXECUTION_REPORT, SERVER_CANCEL_REJECT, SERVER_EXECUTION_REPORT,
     symbol_number,
@@ -90,23 +90,27 @@ cdef class Engine:
 
     cdef void on_new_order(self, Caller caller, const NewOrder *message, int64_t now_ns) noexcept:
         """Judge one order, journal the decision, hold, send it on, and tell everyone who watches."""
-        cdef Candidate order
         cdef Refusal refusal
-        cdef const Frame *frame
-        cdef int code = self.admit(caller, message, &order, &refusal, now_ns)
-        if code == R1201_DUP_ID and refusal.value == 0:
+        cdef const Frame *decision = self.judge(caller, message, &refusal, now_ns)
+        if decision == NULL and refusal.code == R1201_DUP_ID and refusal.value == 0:
             self.repeat(caller, <uint32_t>refusal.limit)
-            return
-        if code != PASS:
+        elif decision == NULL:
             self.refuse(caller, message, &refusal, now_ns)
-            return
+        else:
+            if (<const OrderEvent *>decision).code == PASS:
+                self.forward(decision.order_no, now_ns)
+            self.audience.publish(caller, decision)
+
+    cdef const Frame *judge(self, Caller caller, const NewOrder *message, Refusal *refusal, int64_t now_ns) noexcept:
+        """The whole decision: admitted, through the ladder, journaled, held. NULL: refused before it became an order."""
+        cdef Candidate order
+        cdef int code = self.admit(caller, message, &order, refusal, now_ns)
+        if code != PASS:
+            return NULL
         self.look_up(message, &order, now_ns)
         code = check_new_order(self.state, self.market, &order)
-        frame = self.decide(caller, message, &order, code)
         self.count_decision(caller.port, code, now_ns)
-        if code == PASS:
-            self.forward(frame.order_no, now_ns)
-        self.audience.publish(caller, frame)
+        return self.decide(caller, message, &order, code)
 
     cdef int admit(self, Caller caller, const NewOrder *message, Candidate *order, Refusal *refusal, int64_t now_ns) noexcept:
         """Rows 1 to 6 of the ladder: what is refused here leaves no order behind."""
@@ -159,7 +163,7 @@ cdef class Engine:
         if order.account_index == NONE:
             return
         prefetch(&state.accounts[order.account_index], sizeof(Account))
-        prefetch(&self.audience.watch_head[order.account_index], sizeof(uint32_t))
+        prefetch(&self.audience.watches[order.account_index], sizeof(Watch))
         order.instrument_index = state.find_instrument(<int>message.security_exchange, symbol_number(&message.symbol))
         map_prefetch(&state.position_map, position_key(order.account_index, order.instrument_index))
         map_prefetch(&state.order_map, cl_ord_id_hash(order.account_index, message.cl_ord_id.at, message.cl_ord_id.size))

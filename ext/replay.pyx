@@ -30,6 +30,15 @@ def fold(State state, Journal journal) -> int:
         offset = journal.end
 
 
+def scan(Journal journal) -> int:
+    """Read and check every frame without applying any; how many. Raises JournalError at a damaged frame."""
+    cdef uint64_t offset = JOURNAL_START
+    journal.rewind()
+    while journal.next_frame(offset) != NULL:
+        offset = journal.end
+    return journal.seq
+
+
 def frames(Journal journal):
     """Every frame as (offset, seq, type name, time_ns, fields)."""
     cdef uint64_t offset = JOURNAL_START

@@ -138,21 +138,33 @@ def set_profile(Engine engine, uint32_t index, limits, int64_t now_ns) -> None:
     event.restricted = bool(limits.restricted)
     keep(engine, &event.head,
          index >= engine.state.profile_count or not is_unchanged(&engine.state.profiles[index], &event.head, sizeof(Profile)))
-    for restriction in limits.restricted:
-        restrict(engine, index, restriction, now_ns)
+    set_bans(engine, index, limits.restricted, now_ns)
 
 
-cdef restrict(Engine engine, uint32_t profile, restriction, int64_t now_ns):
+cdef set_bans(Engine engine, uint32_t profile, restrictions, int64_t now_ns):
+    """The profile's banned instruments; a ban that is no longer listed is lifted."""
+    cdef uint32_t at
+    banned = {}
+    for restriction in restrictions:
+        instrument = engine.state.find_instrument(restriction.venue, restriction.symbol)
+        if instrument == NONE:
+            raise ValueError(f"restricted {restriction.symbol:06d}: no such instrument on that exchange")
+        banned[instrument] = restriction.side_mask
+    for at in range(engine.state.restriction_map.count):
+        if engine.state.restrictions[at].profile == profile:
+            banned.setdefault(engine.state.restrictions[at].instrument, 0)
+    for instrument, side_mask in banned.items():
+        set_ban(engine, profile, instrument, side_mask, now_ns)
+
+
+cdef set_ban(Engine engine, uint32_t profile, uint32_t instrument, uint32_t side_mask, int64_t now_ns):
     cdef RestrictionEvent *event
-    cdef uint32_t instrument = engine.state.find_instrument(restriction.venue, restriction.symbol)
-    if instrument == NONE:
-        raise ValueError(f"restricted {restriction.symbol:06d}: no such instrument on that exchange")
-    if engine.state.restriction(profile, instrument) == restriction.side_mask:
+    if engine.state.restriction(profile, instrument) == side_mask:
         return
     event = <RestrictionEvent *>room(engine, EV_RESTRICTION, sizeof(RestrictionEvent), NONE, now_ns)
     event.profile = profile
     event.instrument = instrument
-    event.side_mask = restriction.side_mask
+    event.side_mask = side_mask
     engine.record(&event.head)
 
 

@@ -6,8 +6,10 @@ from libc.string cimport memcpy, memset
 from ext.audience cimport Caller
 from ext.buffers cimport Turn
 from ext.clock cimport now_ns as clock_ns
+from ext.codec cimport KIND_NEW_ORDER, NewOrder, Text, decode_client_message, decode_new_order
 from ext.engine cimport Engine
 from ext.histogram cimport Histogram
+from ext.reports cimport Refusal
 from ext.quotes cimport MarketTrade, Quote
 from ext.session cimport Session, UnaryOrder
 from ext.venue cimport VenueCancel, VenueOrder, VenueOutlet, VenueReport
@@ -125,6 +127,27 @@ def time_messages(Caller caller, bytes blob, const int64_t[::1] ends, int64_t no
         caller.on_message(at + start, ends[k] - start, now_ns)
         taken_ns.record(clock_ns() - before_ns)
         caller.out.consume(caller.out.size())
+        start = ends[k]
+        now_ns += step_ns
+
+
+def time_decisions(Engine engine, Caller caller, bytes blob, const int64_t[::1] ends, int64_t now_ns, int64_t step_ns,
+                   Histogram taken_ns) -> None:
+    """As time_messages, of ClientMessages that hold a NewOrder: the decision alone, neither decoded, sent nor reported."""
+    cdef const uint8_t *at = blob
+    cdef int64_t start = 0
+    cdef int64_t before_ns
+    cdef Py_ssize_t k
+    cdef Text body
+    cdef NewOrder order
+    cdef Refusal refusal
+    for k in range(ends.shape[0]):
+        if (decode_client_message(at + start, ends[k] - start, &body) != KIND_NEW_ORDER
+                or not decode_new_order(body.at, body.size, &order)):
+            raise ValueError(f"message {k}: not a NewOrder")
+        before_ns = clock_ns()
+        engine.judge(caller, &order, &refusal, now_ns)
+        taken_ns.record(clock_ns() - before_ns)
         start = ends[k]
         now_ns += step_ns
 

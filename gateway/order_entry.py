@@ -24,8 +24,8 @@ NS_PER_MS = 1_000_000
 class OrderEntry:
     """Serves one engine's front ends.
 
-    log: called with an event and its fields, at session events only. session_limit_bytes: most bytes that may wait for one
-    slow session before it is cut.
+    log: called with an event and its fields, at session events only. session_limit_bytes: most bytes that may wait for
+    one slow session before it is cut.
     """
 
     def __init__(
@@ -242,7 +242,8 @@ class OrderEntry:
             instrument = queries.instrument_index(self.engine, request.security_exchange, request.symbol)
             if instrument is None:
                 report.reject_code = "R1003"
-                report.text = f"symbol: got {request.symbol!r}, expected an instrument of security_exchange {request.security_exchange}"
+                place = f"security_exchange {request.security_exchange}"
+                report.text = f"symbol: got {request.symbol!r}, expected an instrument of {place}"
                 return report
             narrowed["instrument"] = instrument
         report.total_affected_orders, report.queued_orders = sweeps.mass_cancel(

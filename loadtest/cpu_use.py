@@ -23,7 +23,7 @@ class CpuUse:
         fields = [int(text) for text in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
         stolen = fields[STEAL_FIELD]
         busy = sum(fields[:8]) - sum(fields[at] for at in IDLE_FIELDS) - stolen
-        return cls({name: process_s(pid) for name, pid in pids.items()}, busy * TICK_S, stolen * TICK_S)
+        return cls({name: cpu_s(pid) for name, pid in pids.items()}, busy * TICK_S, stolen * TICK_S)
 
     def since(self, before: "CpuUse") -> str:
         """One line: what each process used between the two, and what everything else on the machine did."""
@@ -34,7 +34,7 @@ class CpuUse:
                 f"taken by the hypervisor {self.stolen_s - before.stolen_s:.2f} s")
 
 
-def process_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
     """CPU seconds of one process so far."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

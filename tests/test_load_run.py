@@ -8,7 +8,7 @@ import uvloop
 
 from ext.buffers import Turn
 from gateway.transport import serve
-from loadtest.cpu_use import CpuUse, process_s
+from loadtest.cpu_use import CpuUse, cpu_s
 from loadtest.drive import Drive, Endpoint, Sessions
 from loadtest.measure import CANCEL_ORDER
 from loadtest.mirror import mirror_service
@@ -78,7 +78,7 @@ def test_the_mirror_answers_everything_at_once():
 
 def test_cpu_use_names_who_used_it():
     before = CpuUse.read({"me": os.getpid(), "gone": 2**22 + 1})
-    while process_s(os.getpid()) - before.processes["me"] < 0.05:
+    while cpu_s(os.getpid()) - before.processes["me"] < 0.05:
         sum(range(10_000))
     line = CpuUse.read({"me": os.getpid(), "gone": 2**22 + 1}).since(before)
     assert line.startswith("CPU used: me 0.")
