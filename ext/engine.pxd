@@ -43,6 +43,7 @@ cdef class Engine(ReportSink):
     cdef const Frame *judge(self, Caller caller, const NewOrder *message, Refusal *refusal, int64_t now_ns) noexcept
     cdef int admit(self, Caller caller, const NewOrder *message, Candidate *order, Refusal *refusal, int64_t now_ns) noexcept
     cdef void fetch_rows(self, const NewOrder *message, Candidate *order) noexcept
+    cdef void fetch_newest(self, uint32_t order_no) noexcept
     cdef void find_holdings(self, Candidate *order) noexcept
     cdef bint is_same(self, uint32_t order_no, const NewOrder *message) noexcept
     cdef void look_up(self, const NewOrder *message, Candidate *order, int64_t now_ns) noexcept

@@ -123,8 +123,8 @@ cdef class Engine:
         refusal.code = check_fields(message, refusal)
         if refusal.code != PASS:
             return refusal.code
-        order.account_index = self.state.find_account(message.account.at, message.account.size)
         self.fetch_rows(message, order)
+        order.account_index = self.state.find_account(message.account.at, message.account.size)
         if not self.audience.may_trade(caller, order.account_index):
             refusal.code = R1001_AUTH
             return R1001_AUTH
@@ -158,15 +158,22 @@ cdef class Engine:
         return PASS
 
     cdef void fetch_rows(self, const NewOrder *message, Candidate *order) noexcept:
-        """Start loading every row this order will touch: with a million accounts none of them is in a cache."""
+        """Start loading every row this order will touch: with a million accounts none of them is in a cache. The account is
+        the one its hash names; whether it is really that one is checked when its row is there."""
         cdef State state = self.state
-        if order.account_index == NONE:
-            return
-        prefetch(&state.accounts[order.account_index], sizeof(Account))
-        prefetch(&self.audience.watches[order.account_index], sizeof(Watch))
+        cdef uint32_t account = state.probable_account(message.account.at, message.account.size)
         order.instrument_index = state.find_instrument(<int>message.security_exchange, symbol_number(&message.symbol))
-        map_prefetch(&state.position_map, position_key(order.account_index, order.instrument_index))
-        map_prefetch(&state.order_map, cl_ord_id_hash(order.account_index, message.cl_ord_id.at, message.cl_ord_id.size))
+        if account == NONE:
+            return
+        prefetch(&state.accounts[account], sizeof(Account))
+        prefetch(&self.audience.watches[account], sizeof(Watch))
+        map_prefetch(&state.position_map, position_key(account, order.instrument_index))
+        map_prefetch(&state.order_map, cl_ord_id_hash(account, message.cl_ord_id.at, message.cl_ord_id.size))
+
+    cdef void fetch_newest(self, uint32_t order_no) noexcept:
+        """The head of a list of open orders, whose link to the order before it is about to be written."""
+        if order_no != NONE:
+            prefetch(&self.state.orders[order_no], sizeof(Order))
 
     cdef void find_holdings(self, Candidate *order) noexcept:
         """The records of account (and group) in this instrument, on their way into the cache while the rest is checked."""
@@ -175,6 +182,9 @@ cdef class Engine:
             return
         order.position = self.state.find_position(order.account_index, order.instrument_index)
         order.match_owner = order.position
+        self.fetch_newest(self.state.accounts[order.account_index].open_head)
+        if order.position != NULL:
+            self.fetch_newest(order.position.open_head)
         if group != NONE:
             order.match_owner = self.state.find_position(GROUP_OWNER | group, order.instrument_index)
 

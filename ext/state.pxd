@@ -131,6 +131,7 @@ cdef struct Account:
     uint32_t sent_today[VENUES]
     Window sent[VENUES]
     char shareholder[VENUES][12]
+    uint8_t spare_lines[24]            # four cache lines, and never five
 
 cdef struct Instrument:                # EV_INSTRUMENT: the exchange's static file
     Frame head
@@ -172,6 +173,7 @@ cdef struct Position:
     int64_t best_buy_e4                # highest own open buy, 0: none
     int64_t best_sell_e4               # lowest own open sell, NO_SELL: none
     Window accepted
+    uint8_t spare_lines[32]            # three cache lines
 
 cdef enum:
     GROUP_OWNER = 0x80000000
@@ -255,6 +257,7 @@ cdef class State:
     cdef uint64_t report_index[VENUE_COUNT][256]  # last applied, per partition
 
     cdef uint32_t find_account(self, const uint8_t *id, size_t size) noexcept
+    cdef uint32_t probable_account(self, const uint8_t *id, size_t size) noexcept
     cdef uint32_t find_instrument(self, int venue, uint32_t symbol) noexcept
     cdef Position *find_position(self, uint32_t owner, uint32_t instrument) noexcept
     cdef void fetch_position(self, uint32_t owner, uint32_t instrument) noexcept

@@ -76,6 +76,11 @@ cdef class State:
             slot = map_next(&self.account_map, slot)
         return NONE
 
+    cdef uint32_t probable_account(self, const uint8_t *id, size_t size) noexcept:
+        """What find_account will nearly always return, told without reading the account; NONE when there is none."""
+        cdef MapSlot *slot = map_find(&self.account_map, hash_bytes(id, size, 0))
+        return slot.value if slot.tag else NONE
+
     cdef uint32_t find_instrument(self, int venue, uint32_t symbol) noexcept:
         """Index of the instrument, or NONE."""
         if not 0 < venue < VENUE_COUNT or symbol >= SYMBOLS:
