@@ -321,21 +321,20 @@ cdef class Engine:
 
     cdef int request_cancel(self, uint32_t order_no, const CancelOrder *message, uint32_t port, int64_t now_ns) noexcept:
         """Journal a cancel and send it, or queue it. message NULL: ours (mass cancel, kill, disconnect), which queues wherever
-        the phase forbids. PASS, or why not."""
+        the phase or the link forbids. PASS, or why not."""
         cdef Order *order = &self.state.orders[order_no]
         cdef CancelEvent *event
         cdef int phase_code = self.cancel_phase(order.venue)
-        cdef bint now_possible = phase_code == PASS and self.market.phase[order.venue] != PHASE_LUNCH
+        cdef bint link_ready = self.market.link_ready[order.venue]
+        cdef bint now_possible = link_ready and phase_code == PASS and self.market.phase[order.venue] != PHASE_LUNCH
         if not is_open(order):
             return R1606_NOT_OPEN
-        if order.flags & FLAG_CANCEL_SENT:
+        if order.flags & FLAG_CANCEL_SENT or (order.flags & FLAG_CANCEL_QUEUED and not now_possible):
             return R1607_CANCEL_PENDING
-        if not self.market.link_ready[order.venue]:
+        if message != NULL and not link_ready:
             return R1601_VENUE_DOWN
-        if phase_code != PASS and message != NULL:
+        if message != NULL and phase_code != PASS:
             return phase_code
-        if order.flags & FLAG_CANCEL_QUEUED and not now_possible:
-            return R1607_CANCEL_PENDING
         event = <CancelEvent *>self.reserve(EV_CANCEL_SENT if now_possible else EV_CANCEL_QUEUED, sizeof(CancelEvent), order.account,
                                             False, now_ns)
         if event == NULL:

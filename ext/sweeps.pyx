@@ -105,12 +105,16 @@ def set_phase(Engine engine, int venue, int phase, int64_t now_ns) -> None:
 
 
 def set_link(Engine engine, int venue, bint ready, int64_t now_ns) -> int:
-    """An exchange link became ready (its reports are in) or went down. Ready: what is in doubt is sent again; how many."""
+    """An exchange link became ready (its reports are in) or went down. Ready: what is in doubt is sent again; how many.
+
+    Orders in doubt go first: a queued cancel that overtook its order would find nothing to cancel.
+    """
     engine.market.link_ready[venue] = ready
     if not ready:
         return 0
+    resent = resend_in_doubt(engine, venue, now_ns)
     engine.send_queued(venue, now_ns)
-    return resend_in_doubt(engine, venue, now_ns)
+    return resent
 
 
 cdef int resend_in_doubt(Engine engine, int venue, int64_t now_ns):

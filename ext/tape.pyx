@@ -12,17 +12,21 @@ from ext.venue cimport VenueCancel, VenueOrder, VenueOutlet, VenueReport
 
 
 cdef class VenueTape(VenueOutlet):
-    """An exchange link that only remembers: `orders` and `cancels` as dicts, oldest first."""
+    """An exchange link that only remembers: `orders` and `cancels` as dicts, oldest first; `sequence` has the ClOrdID of each
+    and, for a cancel, its order's, as they left."""
 
     cdef public list orders
     cdef public list cancels
+    cdef public list sequence
 
     def __init__(self):
         VenueOutlet.__init__(self, Turn(lambda run: None))
         self.orders = []
         self.cancels = []
+        self.sequence = []
 
     cdef void send_new_order(self, const VenueOrder *order) noexcept:
+        self.sequence.append((order.cl_ord_id[:10].decode(), ""))
         self.orders.append({
             "cl_ord_id": order.cl_ord_id[:10].decode(), "account": order.account[:12].decode().rstrip(), "symbol": order.symbol,
             "side": order.side, "ord_type": order.ord_type, "owner_type": order.owner_type,
@@ -30,6 +34,7 @@ cdef class VenueTape(VenueOutlet):
         })
 
     cdef void send_cancel(self, const VenueCancel *cancel) noexcept:
+        self.sequence.append((cancel.cl_ord_id[:10].decode(), cancel.orig_cl_ord_id[:10].decode()))
         self.cancels.append({
             "cl_ord_id": cancel.cl_ord_id[:10].decode(), "orig_cl_ord_id": cancel.orig_cl_ord_id[:10].decode(),
             "symbol": cancel.symbol, "side": cancel.side, "order_qty_shares": cancel.order_qty_shares,

@@ -1,0 +1,148 @@
+"""The model's world as the settings the gateway loads into an engine; the engine's state as the model's snapshot."""
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from typing import Any
+
+from ext import queries
+from ext.engine import Engine
+from ext.state import State
+from gateway import limit_types as lt
+from gateway.loading import load_engine
+from gateway.reference import Instrument as StaticInstrument
+from tests import probe
+from tests.model import Model, Usage
+from tests.model_state import (
+    P_CLOSE_CALL,
+    P_CONTINUOUS,
+    P_OPEN_CALL,
+    XSHG,
+    Account,
+    Instrument,
+    Limits,
+    Port,
+    ScopeLimits,
+)
+
+TRADE_DATE = 20261123
+MOST_U32 = 2**32 - 1
+STATUSES = {"NORMAL": 1, "SUSPENDED": 2, "DELISTED": 4}
+
+
+def mask(numbers: Collection[int]) -> int:
+    return sum(1 << n for n in numbers)
+
+
+class World:
+    """Where the model's names are in the engine's tables."""
+
+    def __init__(self, model: Model) -> None:
+        self.accounts = {name: index for index, name in enumerate(model.accounts)}
+        self.groups = {name: index for index, name in enumerate(model.groups)}
+        self.ports = {name: index for index, name in enumerate(model.ports)}
+        self.instruments = {key: index for index, key in enumerate(model.instruments)}
+
+    def load(self, engine: Engine, model: Model, now_ns: int) -> None:
+        instruments = [static_instrument(model, i) for i in model.instruments.values()]
+        load_engine(engine, self.limits(model), instruments, trade_date=TRADE_DATE, shard=0, now_ns=now_ns)
+
+    def limits(self, model: Model) -> lt.Limits:
+        some = next(iter(model.accounts.values()))
+        firm, collar = model.firm, {p: lt.Collar(*some.limits.collar[p]) for p in some.limits.collar}
+        return lt.Limits(
+            path="", sha256="", rule_set=lt.RuleSet("model", 1),
+            fees=lt.Fees(some.fees.commission_rate, some.fees.commission_min_e4, some.fees.transfer_rate,
+                         some.fees.handling_rate, some.fees.regulatory_rate, some.fees.stamp_rate),
+            boards={board: self.board_rules(model, board) for board in model.boards},
+            collars=lt.Collars(collar[P_OPEN_CALL], collar[P_CONTINUOUS], collar[P_CLOSE_CALL]),
+            market_data=lt.MarketData(model.venues[XSHG].max_age_ms),
+            firm=lt.Firm(*scope(firm.limits), firm.capital_limit),
+            groups=tuple(lt.Group(name, *scope(group.limits)) for name, group in model.groups.items()),
+            accounts=tuple(self.account(account) for account in model.accounts.values()),
+            positions=tuple(
+                lt.Position(self.accounts[a.name], int(symbol), exchange, total, a.start_sellable[exchange, symbol])
+                for a in model.accounts.values() for (exchange, symbol), total in a.start_total.items()
+            ),
+            tokens=tuple(self.token(port) for port in model.ports.values()),
+        )  # fmt: skip
+
+    def board_rules(self, model: Model, board: int) -> lt.BoardRules:
+        rules = model.boards[board]
+        return lt.BoardRules(rules.min_qty, rules.step_qty, 100, rules.max_limit_qty, rules.max_market_qty,
+                             rules.cage_bps, rules.cage_ticks, mask(model.board_ord_types[board]))  # fmt: skip
+
+    def account(self, account: Account) -> lt.Account:
+        group = -1 if account.group is None else self.groups[account.group.name]
+        return lt.Account(
+            account.name, account.name, group, "A" + account.name, "0" + account.name, 1, account.cash0,
+            lt.ACCOUNT_STATES[account.state], account_limits(account, account.limits),
+        )  # fmt: skip
+
+    def token(self, port: Port) -> lt.Token:
+        known = tuple(self.accounts[name] for name in sorted(port.accounts) if name in self.accounts)
+        return lt.Token(hashlib.sha256(port.name.encode()).hexdigest(), known, u32(port.rate_in_per_s),
+                        u32(port.cancel_rate_in_per_s), u32(port.reject_streak_max), port.reject_latch_ms)  # fmt: skip
+
+    def snapshot(self, engine: Engine) -> dict[str, object]:
+        """What Model.snapshot shows, read from the engine."""
+        state = engine.state
+        return {
+            "accounts": {name: self.account_snapshot(engine, index) for name, index in self.accounts.items()},
+            "groups": {name: Usage(*probe.group_usage(state, index)) for name, index in self.groups.items()},
+            "firm": Usage(*probe.firm_usage(state)),
+            "orders": [probe.order_row(state, number) for number in range(1, state.order_count + 1)],
+        }
+
+    def account_snapshot(self, engine: Engine, index: int) -> dict[str, object]:
+        view: dict[str, Any] = queries.account_view(engine, index)
+        open_orders, _ = queries.orders_of(engine, index, True, 0, 10**6)
+        assert view["open_orders"] == len(open_orders)
+        positions = {
+            (p["security_exchange"], p["symbol"]): (
+                p["total_shares"], p["sellable_shares"], p["sell_held_shares"], p["bought_today_shares"],
+                p["open_buy_shares"],
+            )
+            for p in view["positions"]
+        }  # fmt: skip
+        return {
+            "cash": view["cash_e4"], "cash_held": view["cash_held_e4"], "event_seq": view["event_seq"],
+            "open_orders": open_orders, "usage": Usage(*probe.account_usage(engine.state, index)),
+            "positions": dict(sorted(positions.items())),
+        }  # fmt: skip
+
+
+def u32(limit: int) -> int:
+    return min(limit, MOST_U32)
+
+
+def scope(limits: ScopeLimits) -> tuple[int, int, int]:
+    return limits.gross_limit, limits.long_limit, limits.short_limit
+
+
+def account_limits(account: Account, limits: Limits) -> lt.AccountLimits:
+    sides = {(exchange, symbol): {s for e, y, s in account.banned if (e, y) == (exchange, symbol)}
+             for exchange, symbol, _ in account.banned}  # fmt: skip
+    return lt.AccountLimits(
+        limits.max_qty, limits.max_ntl, *scope(limits), limits.position_limit_shares, u32(limits.open_orders),
+        u32(limits.open_orders_per_symbol), u32(limits.rate_out_per_s), u32(limits.rate_out_per_day),
+        u32(limits.rate_symbol_per_s), limits.dup_window_ms, u32(limits.dup_max), mask(account.boards),
+        mask(account.ord_types),
+        tuple(lt.Restriction(int(symbol), exchange, mask(s)) for (exchange, symbol), s in sorted(sides.items())),
+    )  # fmt: skip
+
+
+def static_instrument(model: Model, instrument: Instrument) -> StaticInstrument:
+    rules = model.boards[instrument.board]
+    return StaticInstrument(
+        symbol=int(instrument.symbol), venue=instrument.exchange, board=instrument.board, name=instrument.symbol,
+        is_st=int(instrument.risk_warning), tick_e4=instrument.tick, buy_min_shares=rules.min_qty,
+        buy_step_shares=rules.step_qty, max_limit_shares=instrument.max_limit_qty,
+        max_market_shares=instrument.max_market_qty, prev_close_e4=instrument.prev_close,
+        up_limit_e4=instrument.up_limit, down_limit_e4=instrument.down_limit, status=STATUSES[instrument.status],
+        t_plus=int(not instrument.t0), float_shares=0,
+    )  # fmt: skip
+
+
+def open_state(orders: int = 4_096) -> State:
+    return State(accounts=64, positions=1_024, orders=orders)
