@@ -82,7 +82,8 @@ def serve(
     import_module("gateway.shard").serve(Settings(
         limits=limits, instruments=instruments, journal=journal, host=host, port=port, transport=transport,
         venues=venues, tls_cert=tls_cert, tls_key=tls_key, cpu=cpu, metrics_port=metrics_port, debug=bool(context.obj),
-        trade_date=trading_day(date), shard=shard, comp_id=comp_id, pbu=pbu, venue_password=venue_password, max_orders=max_orders,
+        trade_date=trading_day(date), shard=shard, comp_id=comp_id, pbu=pbu,
+        venue_password=venue_password, max_orders=max_orders,
     ))
 
 
@@ -123,7 +124,7 @@ def journal_replay(path: File) -> None:
     """Fold the journal into state and print its hash."""
     from gateway import journal_tool
 
-    typer.echo(journal_tool.replay(path))
+    typer.echo(journal_tool.replayed(path))
 
 
 # --- commands of other packages ---

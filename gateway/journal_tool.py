@@ -2,19 +2,21 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from importlib import import_module
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
 import msgspec
 
+from ext import replay
+from ext.journal import JournalError
+from ext.state import State
+from gateway.journal_file import JournalFile
 from gateway.settings import SettingError
 
 Frame = tuple[int, int, str, int, dict[str, Any]]  # offset, sequence, type name, time_ns, fields
-
-
-class JournalFault(SettingError):
-    """A journal that is not whole: file, offset, what is wrong."""
+LEAST_FRAME_BYTES = 32
+LEAST_ROWS = 1024
 
 
 def journal_files(path: Path) -> list[Path]:
@@ -29,46 +31,50 @@ def journal_files(path: Path) -> list[Path]:
     return [path]
 
 
-def frames(path: Path) -> Iterator[Frame]:
-    """Every frame of one file; a frame that cannot be believed raises JournalFault with its offset."""
-    from ext.journal import Journal, JournalError
-
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """The journal, read-only; a damaged one is a SettingError that names file and offset."""
     try:
-        yield from Journal.open_read(str(path))
+        file = JournalFile(path, writable=False)
+        try:
+            yield file.journal
+        finally:
+            file.close()
     except JournalError as error:
-        raise JournalFault(str(error)) from None
+        raise SettingError(str(error)) from None
 
 
 def dump(path: Path, stream: TextIO) -> None:
+    """Every frame of every file as one line of JSON."""
     for file in journal_files(path):
-        stream.writelines(dumped(frames(file)))
+        with opened(file) as journal:
+            stream.writelines(dumped(replay.frames(journal)))
 
 
-def dumped(from_frames: Iterable[Frame]) -> Iterator[str]:
-    """One line of JSON for each frame."""
-    for offset, sequence, type_name, time_ns, fields in from_frames:
+def dumped(frames: Iterable[Frame]) -> Iterator[str]:
+    for offset, sequence, type_name, time_ns, fields in frames:
         line = {"offset": offset, "seq": sequence, "type": type_name, "time_ns": time_ns, **fields}
         yield msgspec.json.encode(line, enc_hook=str).decode() + "\n"
 
 
 def verify(path: Path) -> str:
-    """Reads all of it; one line for each file."""
-    return "\n".join(f"{file}: whole: {counted(frames(file))}" for file in journal_files(path))
+    """Reads all of it, checksum chain included; one line for each file."""
+    lines = []
+    for file in journal_files(path):
+        with opened(file) as journal:
+            by_type = Counter(type_name for _, _, type_name, _, _ in replay.frames(journal))
+            kinds = ", ".join(f"{name} {count}" for name, count in sorted(by_type.items())) or "empty"
+            lines.append(f"{file}: whole: {journal.seq} frames, {journal.end} bytes ({kinds})")
+    return "\n".join(lines)
 
 
-def counted(from_frames: Iterable[Frame]) -> str:
-    """`n frames, last seq s (ACCEPTED a, ...)`; a sequence with a gap raises JournalFault."""
-    by_type: Counter[str] = Counter()
-    last = None
-    for offset, sequence, type_name, _, _ in from_frames:
-        if last is not None and sequence != last + 1:
-            raise JournalFault(f"offset {offset}: seq: got {sequence}, expected {last + 1}")
-        last = sequence
-        by_type[type_name] += 1
-    kinds = ", ".join(f"{name} {count}" for name, count in sorted(by_type.items())) or "empty"
-    return f"{by_type.total()} frames, last seq {last or 0} ({kinds})"
-
-
-def replay(path: Path) -> str:
-    """The state hash that the journal folds to."""
-    return str(import_module("gateway.shard").replay(path))
+def replayed(path: Path) -> str:
+    """Folds each file into a state of its own; one line with the hash of that state for each."""
+    lines = []
+    for file in journal_files(path):
+        with opened(file) as journal:
+            rows = max(LEAST_ROWS, journal.allocated // LEAST_FRAME_BYTES)  # as many as there can be frames
+            state = State(rows, rows, rows)
+            frames = replay.fold(state, journal)
+            lines.append(f"{file}: {frames} frames, state hash {state.hash()}")
+    return "\n".join(lines)

@@ -18,6 +18,7 @@ import structlog
 
 CAPACITY_LINES = 10_000
 BATCH_LINES = 256
+SECRETS = {"password", "token", "authorization"}  # fields whose values no log may hold
 Event = MutableMapping[str, Any]
 
 
@@ -72,7 +73,7 @@ class LogQueue:
 
 def rendered(event: Event) -> str:
     """One event as one line of JSON, its time as UTC with microseconds."""
-    line = dict(event)
+    line: dict[str, Any] = {key: "***" if key in SECRETS and value else value for key, value in event.items()}
     time_ns = line.pop("time_ns")
     error = line.pop("exc_info", None)
     if isinstance(error, BaseException):

@@ -189,7 +189,8 @@ async def run(settings: Settings) -> None:
     try:
         ready = await shard.start()
         with contextlib.suppress(BrokenPipeError):
-            print(json.dumps(ready), flush=True, file=sys.stdout)
+            sys.stdout.write(json.dumps(ready) + "\n")
+            sys.stdout.flush()
         # What lives now lives as long as the process: no collection should ever walk it.
         gc.collect()
         gc.freeze()

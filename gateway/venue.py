@@ -122,7 +122,8 @@ class VenueSession:
             return f"cannot connect to {self.config.host}:{self.config.port}: {error or 'no answer'}"
         script = loop.create_task(self.follow_script())
         beats = loop.create_task(self.beat())
-        await asyncio.wait({script, self.closed}, return_when=asyncio.FIRST_COMPLETED)
+        ends: set[asyncio.Future[Any]] = {script, self.closed}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if not self.closed.done():
             self.link.close(str(script.exception()))
         reason = await self.closed
@@ -226,11 +227,11 @@ class ShanghaiSession(VenueSession):
                 "trade_date": config.trade_date, "q_size": 0}
 
     async def learn_partitions(self) -> list[int]:
-        info = await self.expect(208)
-        pbus = [entry["pbu"] for entry in info["pbus"]]
+        answer = await self.expect(208)
+        pbus = [entry["pbu"] for entry in answer["pbus"]]
         if self.config.pbu not in pbus:
             raise SessionEndedError(f"ExecRptInfo.Pbu: {pbus}, expected {self.config.pbu} among them")
-        return [entry["set_id"] for entry in info["set_ids"]]
+        return [entry["set_id"] for entry in answer["set_ids"]]
 
     async def synchronise(self, partitions: list[int]) -> None:
         """Ask for what is missing; done when the engine is past every EndReportIndex of the answer."""

@@ -45,13 +45,19 @@ def instruments(tmp_path):
     (["journal", "verify", "nowhere"], "PATH: got 'nowhere', expected a journal file or a directory of them"),
     (["journal", "dump", "tests/benchmarks"], "PATH: got 'tests/benchmarks', expected a directory with *"),
 ])
-def test_a_wrong_flag_is_one_line(arguments, message, instruments):
-    ran = tidegate(*(instruments if argument == "INSTRUMENTS" else argument for argument in arguments))
-    assert ran.returncode == 2
-    assert ran.stdout == ""
-    lines = [line for line in ran.stderr.splitlines() if "cannot be loaded" not in line]
+def test_a_wrong_flag_is_one_line(arguments, message, instruments, monkeypatch, capfd):
+    monkeypatch.chdir(ROOT)
+    assert cli.run([instruments if argument == "INSTRUMENTS" else argument for argument in arguments]) == 2
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    lines = [line for line in printed.err.splitlines() if "cannot be loaded" not in line]
     assert len(lines) == 1
     assert lines[0].startswith(f"tidegate: error: {message}")
+
+
+def test_the_process_exits_with_the_code():
+    ran = tidegate("serve", "--zzz")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (2, "", "tidegate: error: No such option: --zzz\n")
 
 
 def test_help_without_a_command():

@@ -82,3 +82,8 @@ def test_a_closed_pipe_is_counted_not_raised():
 def test_times_are_exact_to_the_microsecond():
     line = json.loads(rendered({"time_ns": 1_700_000_000_123_456_789, "event": "x"}))
     assert line["time"] == "2023-11-14T22:13:20.123456+00:00"
+
+
+def test_secrets_are_masked():
+    line = json.loads(rendered({"time_ns": 0, "event": "logon", "password": "hunter2", "token": ""}))
+    assert (line["password"], line["token"]) == ("***", "")

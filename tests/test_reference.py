@@ -6,6 +6,7 @@ import pytest
 from ext.codes import BOARDS, VENUES
 from gateway.marked import ConfigError
 from gateway.reference import COLUMNS, load_instruments
+from loadtest.universe import generate_universe, write_universe
 
 HEADER = ",".join(COLUMNS)
 MAIN = "600519,XSHG,MAIN,Moutai,0,100,100,100,1000000,1000000,18600000,20460000,16740000,NORMAL,1,1256197800"
@@ -75,3 +76,9 @@ def test_bad_headers(load, header, message):
 def test_no_rows(load):
     with pytest.raises(ConfigError, match="at least one instrument"):
         load()
+
+
+def test_a_generated_universe_loads(tmp_path):
+    write_universe(tmp_path / "instruments.csv", 7)
+    loaded = load_instruments(tmp_path / "instruments.csv")
+    assert [f"{instrument.symbol:06}" for instrument in loaded] == [row.symbol for row in generate_universe(7)]
