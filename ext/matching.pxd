@@ -19,7 +19,6 @@ cdef enum ExchangeReason:
     REASON_TICK = 2007
     REASON_PRICE_LIMIT = 2008
     REASON_CAGE = 2009
-    REASON_DUPLICATE = 2010            # ClOrdID already used today
     REASON_CAPACITY = 2011
     REASON_CXL_UNKNOWN = 2101          # no such order
     REASON_CXL_NOT_OPEN = 2102         # already filled, cancelled or refused

@@ -20,7 +20,7 @@ cdef packed struct QuoteFrame:
     uint64_t market_time
     uint8_t phase
     uint8_t suspended
-    uint64_t numbers[24]               # prev_close, last_px, volume, turnover, 5 x [bid_px, bid_qty], 5 x [ask_px, ask_qty]
+    uint64_t numbers[24]               # prev_close, last_px, volume, turnover, 5 x [bid px, qty], 5 x [ask px, qty]
     uint32_t checksum
 
 cdef packed struct TradeFrame:
@@ -170,7 +170,7 @@ cdef ssize_t decode_frame(const uint8_t *frame, size_t size, uint32_t *msg_type,
 # ---- the same for Python: tests and tools
 
 def encode(str name, dict fields) -> bytes:
-    """One frame from `fields` of a "market_status", "quote" or "trade", named as in the structs; levels are lists of five."""
+    """One frame of a "market_status", "quote" or "trade"; fields are named as in the structs, levels are lists of five."""
     cdef uint8_t dst[MAX_QUOTE_FRAME]
     cdef MarketStatus status
     cdef Quote quote
@@ -191,7 +191,7 @@ def encode(str name, dict fields) -> bytes:
 
 
 def decode(const uint8_t[::1] octets not None) -> tuple:
-    """(size, name, fields) of the first frame; size 0 when more bytes are needed, -1 when it is malformed, both with None."""
+    """(size, name, fields) of the first frame; (0, None, None) when more is needed, (-1, None, None) when malformed."""
     cdef MarketStatus status
     cdef Quote quote
     cdef MarketTrade trade

@@ -72,7 +72,8 @@ cdef VenueReport report_from(dict fields) except *:
 
 cdef dict order_fields(const VenueOrder *order):
     return {
-        "cl_ord_id": text(order.cl_ord_id, sizeof(order.cl_ord_id)), "account": text(order.account, sizeof(order.account)),
+        "cl_ord_id": text(order.cl_ord_id, sizeof(order.cl_ord_id)),
+        "account": text(order.account, sizeof(order.account)),
         "symbol": order.symbol, "side": order.side, "ord_type": order.ord_type, "owner_type": order.owner_type,
         "order_qty_shares": order.order_qty_shares, "price_e4": order.price_e4, "time_ns": order.time_ns,
     }
@@ -96,7 +97,8 @@ cdef dict report_fields(const VenueReport *report):
         "cl_ord_id": text(report.cl_ord_id, sizeof(report.cl_ord_id)),
         "orig_cl_ord_id": text(report.orig_cl_ord_id, sizeof(report.orig_cl_ord_id)),
         "venue_order_id": text(report.venue_order_id, sizeof(report.venue_order_id)),
-        "exec_id": text(report.exec_id, sizeof(report.exec_id)), "account": text(report.account, sizeof(report.account)),
+        "exec_id": text(report.exec_id, sizeof(report.exec_id)),
+        "account": text(report.account, sizeof(report.account)),
         "order_qty_shares": report.order_qty_shares, "price_e4": report.price_e4,
         "last_qty_shares": report.last_qty_shares, "last_px_e4": report.last_px_e4,
         "leaves_qty_shares": report.leaves_qty_shares, "canceled_qty_shares": report.canceled_qty_shares,

@@ -21,7 +21,8 @@ cdef class VenuePeer(VenueOutlet):
     cdef public object on_closed       # (reason); called once per connection
 
     # For the two ends.
-    cdef bint on_frame(self, FrameKind kind, const uint8_t *frame, size_t size, int64_t now_ns) noexcept  # False: stop reading
+    # A whole frame has come; False: read no further.
+    cdef bint on_frame(self, FrameKind kind, const uint8_t *frame, size_t size, int64_t now_ns) noexcept
     cdef void fill(self) noexcept      # about to write: put more into out
     cdef bint has_more(self) noexcept  # fill left something behind
     # Inner.

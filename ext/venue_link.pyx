@@ -1,4 +1,4 @@
-"""Both ends of a connection to an exchange, below the session: framing, numbering, hot messages. Decides no session rule."""
+"""Both ends of a connection to an exchange, below the session: framing, numbering, hot messages; no session rule."""
 
 from libc.string cimport memcpy
 from ext.buffers cimport Turn
@@ -136,7 +136,7 @@ cdef class VenuePeer(VenueOutlet):
             self.mark()
 
     def send(self, msg_type: int, dict fields not None) -> None:
-        """Queue one session message; it leaves at the end of the turn, in order with the orders or reports around it."""
+        """Queue one session message; it leaves at the end of the turn, in order with what was queued around it."""
         if self.transport is None:
             return
         self.msg_seq_num += 1
@@ -246,6 +246,6 @@ cdef class VenueLink(VenuePeer):
         if verdict == REPORT_DUPLICATE:
             self.duplicates += 1
             return True
-        self.stop(f"gap in the reports: partition {report.partition}, index {report.report_index}" if verdict == REPORT_GAP
-                  else f"report not applied: partition {report.partition}, index {report.report_index}")
+        trouble = "gap in the reports" if verdict == REPORT_GAP else "report not applied"
+        self.stop(f"{trouble}: partition {report.partition}, index {report.report_index}")
         return False

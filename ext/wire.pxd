@@ -39,6 +39,7 @@ cdef enum WireFault:                   # why a whole frame is not one of ours; n
     FAULT_ACCOUNT = -11                # longer than twelve characters
     FAULT_STATUS = -12                 # ExecType and OrdStatus contradict each other or are unknown
     FAULT_INDEX = -13                  # ReportIndex or partition out of range
+    FAULT_PBU = -14                    # a report of another PBU's stream
 
 cdef enum FrameKind:
     FRAME_SESSION = 0
@@ -47,7 +48,7 @@ cdef enum FrameKind:
     FRAME_REPORT = 3
 
 cdef enum DoorReason:                  # reasons of a business reject; a wrong field has DOOR_FIELD minus its WireFault
-    DOOR_DUPLICATE = 1                 # ClOrdID was used today: the first order with it lives on, its reports come or came
+    DOOR_DUPLICATE = 1                 # ClOrdID was used today: the first order with it lives on, its reports tell
     DOOR_NOT_OPEN = 2                  # platform is not open
     DOOR_THROTTLE = 3
     DOOR_PBU = 4                       # the PBU is not this session's

@@ -9,7 +9,7 @@ FAULTS: dict[int, str] = {
     FAULT_LENGTH: "length", FAULT_MSG_TYPE: "MsgType", FAULT_APPLICATION: "BizID/ApplID/SecurityIDSource",
     FAULT_SYMBOL: "SecurityID", FAULT_SIDE: "Side", FAULT_ORD_TYPE: "OrdType", FAULT_QUANTITY: "quantity",
     FAULT_PRICE: "price", FAULT_TIME: "TransactTime", FAULT_OWNER_TYPE: "OwnerType", FAULT_ACCOUNT: "Account",
-    FAULT_STATUS: "ExecType/OrdStatus", FAULT_INDEX: "ReportIndex",
+    FAULT_STATUS: "ExecType/OrdStatus", FAULT_INDEX: "ReportIndex", FAULT_PBU: "Pbu",
 }
 INTEGERS = {"u16": "H", "u32": "I", "u64": "Q", "i32": "i", "i64": "q"}
 
@@ -74,7 +74,7 @@ def pack(where: str, name: str, form: str, value: int) -> bytes:
 
 
 def pad(where: str, name: str, width: int, value: str) -> bytes:
-    octets = value.encode()
+    octets = value.encode("latin-1", "replace")
     if len(octets) > width:
         raise ValueError(f"{where}.{name}: {value!r}, expected at most {width} octets")
     return octets.ljust(width)
@@ -95,7 +95,7 @@ def decode_fields(where: str, layout: list, body: bytes, offset: int) -> tuple:
                 entries.append(entry)
             values[name] = entries
         else:
-            values[name] = value.decode("utf-8", "replace").rstrip(" ") if form.endswith("s") else value
+            values[name] = value.decode("latin-1").rstrip(" ") if form.endswith("s") else value
     return values, offset
 
 
@@ -179,7 +179,7 @@ cdef class VenueWire:
     # ---- orders, cancels and reports as dicts: tests and tools
 
     def encode(self, str kind, dict fields, uint64_t msg_seq_num=0) -> bytes:
-        """One frame of an "order", "cancel" or "report" (fields as in ext.venue_fields); ValueError when the wire has no such thing."""
+        """One frame of an "order", "cancel" or "report" (fields: ext.venue_fields); ValueError when the wire cannot say it."""
         cdef uint8_t dst[MAX_FRAME]
         cdef VenueOrder order
         cdef VenueCancel cancel

@@ -1,11 +1,11 @@
-"""The session with one exchange: connect, log on, synchronise the reports, stay alive, come back. Sees no order and no report.
+"""The session with one exchange: connect, log on, synchronise, stay alive, come back. Sees no order and no report.
 
 `READY` means that every report the exchange had for us has been applied, so that what the engine believes is what the
 exchange believes. Shanghai names the last report of each partition (ExecRptSyncRsp.EndReportIndex), and READY waits for
 exactly those. Shenzhen names none. There READY comes with the first of: no report for `quiet_s` after
 ReportSynchronization was sent; a report whose TransactTime is not older than that; `sync_limit_s`, when neither happens
-because reports of resting orders never pause. Coming early is safe, never wrong: an order in doubt that is resent keeps its
-ClOrdID, and the exchange refuses a ClOrdID that it has seen.
+because reports of resting orders never pause. Coming early is safe, never wrong: an order in doubt that is resent keeps
+its ClOrdID, and the exchange refuses a ClOrdID that it has seen.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-
 from ext.clock import utc_now_ns
 from ext.venue_link import VenueLink
 
@@ -26,6 +25,12 @@ TICK_S = 0.05
 POLL_S = 0.005
 MISSED_HEARTBEATS = 2
 STATUS_LOGGED_OUT = 4
+
+SSE_EXEC_RPT_SYNC = 206
+SSE_EXEC_RPT_SYNC_RSP = 207
+SSE_EXEC_RPT_INFO = 208
+SZSE_REPORT_SYNCHRONIZATION = 5
+SZSE_PLATFORM_INFO = 9
 
 
 class LinkState(enum.StrEnum):
@@ -63,7 +68,7 @@ class VenueSession:
     """Keeps one link up; a subclass knows its exchange's session messages.
 
     next_report_index: partition -> the ReportIndex the engine expects next (from 1).
-    on_state: called with (venue, state, reason) at every change. log: called with an event and its fields, never per order.
+    on_state: called with (venue, state, reason) at every change. log: an event and its fields, never per order.
     """
 
     prtc_version: str
@@ -227,7 +232,7 @@ class ShanghaiSession(VenueSession):
                 "trade_date": config.trade_date, "q_size": 0}
 
     async def learn_partitions(self) -> list[int]:
-        answer = await self.expect(208)
+        answer = await self.expect(SSE_EXEC_RPT_INFO)
         pbus = [entry["pbu"] for entry in answer["pbus"]]
         if self.config.pbu not in pbus:
             raise SessionEndedError(f"ExecRptInfo.Pbu: {pbus}, expected {self.config.pbu} among them")
@@ -235,14 +240,15 @@ class ShanghaiSession(VenueSession):
 
     async def synchronise(self, partitions: list[int]) -> None:
         """Ask for what is missing; done when the engine is past every EndReportIndex of the answer."""
-        self.link.send(206, {"groups": [
+        self.link.send(SSE_EXEC_RPT_SYNC, {"groups": [
             {"pbu": self.config.pbu, "set_id": partition, "begin_report_index": self.next_report_index(partition)}
             for partition in partitions]})
         ends: dict[int, int] = {}
         while ends.keys() < set(partitions):
-            for group in (await self.expect(207))["groups"]:
+            for group in (await self.expect(SSE_EXEC_RPT_SYNC_RSP))["groups"]:
                 if group["rej_reason"] != 0:
-                    raise SessionEndedError(f"ExecRptSync of SetID {group['set_id']} refused: {group['rej_reason']}, {group['text']}")
+                    raise SessionEndedError(
+                        f"ExecRptSync of SetID {group['set_id']} refused: {group['rej_reason']}, {group['text']}")
                 ends[group["set_id"]] = group["end_report_index"]
         while any(self.next_report_index(partition) <= end for partition, end in ends.items()):
             await asyncio.sleep(POLL_S)
@@ -260,12 +266,13 @@ class ShenzhenSession(VenueSession):
                 "default_appl_ver_id": config.prtc_version or self.prtc_version}
 
     async def learn_partitions(self) -> list[int]:
-        return [entry["partition_no"] for entry in (await self.expect(9))["partitions"]]
+        return [entry["partition_no"] for entry in (await self.expect(SZSE_PLATFORM_INFO))["partitions"]]
 
     async def synchronise(self, partitions: list[int]) -> None:
         """Ask for what is missing; done when the stream is quiet or live (see the module's docstring)."""
-        self.link.send(5, {"partitions": [
-            {"partition_no": partition, "report_index": self.next_report_index(partition)} for partition in partitions]})
+        self.link.send(SZSE_REPORT_SYNCHRONIZATION, {"partitions": [
+            {"partition_no": partition, "report_index": self.next_report_index(partition)}
+            for partition in partitions]})
         sent_ns = utc_now_ns()
         quiet_ns, limit_ns = int(self.config.quiet_s * 1e9), int(self.config.sync_limit_s * 1e9)
         while True:

@@ -116,11 +116,11 @@ class Tape:
     def feed(self, core: ExchangeCore, until_us: int, budget_ns: int) -> bool:
         """Enter what is due by until_us, for about budget_ns; False when more is due."""
         if self.position == len(self.rows) and not self.ended:
-            self.rows, self.position = self.blocks.take(), 0
-            if self.rows is None:
-                self.rows = NO_ROWS
+            rows = self.blocks.take()
+            if rows is None:
                 return True
-            self.ended = len(self.rows) == 0
+            self.rows, self.position = rows, 0
+            self.ended = len(rows) == 0
         if self.ended:
             return True
         self.position = core.feed_rows(self.rows.view(np.uint8), self.symbols, self.position, until_us, budget_ns)

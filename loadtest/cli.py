@@ -29,6 +29,7 @@ def exchange(
     end: Annotated[str, typer.Option(help="Market time at which the day ends, HH:MM:SS.")] = "15:00:00",
     speed: Annotated[float, typer.Option(min=0, max=100_000, help="Market seconds per second; 0 stands still.")] = 1.0,
     quote_interval_ms: Annotated[int, typer.Option(min=1, max=60_000, help="Least time between two quotes.")] = 20,
+    feed_limit_mib: Annotated[int, typer.Option(min=1, max=1024, help="Unread MiB that cut a feed's reader.")] = 8,
     flow: Annotated[Path | None, typer.Option(help="CSV of recorded flow to replay, .csv or .csv.zst.")] = None,
     rate: Annotated[float, typer.Option(min=0, max=1e6, help="Generated orders and cancels a second.")] = 500.0,
     seed: Annotated[int, typer.Option(min=0, help="Of the generated flow.")] = 1,
@@ -46,7 +47,8 @@ def exchange(
     settings = Settings(
         venue=venue, instruments=instruments, host=host, order_port=order_port, market_data_port=market_data_port,
         control_port=control_port, day=trading_day(day), clock=start, speed=speed, end=stop,
-        quote_interval_ms=quote_interval_ms, flow=flow, rate_per_s=rate, seed=seed, empty=empty, cage=cage,
+        quote_interval_ms=quote_interval_ms, feed_limit_mib=feed_limit_mib, flow=flow, rate_per_s=rate, seed=seed,
+        empty=empty, cage=cage,
         members=[member_of(text) for text in member], partitions=partitions)
     try:
         uvloop.run(run(settings))

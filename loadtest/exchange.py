@@ -1,6 +1,7 @@
 """One exchange as a process: loop, sockets, the day's clock, background flow, faults. Matches and encodes nothing."""
 
 import asyncio
+import gc
 import json
 import signal
 from collections.abc import Callable
@@ -21,7 +22,7 @@ from loadtest.order_desk import OrderDesk
 from loadtest.universe import Instrument, read_universe
 from loadtest.venue_acceptor import MemberConfig
 
-TICK_S = 0.001
+TICK_S = 0.002
 BUDGET_NS = 200_000  # of background flow and quotes per loop turn, so that order entry never waits longer
 WARM_UP_NS = 10**12
 QUOTES_PER_TURN = 128
@@ -42,6 +43,7 @@ class Settings(NamedTuple):
     speed: float
     end: time
     quote_interval_ms: int
+    feed_limit_mib: int
     flow: Path | None
     rate_per_s: float
     seed: int
@@ -54,13 +56,14 @@ class Settings(NamedTuple):
 class MarketDataProtocol(asyncio.Protocol):
     """One subscriber's connection; it is only ever written to."""
 
-    def __init__(self, core: ExchangeCore, turn: Turn) -> None:
+    def __init__(self, core: ExchangeCore, turn: Turn, limit: int) -> None:
         self.core = core
         self.turn = turn
+        self.limit = limit
         self.subscriber: Subscriber | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.subscriber = Subscriber(self.turn, transport)
+        self.subscriber = Subscriber(self.turn, transport, self.limit)
         self.core.feed.add(self.subscriber)
 
     def pause_writing(self) -> None:
@@ -113,6 +116,7 @@ class Exchange:
             "market_data_port": await self.listen(self.new_subscriber, settings.market_data_port),
             "control_port": await self.listen(lambda: ControlProtocol(self.faults), settings.control_port),
         }
+        gc.freeze()  # what a day's start built lives all day: no collection need look at it again
         self.day.began_ns = utc_now_ns()
         self.tick()
         return {"exchange": settings.venue, **ports, "instruments": len(self.listed),
@@ -127,7 +131,7 @@ class Exchange:
         return "generated" if self.settings.rate_per_s else "seeds only"
 
     def new_subscriber(self) -> MarketDataProtocol:
-        return MarketDataProtocol(self.core, self.turn)
+        return MarketDataProtocol(self.core, self.turn, self.settings.feed_limit_mib << 20)
 
     async def listen(self, make: Callable[[], asyncio.Protocol], port: int) -> int:
         server = await self.loop.create_server(make, self.settings.host, port)

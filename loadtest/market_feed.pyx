@@ -3,15 +3,12 @@
 from libc.string cimport memcpy
 from ext.quotes cimport (MAX_QUOTE_FRAME, MarketStatus, MarketTrade, Quote, encode_market_status, encode_quote, encode_trade)
 
-cdef enum:
-    SUBSCRIBER_LIMIT = 1 << 23         # a whole market's quotes several times over
-
 
 cdef class Subscriber(Outlet):
-    """One market data connection. It is cut when it leaves more than 8 MiB unread."""
+    """One market data connection. It is cut when it leaves more than `limit` bytes unread."""
 
-    def __init__(self, Turn turn, transport):
-        Outlet.__init__(self, turn, SUBSCRIBER_LIMIT)
+    def __init__(self, Turn turn, transport, size_t limit):
+        Outlet.__init__(self, turn, limit)
         self.transport = transport
 
     cdef void flush(self) noexcept:

@@ -13,6 +13,8 @@ from loadtest.venue_session import Desk, ExchangeSession, OrderEntrySink
 NOT_OPEN, OPEN, BREAK, CLOSED = 0, 2, 3, 4
 PLATFORM_STATES = {Phase.CLOSED: NOT_OPEN, Phase.LUNCH: BREAK, Phase.ENDED: CLOSED}
 
+LAST_REPORTS_S = 0.2  # for the closing auction's reports to leave before their streams are said to be complete
+
 logger = structlog.wrap_logger(structlog.PrintLogger(sys.stderr))  # stdout is for the ready line
 
 
@@ -39,7 +41,7 @@ class OrderDesk:
         if state != self.desk.platform_state:
             self.acceptor.set_platform_state(state)
         if phase == Phase.ENDED:
-            self.acceptor.end_day()
+            asyncio.get_running_loop().call_later(LAST_REPORTS_S, self.acceptor.end_day)
 
     # ---- faults
 

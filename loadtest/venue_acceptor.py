@@ -1,4 +1,4 @@
-"""The exchange's sessions, cold half: who may log on, heartbeats, platform state, report synchronisation, the day's end.
+"""The exchange's sessions, cold half: logon, heartbeats, platform state, report synchronisation, the day's end.
 
 Sees no order and no report; those stay between `loadtest.venue_session` and the matching engine.
 """
@@ -12,15 +12,14 @@ from functools import partial
 from typing import Any
 
 import msgspec
-
 from ext.clock import utc_now_ns
 from ext.venue_sse import SseWire
 from ext.venue_szse import SzseWire
+
 from loadtest.venue_session import Desk, ExchangeSession, Member
 
 VENUES = {"XSHG": 1, "XSHE": 2}
 TICK_S = 0.05
-LOGON_WITHIN_S = 5.0
 MISSED_HEARTBEATS = 2
 HEART_BT_INT_S = (1, 60)
 
@@ -32,6 +31,16 @@ STATUS_TRADE_DATE = 103
 STATUS_HEART_BT_INT = 104
 STATUS_HEARTBEAT_MISSED = 105
 STATUS_PROTOCOL = 106
+
+SSE_EXEC_RPT_SYNC = 206
+SSE_EXEC_RPT_SYNC_RSP = 207
+SSE_EXEC_RPT_INFO = 208
+SSE_PLATFORM_STATE = 209
+SSE_EXEC_RPT_END_OF_STREAM = 210
+SZSE_REPORT_SYNCHRONIZATION = 5
+SZSE_PLATFORM_STATE = 6
+SZSE_REPORT_FINISHED = 7
+SZSE_PLATFORM_INFO = 9
 
 
 class MemberConfig(msgspec.Struct, frozen=True):
@@ -59,6 +68,7 @@ class VenueAcceptor:
 
     venue: str
     prtc_version: str
+    logon_within_s = 5.0
 
     def __init__(self, desk: Desk, members: list[MemberConfig], comp_id: str, trade_date: int,
                  log: Callable[..., None]) -> None:
@@ -108,7 +118,7 @@ class VenueAcceptor:
                 self.send_end_of_stream(session, partition)
 
     def session_of(self, comp_id: str) -> ExchangeSession | None:
-        """The live session of a CompID: the place for faults on demand (cut, hold, stop_reading, repeat_report, skip_report)."""
+        """The live session of a CompID, for faults on demand: cut, hold, stop_reading, repeat_report, skip_report."""
         return self.members[comp_id].session
 
     def drop(self, comp_id: str) -> bool:
@@ -130,7 +140,7 @@ class VenueAcceptor:
 
     def new_session(self) -> ExchangeSession:
         session = ExchangeSession(self.desk, self.new_wire(""))
-        session.heart_bt_int_s = LOGON_WITHIN_S
+        session.heart_bt_int_s = self.logon_within_s
         session.on_message = partial(self.on_message, session)
         session.on_closed = partial(self.on_closed, session)
         self.sessions.add(session)
@@ -243,10 +253,10 @@ class ShanghaiAcceptor(VenueAcceptor):
             raise RefusedError(STATUS_TRADE_DATE, f"TradeDate: {fields['trade_date']}, expected {self.trade_date}")
 
     def take(self, session: ExchangeSession, msg_type: int, fields: dict[str, Any]) -> bool:
-        if msg_type != 206:
+        if msg_type != SSE_EXEC_RPT_SYNC:
             return False
         answers = [self.synchronise(session, group) for group in fields["groups"]]
-        session.send(207, {"groups": answers})
+        session.send(SSE_EXEC_RPT_SYNC_RSP, {"groups": answers})
         return True
 
     def synchronise(self, session: ExchangeSession, group: dict[str, Any]) -> dict[str, Any]:
@@ -260,14 +270,14 @@ class ShanghaiAcceptor(VenueAcceptor):
             return answer | {"rej_reason": 2, "text": str(error)[:64]}
 
     def send_platform_state(self, session: ExchangeSession) -> None:
-        session.send(209, {"platform_id": 0, "platform_state": self.desk.platform_state})
+        session.send(SSE_PLATFORM_STATE, {"platform_id": 0, "platform_state": self.desk.platform_state})
 
     def send_partitions(self, session: ExchangeSession, pbu: str) -> None:
-        session.send(208, {"platform_id": 0, "pbus": [{"pbu": pbu}],
+        session.send(SSE_EXEC_RPT_INFO, {"platform_id": 0, "pbus": [{"pbu": pbu}],
                            "set_ids": [{"set_id": partition} for partition in self.partitions()]})
 
     def send_end_of_stream(self, session: ExchangeSession, partition: int) -> None:
-        session.send(210, {"pbu": session.member.pbu, "set_id": partition,
+        session.send(SSE_EXEC_RPT_END_OF_STREAM, {"pbu": session.member.pbu, "set_id": partition,
                            "end_report_index": session.member.newest_index(partition)})
 
 
@@ -286,7 +296,7 @@ class ShenzhenAcceptor(VenueAcceptor):
                                f"DefaultApplVerID: {fields['default_appl_ver_id']}, expected {self.prtc_version}")
 
     def take(self, session: ExchangeSession, msg_type: int, fields: dict[str, Any]) -> bool:
-        if msg_type != 5:
+        if msg_type != SZSE_REPORT_SYNCHRONIZATION:
             return False
         for entry in fields["partitions"]:
             try:
@@ -296,13 +306,15 @@ class ShenzhenAcceptor(VenueAcceptor):
         return True
 
     def send_platform_state(self, session: ExchangeSession) -> None:
-        session.send(6, {"platform_id": 1, "platform_state": self.desk.platform_state})
+        session.send(SZSE_PLATFORM_STATE, {"platform_id": 1, "platform_state": self.desk.platform_state})
 
     def send_partitions(self, session: ExchangeSession, pbu: str) -> None:
-        session.send(9, {"platform_id": 1, "partitions": [{"partition_no": partition} for partition in self.partitions()]})
+        session.send(SZSE_PLATFORM_INFO, {
+            "platform_id": 1, "partitions": [{"partition_no": partition} for partition in self.partitions()]})
 
     def send_end_of_stream(self, session: ExchangeSession, partition: int) -> None:
-        session.send(7, {"partition_no": partition, "report_index": session.member.newest_index(partition), "platform_id": 1})
+        session.send(SZSE_REPORT_FINISHED, {
+            "partition_no": partition, "report_index": session.member.newest_index(partition), "platform_id": 1})
 
 
 ACCEPTORS: dict[str, type[VenueAcceptor]] = {"XSHG": ShanghaiAcceptor, "XSHE": ShenzhenAcceptor}

@@ -1,11 +1,12 @@
-"""The simplest exchange and the simplest gateway: one answers every order, the other writes reports down. For tests and timing."""
+"""The simplest exchange and the simplest gateway, for tests and timing: one answers every order, one writes reports down."""
 
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcpy, memset
 from ext.clock cimport now_ns
 from ext.codes cimport STATUS_CANCELED, STATUS_FILLED, STATUS_NEW
 from ext.venue cimport (
-    REPORT_ACCEPTED, REPORT_BUSINESS_REJECT, REPORT_CANCELED, REPORT_TRADE, VenueCancel, VenueOrder, VenueOutlet, VenueReport,
+    REPORT_ACCEPTED, REPORT_BUSINESS_REJECT, REPORT_CANCELED, REPORT_TRADE, VenueCancel, VenueOrder, VenueOutlet,
+    VenueReport,
 )
 from ext.venue_fields cimport cancel_from, order_from, report_fields
 from ext.venue cimport REPORT_APPLIED, REPORT_DUPLICATE, REPORT_GAP, ReportSink
@@ -26,7 +27,7 @@ cdef class EchoExchange(OrderEntrySink):
 
     cdef void on_order(self, int member, const VenueOrder *order, int64_t now_ns) noexcept:
         cdef VenueReport report
-        self.seen.append(order.cl_ord_id[:10].decode().rstrip())
+        self.seen.append(order.cl_ord_id[:10].decode("latin-1").rstrip())
         memset(&report, 0, sizeof(report))
         memset(report.orig_cl_ord_id, 32, sizeof(report.orig_cl_ord_id))
         memset(report.exec_id, 32, sizeof(report.exec_id))
@@ -53,7 +54,7 @@ cdef class EchoExchange(OrderEntrySink):
 
     cdef void on_cancel(self, int member, const VenueCancel *cancel, int64_t now_ns) noexcept:
         cdef VenueReport report
-        self.seen.append(cancel.cl_ord_id[:10].decode().rstrip())
+        self.seen.append(cancel.cl_ord_id[:10].decode("latin-1").rstrip())
         memset(&report, 0, sizeof(report))
         memset(report.exec_id, 32, sizeof(report.exec_id))
         memset(report.account, 32, sizeof(report.account))
@@ -70,7 +71,7 @@ cdef class EchoExchange(OrderEntrySink):
 
 
 cdef class ReportTape(ReportSink):
-    """Writes every report down once, in order, as the engine would apply it; knows the next index of every partition."""
+    """Writes every report down once, in order, as the engine would apply it; knows each partition's next index."""
 
     cdef readonly list reports         # dicts, business rejects among them
     cdef readonly dict next_index      # partition -> the index expected next

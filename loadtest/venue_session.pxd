@@ -66,8 +66,8 @@ cdef class Desk:
     cdef readonly uint64_t door_rejects
     cdef readonly uint64_t unsaid              # reports the wire could not carry: always 0 unless matching erred
 
-    # Numbers the report in its partition (symbol mod partition_count, from 1), stores it, and sends it at the end of the
-    # turn when the member is there. Fills report.partition and report.report_index. A business reject is sent, not stored.
+    # Numbers the report in its partition (1 + symbol mod partition_count), stores it, and sends it at the end of the turn
+    # when the member is there. Fills partition and report_index. A business reject is sent, not stored.
     cdef void report(self, int member, VenueReport *report) noexcept
     cdef void refuse(self, Member member, VenueReport *report) noexcept
 

@@ -1,7 +1,7 @@
 """The exchange's end of order entry: checks at the door, numbered and kept reports, resynchronisation. Matches nothing.
 
-A report is encoded once, into the log of its partition. Sending is always the same act: copy the next frames from the log
-to the socket, a page at a time; so resynchronisation, live reports and a slow reader are one path, and none needs memory.
+A report is encoded once, into the log of its partition. Sending is always the same act: copy the next frames from the
+log to the socket, a page at a time; resynchronisation, live reports and a slow reader are one path, and none needs memory.
 """
 
 from libc.stdlib cimport calloc, free, malloc, realloc
@@ -9,8 +9,8 @@ from libc.string cimport memcmp, memcpy, memset
 from ext.buffers cimport Turn
 from ext.venue cimport REPORT_BUSINESS_REJECT
 from ext.wire cimport (
-    DOOR_DUPLICATE, DOOR_FIELD, DOOR_NOT_OPEN, DOOR_PBU, DOOR_THROTTLE, FRAME_CANCEL, FRAME_ORDER, FRAME_SESSION, MAX_FRAME,
-    FrameKind,
+    DOOR_DUPLICATE, DOOR_FIELD, DOOR_NOT_OPEN, DOOR_PBU, DOOR_THROTTLE, FRAME_CANCEL, FRAME_ORDER, FRAME_SESSION,
+    MAX_FRAME, FrameKind,
 )
 
 cdef enum:
@@ -100,15 +100,18 @@ cdef class ClOrdIdSet:
         """Where the id is, or the free slot where it belongs."""
         cdef uint64_t first, second
         cdef char[ID_SIZE] free_slot
+        cdef char *slot
         cdef size_t at
         memset(free_slot, 0, ID_SIZE)
         memcpy(&first, cl_ord_id, 8)
         memcpy(&second, cl_ord_id + 2, 8)
         first = (first ^ (second >> 7)) * <uint64_t>0x9E3779B97F4A7C15ULL
         at = <size_t>((first ^ (first >> 29)) & mask)
-        while memcmp(slots + at * ID_SIZE, cl_ord_id, ID_SIZE) != 0 and memcmp(slots + at * ID_SIZE, free_slot, ID_SIZE) != 0:
+        slot = slots + at * ID_SIZE
+        while memcmp(slot, cl_ord_id, ID_SIZE) != 0 and memcmp(slot, free_slot, ID_SIZE) != 0:
             at = (at + 1) & mask
-        return slots + at * ID_SIZE
+            slot = slots + at * ID_SIZE
+        return slot
 
     cdef bint grow(self) noexcept:
         cdef size_t mask = self.mask * 2 + 1, at

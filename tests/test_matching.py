@@ -259,6 +259,35 @@ class PlainMarket:
         if order.qty:
             self.resting.append(order)
 
+    def market(self, order: Plain, ord_type: int) -> int:
+        """A market order; returns what was cancelled at once."""
+        opposite = BUY + SELL - order.side
+        own_best, best = self.best(order.side), self.best(opposite)
+        if ord_type in (OWN_BEST, OPPOSITE_BEST):
+            at = own_best if ord_type == OWN_BEST else best
+            if at is None:
+                return order.qty
+            order.price = at.price
+            self.submit(order, call=False)
+            return 0
+        there = sum(other.qty for other in self.resting if other.side == opposite)
+        if ord_type == FOK and there < order.qty:
+            return order.qty
+        seen: list[int] = []
+        wanted = order.qty
+        while order.qty and (maker := self.best(opposite)) is not None:
+            if maker.price not in seen:
+                seen.append(maker.price)
+            if len(seen) > 5 and ord_type in (BEST5_CANCEL, BEST5_LIMIT):
+                break
+            buy, sell = (order, maker) if order.side == BUY else (maker, order)
+            self.trade(buy, sell, maker.price, min(order.qty, maker.qty))
+        if ord_type != BEST5_LIMIT or order.qty == 0 or (order.qty == wanted and own_best is None):
+            return order.qty
+        order.price = self.trades[-1][2] if order.qty < wanted else own_best.price
+        self.resting.append(order)
+        return 0
+
     def auction(self, venue: int, reference: int) -> tuple[int, int]:
         """(price, shares): better prices trade in full, most volume, least surplus, then the exchange's rule."""
         prices = sorted({order.price for order in self.resting})
@@ -293,6 +322,30 @@ class PlainMarket:
 ACTIONS = st.lists(st.one_of(
     st.tuples(st.sampled_from([BUY, SELL]), st.integers(-6, 6), st.integers(1, 8)),
     st.tuples(st.just(0), st.integers(0, 60), st.just(0))), max_size=60)
+
+
+MARKETS = st.lists(st.tuples(st.sampled_from([BUY, SELL]), st.sampled_from([LIMIT, LIMIT, LIMIT, *range(2, 8)]),
+                             st.integers(-4, 4), st.integers(1, 30)), max_size=60)
+
+
+@settings(max_examples=300, deadline=None)
+@given(orders=MARKETS, venue=st.sampled_from([XSHG, XSHE]))
+def test_market_orders_agree_with_the_plain_matcher(orders: list, venue: int) -> None:
+    bench, plain = Bench(venue), PlainMarket()
+    canceled = 0
+    for side, ord_type, step, lots in orders:
+        if ord_type == LIMIT:
+            price = 100_000 + step * TICK
+            assert bench.order(side, price / 10_000, lots * 100) == "PASS"
+            plain.submit(Plain(bench.cookie, side, price, lots * 100), call=False)
+        elif (ord_type == BEST5_LIMIT and venue == XSHE) or (ord_type in (IOC, FOK) and venue == XSHG):
+            assert bench.order(side, 0, lots * 100, ord_type) == "ORD_TYPE"
+        else:
+            assert bench.order(side, 0, lots * 100, ord_type) == "PASS"
+            canceled += plain.market(Plain(bench.cookie, side, 0, lots * 100), ord_type)
+    assert [(b, s, round(p * 10_000), q) for b, s, p, q in bench.trades()] == plain.trades
+    assert sum(shares for _, shares in bench.canceled()) == canceled
+    assert bench.market.live_orders() == len(plain.resting)
 
 
 @settings(max_examples=300, deadline=None)

@@ -21,15 +21,17 @@ from tests.real_flow import ROOT
 
 
 @pytest.mark.parametrize(("close", "pct", "up", "down"), [
-    (10.05, 10, 11.06, 9.05), (10.00, 10, 11.00, 9.00), (10.00, 20, 12.00, 8.00), (0.03, 10, 0.04, 0.02), (9.09, 10, 10.00, 8.18),
+    (10.05, 10, 11.06, 9.05), (10.00, 10, 11.00, 9.00), (10.00, 20, 12.00, 8.00), (0.03, 10, 0.04, 0.02),
+    (9.09, 10, 10.00, 8.18),
 ])
 def test_price_limits(close: float, pct: int, up: float, down: float) -> None:
     assert price_limits_e4(round(close * 10_000), pct) == (round(up * 10_000), round(down * 10_000))
 
 
 @pytest.mark.parametrize(("symbol", "place"), [
-    ("600519", ("XSHG", "MAIN")), ("688001", ("XSHG", "STAR")), ("689009", ("XSHG", "STAR")), ("000001", ("XSHE", "MAIN")),
-    ("300750", ("XSHE", "CHINEXT")), ("301001", ("XSHE", "CHINEXT")), ("002594", ("XSHE", "MAIN")),
+    ("600519", ("XSHG", "MAIN")), ("688001", ("XSHG", "STAR")), ("689009", ("XSHG", "STAR")),
+    ("000001", ("XSHE", "MAIN")), ("002594", ("XSHE", "MAIN")), ("300750", ("XSHE", "CHINEXT")),
+    ("301001", ("XSHE", "CHINEXT")),
 ])
 def test_boards(symbol: str, place: tuple[str, str]) -> None:
     assert board_of(symbol) == place

@@ -8,11 +8,20 @@ from datetime import UTC, datetime, timedelta, timezone
 from hypothesis import strategies as st
 
 SHANGHAI = timezone(timedelta(hours=8))
-FORMATS = {"u8": "B", "u16": "H", "u32": "I", "u64": "Q", "i32": "i", "i64": "q", "price": "q", "quantity": "q",
-           "amount": "q", "date": "I", "ntime": "Q"}
-GROUP_OF = {1: "day", 2: "session"}
+FORMATS = {
+    "u8": "B",
+    "u16": "H",
+    "u32": "I",
+    "u64": "Q",
+    "i32": "i",
+    "i64": "q",
+    "price": "q",
+    "quantity": "q",
+    "amount": "q",
+    "date": "I",
+    "ntime": "Q",
+}
 
-text = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1)
 symbols = st.integers(1, 999_999)
 sides = st.integers(1, 2)
 shares = st.integers(0, 10**12)
@@ -24,7 +33,7 @@ def texts(width: int):
 
 
 def table(layout: str) -> list[tuple[str, str]]:
-    """"Name type, Name type" -> [(name, struct format)]."""
+    """ "Name type, Name type" -> [(name, struct format)]."""
     fields = [field.split() for field in layout.replace("\n", " ").split(",")]
     return [(name, FORMATS.get(kind) or f"{kind[1:]}s") for name, kind in fields]
 
@@ -42,8 +51,10 @@ def pack_body(layout: str, values: dict) -> bytes:
 
 def unpack_body(layout: str, body: bytes) -> dict:
     values = struct.unpack(">" + "".join(form for _, form in table(layout)), body)
-    return {name: value.decode().rstrip() if isinstance(value, bytes) else value
-            for (name, _), value in zip(table(layout), values, strict=True)}
+    return {
+        name: value.decode().rstrip() if isinstance(value, bytes) else value
+        for (name, _), value in zip(table(layout), values, strict=True)
+    }
 
 
 def shanghai(time_ns: int) -> datetime:
@@ -74,6 +85,6 @@ class Fence:
 
     def hold(self, octets: bytes) -> memoryview:
         begin = mmap.PAGESIZE - len(octets)
-        view = memoryview(self.room)[begin:mmap.PAGESIZE]
+        view = memoryview(self.room)[begin : mmap.PAGESIZE]
         view[:] = octets
         return view
