@@ -162,6 +162,7 @@ class Relay:
         self.garbage = b""
         self.silent = False
         self.tasks: set[asyncio.Task] = set()
+        self.writers: list[asyncio.StreamWriter] = []  # a writer that nobody holds closes its connection
 
     async def start(self) -> int:
         self.server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
@@ -169,6 +170,7 @@ class Relay:
 
     async def serve(self, reader, writer) -> None:
         far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.port)
+        self.writers += [writer, far_writer]
         for source, target, garbled in ((reader, far_writer, False), (far_reader, writer, True)):
             task = asyncio.get_running_loop().create_task(self.pump(source, target, garbled))
             self.tasks.add(task)
