@@ -97,12 +97,16 @@ class Shard:
         self.links[address.venue] = link
         self.sessions[address.venue] = SESSIONS[name](
             config, link, lambda partition: self.engine.next_report_index(address.venue, partition), self.on_link_state,
-            logger("venue").info)
+            logger("venue").info, self.on_day_end)
 
     def on_link_state(self, name: str, state: LinkState, reason: str) -> None:
         """A link came or went: the engine rejects or sends accordingly."""
         resent = sweeps.set_link(self.engine, VENUES[name], state is LinkState.READY, utc_now_ns())
         self.log.info("venue_link", venue=name, state=str(state), reason=reason, resent=resent)
+
+    def on_day_end(self, name: str) -> None:
+        """The exchange has said everything it had to say today: what is still open there has expired."""
+        self.log.info("day_end", venue=name, expired=sweeps.end_of_day(self.engine, VENUES[name], utc_now_ns()))
 
     async def follow_quotes(self, address: VenueAddress) -> None:
         """Market data of one exchange, for as long as the shard lives."""
