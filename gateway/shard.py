@@ -13,7 +13,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvloop
@@ -79,9 +79,12 @@ class Shard:
                 self.tasks.append(self.loop.create_task(self.follow_quotes(address)))
         self.orders.resume_graces()
         tls = transport.Tls(str(settings.tls_cert), str(settings.tls_key)) if settings.tls_cert else None
-        self.server = await transport.serve(settings.transport, self.orders.methods(), self.turn, settings.host, settings.port, tls=tls)
+        with listening("--port", settings.host, settings.port):
+            self.server = await transport.serve(settings.transport, self.orders.methods(), self.turn, settings.host,
+                                                settings.port, tls=tls)
         if settings.metrics_port is not None:
-            self.metrics = MetricsServer(self.metric_sources(), settings.metrics_port, settings.host)
+            with listening("--metrics-port", settings.host, settings.metrics_port):
+                self.metrics = MetricsServer(self.metric_sources(), settings.metrics_port, settings.host)
         return {"port": self.server.port, "metrics_port": self.metrics.port if self.metrics else None,
                 "transport": settings.transport, "pid": os.getpid(), **queries.counts(self.engine)}
 
@@ -167,8 +170,19 @@ def open_engine(settings: Settings, log: Callable[..., None]) -> tuple[JournalFi
         load_engine(engine, limits, instruments, trade_date=settings.trade_date, shard=settings.shard, now_ns=utc_now_ns())
     except ValueError as error:
         raise SettingError(f"{settings.limits}: {error}") from None
+    except OSError as error:
+        raise JournalError(journal_file.journal.path, journal_file.journal.end, str(error)) from None
     log("recovered", limits_sha256=limits.sha256, **found)
     return journal_file, engine
+
+
+@contextlib.contextmanager
+def listening(flag: str, host: str, port: int) -> Iterator[None]:
+    """Opening a port: an error is the flag's."""
+    try:
+        yield
+    except OSError as error:
+        raise SettingError(f"{flag}: cannot listen on {host}:{port}: {error.strerror or error}") from None
 
 
 def feed_factory(engine: Any, venue: int, closed: asyncio.Future[str]) -> Callable[[], Any]:
@@ -211,5 +225,3 @@ def serve(settings: Settings) -> None:
         uvloop.run(run(settings))
     except JournalError as error:
         raise SettingError(f"--journal: {error}") from None
-    except OSError as error:
-        raise SettingError(f"--port: cannot listen on {settings.host}:{settings.port}: {error.strerror or error}") from None
