@@ -20,15 +20,17 @@ def exchanges(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchanges]:
 
 
 @pytest.fixture
-def start_gateway(exchanges: Exchanges, tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
-    """start_gateway(transport, flags, change) -> a running Gateway, ended after the test."""
+def start_gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
+    """start_gateway(exchanges, transport, flags, change, wait_for) -> a running Gateway, ended after the test."""
     started: list[Gateway] = []
 
     def start(**choices: Any) -> Gateway:
         folder = tmp_path / f"gateway-{len(started)}"
         folder.mkdir()
-        started.append(Gateway(choices.pop("exchanges", exchanges), folder, **choices))
-        return started[-1].start()
+        wait_for = choices.pop("wait_for", ())
+        exchanges = choices.pop("exchanges", None) or request.getfixturevalue("exchanges")
+        started.append(Gateway(exchanges, folder, **choices))
+        return started[-1].start(*wait_for)
 
     yield start
     for gateway in started:
