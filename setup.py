@@ -1,6 +1,6 @@
 """Build of the compiled core and of the generated protobuf modules.
 
-TIDEGATE_CHECKED=1 builds with bounds and None checks and assertions on, and stops the process at a signed overflow or
+TIDEGATE_CHECKED=1 builds with bounds checks and assertions on, and stops the process at a signed overflow or
 other undefined behaviour of the C code; the default build folds all of it away.
 TIDEGATE_LINK_ONLY=1 leaves the extensions out: for installing the package over a tree that was built in place.
 """
@@ -15,13 +15,12 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).parent
 CHECKED = os.environ.get("TIDEGATE_CHECKED") == "1"
 LINK_ONLY = os.environ.get("TIDEGATE_LINK_ONLY") == "1"
-LIBRARIES = {name: ["nghttp2"] for name in ("ext.http2", "ext.grpc_headers", "ext.grpc_transport", "loadtest.grpc_client",
-                                            "loadtest.grpc_pump")}
+HTTP2_MODULES = ("ext.http2", "ext.grpc_headers", "ext.grpc_transport", "loadtest.grpc_client", "loadtest.grpc_pump")
+LIBRARIES = {name: ["nghttp2"] for name in HTTP2_MODULES}
 DIRECTIVES = {
     "language_level": 3,
     "boundscheck": CHECKED,
     "wraparound": False,
-    "nonecheck": CHECKED,
     "initializedcheck": CHECKED,
     "cdivision": True,
     "embedsignature": True,

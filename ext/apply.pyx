@@ -17,7 +17,7 @@ from ext.ledger cimport fill, hold, release
 from ext.orders cimport cl_ord_id_hash, close_order, index_order, open_order
 from ext.state cimport (
     FLAG_ACKED, FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, GROUP_OWNER, NONE, Account, AccountEvent, Group, Instrument, Order,
-    PortState, Position, Profile, Rules, State, position_key, window_add,
+    PortState, Position, Profile, Rules, State, window_add,
 )
 from ext.tables cimport MapSlot, hash_bytes, map_find, map_next, map_put
 
@@ -81,8 +81,8 @@ cdef void place_order(State state, uint32_t order_no, int64_t time_ns) noexcept:
     order.match_position = <uint32_t>(owner - state.positions)
     hold(state, order)
     open_order(state, order_no)
-    window_add(&account.sent[order.venue], time_ns)
-    account.sent_today[order.venue] += 1
+    window_add(&account.sent[order.venue - 1], time_ns)
+    account.sent_today[order.venue - 1] += 1
     window_add(&position.accepted, time_ns)
     if (position.dup_count and position.dup_px_e4 == order.price_e4 and position.dup_qty_shares == order.order_qty_shares
             and position.dup_side == order.side and position.dup_type == order.ord_type
@@ -130,8 +130,8 @@ cdef void apply_cancel(State state, const CancelEvent *event, uint64_t offset) n
         order.flags = (order.flags | FLAG_CANCEL_SENT) & ~FLAG_CANCEL_QUEUED
         order.cancel_offset = offset
         state.cancel_no = event.cancel_no
-        window_add(&account.sent[event.venue], event.head.time_ns)
-        account.sent_today[event.venue] += 1
+        window_add(&account.sent[event.venue - 1], event.head.time_ns)
+        account.sent_today[event.venue - 1] += 1
     elif event.head.type == EV_CANCEL_QUEUED:
         order.flags |= FLAG_CANCEL_QUEUED
         order.cancel_offset = offset
@@ -160,7 +160,8 @@ cdef void apply_setting(State state, const Frame *frame) noexcept:
     elif frame.type == EV_POSITION:
         apply_position(state, <const PositionEvent *>frame)
     elif frame.type == EV_RESTRICTION:
-        apply_restriction(state, <const RestrictionEvent *>frame)
+        state.restrict((<const RestrictionEvent *>frame).profile, (<const RestrictionEvent *>frame).instrument,
+                       (<const RestrictionEvent *>frame).side_mask)
     elif frame.type == EV_PORT:
         apply_port(state, <const PortEvent *>frame)
     elif frame.type == EV_SESSION:
@@ -193,7 +194,7 @@ cdef void apply_account(State state, const AccountEvent *event) noexcept:
         account.last_order = NONE
         key = hash_bytes(<const unsigned char *>event.id, event.id_size, 0)
         slot = map_find(&state.account_map, key)
-        while slot.key:
+        while slot.tag:
             slot = map_next(&state.account_map, slot)
         map_put(&state.account_map, slot, key, index)
         state.account_count += 1
@@ -217,15 +218,6 @@ cdef void apply_position(State state, const PositionEvent *event) noexcept:
     if position != NULL:
         position.total_shares = event.total_shares
         position.sellable_shares = event.sellable_shares
-
-
-cdef void apply_restriction(State state, const RestrictionEvent *event) noexcept:
-    cdef uint64_t key = position_key(event.profile, event.instrument)
-    cdef MapSlot *slot = map_find(&state.restriction_map, key)
-    if slot.key:
-        slot.value = event.side_mask
-    else:
-        map_put(&state.restriction_map, slot, key, event.side_mask)
 
 
 cdef void apply_port(State state, const PortEvent *event) noexcept:

@@ -4,7 +4,7 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memmove
 
 cdef enum:
-    FIRST_CAPACITY = 1 << 14
+    FIRST_CAPACITY = 1024
 
 
 cdef class OutBuf:

@@ -41,6 +41,8 @@ cdef class Engine(ReportSink):
 
     # a new order
     cdef int admit(self, Caller caller, const NewOrder *message, Candidate *order, Refusal *refusal, int64_t now_ns) noexcept
+    cdef void fetch_rows(self, const NewOrder *message, Candidate *order) noexcept
+    cdef void find_holdings(self, Candidate *order) noexcept
     cdef bint is_same(self, uint32_t order_no, const NewOrder *message) noexcept
     cdef void look_up(self, const NewOrder *message, Candidate *order, int64_t now_ns) noexcept
     cdef const Frame *decide(self, Caller caller, const NewOrder *message, const Candidate *order, int code) noexcept

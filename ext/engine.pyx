@@ -24,12 +24,14 @@ from ext.events cimport (
     EV_TRADE, EV_VENUE_REJECTED, SCOPE_PORT,
 )
 from ext.fields cimport check_cancel_fields, check_fields, copy_cancel_name
-from ext.orders cimport find_order
+from ext.orders cimport cl_ord_id_hash, find_order
 from ext.reports cimport encode_cancel_refusal, encode_order_state, encode_refusal
 from ext.risk cimport check_new_order
 from ext.state cimport (
-    FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, GROUP_OWNER, NONE, Account, PortState, window_add, window_count,
+    FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, GROUP_OWNER, NONE, Account, PortState, position_key, window_add,
+    window_count,
 )
+from ext.tables cimport map_prefetch, prefetch
 from ext.venue cimport (
     REASON_DUPLICATE_CL_ORD_ID, REPORT_ACCEPTED, REPORT_APPLIED, REPORT_BUSINESS_REJECT, REPORT_CANCEL_REJECTED,
     REPORT_CANCELED, REPORT_DUPLICATE, REPORT_GAP, REPORT_REJECTED, REPORT_TRADE, VenueCancel, VenueOrder,
@@ -118,6 +120,7 @@ cdef class Engine:
         if refusal.code != PASS:
             return refusal.code
         order.account_index = self.state.find_account(message.account.at, message.account.size)
+        self.fetch_rows(message, order)
         if not self.audience.may_trade(caller, order.account_index):
             refusal.code = R1001_AUTH
             return R1001_AUTH
@@ -128,6 +131,8 @@ cdef class Engine:
             refusal.code = R1203_RATE_IN
             return R1203_RATE_IN
         window_add(&port.orders_in, now_ns)
+        if order.instrument_index != NONE:
+            self.state.fetch_position(order.account_index, order.instrument_index)
         if now_ns < port.latched_until_ns:
             refusal.value = port.reject_streak_max
             refusal.limit = port.reject_streak_max
@@ -145,7 +150,29 @@ cdef class Engine:
             refusal.value = self.state.order_count
             refusal.limit = self.state.most_orders
             return R1603_CAPACITY
+        self.find_holdings(order)
         return PASS
+
+    cdef void fetch_rows(self, const NewOrder *message, Candidate *order) noexcept:
+        """Start loading every row this order will touch: with a million accounts none of them is in a cache."""
+        cdef State state = self.state
+        if order.account_index == NONE:
+            return
+        prefetch(&state.accounts[order.account_index], sizeof(Account))
+        prefetch(&self.audience.watch_head[order.account_index], sizeof(uint32_t))
+        order.instrument_index = state.find_instrument(<int>message.security_exchange, symbol_number(&message.symbol))
+        map_prefetch(&state.position_map, position_key(order.account_index, order.instrument_index))
+        map_prefetch(&state.order_map, cl_ord_id_hash(order.account_index, message.cl_ord_id.at, message.cl_ord_id.size))
+
+    cdef void find_holdings(self, Candidate *order) noexcept:
+        """The records of account (and group) in this instrument, on their way into the cache while the rest is checked."""
+        cdef uint32_t group = self.state.accounts[order.account_index].group
+        if order.instrument_index == NONE:
+            return
+        order.position = self.state.find_position(order.account_index, order.instrument_index)
+        order.match_owner = order.position
+        if group != NONE:
+            order.match_owner = self.state.find_position(GROUP_OWNER | group, order.instrument_index)
 
     cdef bint is_same(self, uint32_t order_no, const NewOrder *message) noexcept:
         """Whether a repeated cl_ord_id asks for the same order again."""
@@ -166,15 +193,10 @@ cdef class Engine:
         order.price_e4 = message.price_e4
         order.now_ns = now_ns
         order.phase = self.market.phase[order.venue]
-        order.instrument_index = state.find_instrument(order.venue, symbol_number(&message.symbol))
         if order.instrument_index == NONE:
             return
         order.instrument = &state.instruments[order.instrument_index]
         order.top = &self.market.tops[order.instrument_index]
-        order.position = state.find_position(order.account_index, order.instrument_index)
-        order.match_owner = order.position
-        if order.account.group != NONE:
-            order.match_owner = state.find_position(GROUP_OWNER | order.account.group, order.instrument_index)
 
     cdef const Frame *decide(self, Caller caller, const NewOrder *message, const Candidate *order, int code) noexcept:
         """The decision as an event, journaled and applied."""
@@ -213,7 +235,7 @@ cdef class Engine:
         cdef const Account *account = &self.state.accounts[order.account]
         cdef VenueOrder venue_order
         encode_venue_id(venue_order.cl_ord_id, ID_ORDER, self.state.shard, order_no)
-        memcpy(venue_order.account, account.shareholder[order.venue], 12)
+        memcpy(venue_order.account, account.shareholder[order.venue - 1], 12)
         venue_order.symbol = self.state.instruments[order.instrument].symbol
         venue_order.side = order.side
         venue_order.ord_type = order.ord_type
@@ -364,7 +386,7 @@ cdef class Engine:
         cdef VenueCancel cancel
         encode_venue_id(cancel.cl_ord_id, ID_CANCEL, self.state.shard, cancel_no)
         encode_venue_id(cancel.orig_cl_ord_id, ID_ORDER, self.state.shard, order_no)
-        memcpy(cancel.account, account.shareholder[order.venue], 12)
+        memcpy(cancel.account, account.shareholder[order.venue - 1], 12)
         cancel.symbol = self.state.instruments[order.instrument].symbol
         cancel.side = order.side
         cancel.owner_type = account.owner_type
@@ -396,6 +418,10 @@ cdef class Engine:
         self.reports_applied += 1
         if report.kind == REPORT_BUSINESS_REJECT:
             self.on_business_reject(kind, number, venue, report, now_ns)
+        elif report.kind == REPORT_CANCEL_REJECTED and kind == ID_ORDER and 0 < number <= self.state.order_count \
+                and self.state.orders[number].cancel_offset:
+            # Also when the order ended meanwhile: whoever asked for the cancel hears that it came too late.
+            self.reject_cancel(<uint32_t>number, venue, report, now_ns)
         elif kind != ID_ORDER or not 0 < number <= self.state.order_count or not is_open(&self.state.orders[number]) \
                 or report.last_qty_shares > self.state.orders[number].leaves_qty_shares:
             self.skip(venue, report, now_ns)
@@ -407,8 +433,6 @@ cdef class Engine:
             self.apply_venue_report(EV_CANCELED, <uint32_t>number, venue, report, now_ns)
         elif report.kind == REPORT_REJECTED:
             self.apply_venue_report(EV_VENUE_REJECTED, <uint32_t>number, venue, report, now_ns)
-        elif report.kind == REPORT_CANCEL_REJECTED:
-            self.reject_cancel(<uint32_t>number, venue, report, now_ns)
         else:
             self.skip(venue, report, now_ns)
         return REPORT_APPLIED
@@ -483,7 +507,7 @@ cdef class Engine:
         event.partition = report.partition
         event.report_index = report.report_index
         event.reason = report.reason
-        event.code = R1602_VENUE_REJECT
+        event.code = R1602_VENUE_REJECT if is_open(order) else R1606_NOT_OPEN
         event.ord_status = order.ord_status
         if order.cancel_offset:
             sent = <const CancelEvent *>self.journal.at(order.cancel_offset)

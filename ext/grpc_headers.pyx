@@ -11,6 +11,7 @@ from ext.nghttp2 cimport NGHTTP2_NV_FLAG_NO_COPY_NAME, NGHTTP2_NV_FLAG_NO_COPY_V
 
 cdef enum:
     MAX_TIMEOUT_DIGITS = 8
+    MAX_TEXT = 1024                    # characters of a status text: a header block has a limit of its own
 
 cdef str PLAIN = "".join(chr(code) for code in range(0x20, 0x7f) if chr(code) != "%")
 
@@ -56,7 +57,7 @@ cdef int64_t timeout_ns(const uint8_t *value, size_t size) noexcept nogil:
     if value[size - 1] == c'M':
         return min(amount, <int64_t>50000000) * 60 * 1000000000
     if value[size - 1] == c'H':
-        return min(amount, <int64_t>800000) * 3600 * 1000000000
+        return min(amount, <int64_t>833333) * 3600 * 1000000000
     return -1
 
 
@@ -68,7 +69,7 @@ cdef bint is_grpc(const uint8_t *value, size_t size) noexcept nogil:
 
 
 cdef bytes encode_text(str text):
-    return quote_from_bytes(text.encode("utf-8", "replace"), safe=PLAIN).encode("ascii")
+    return quote_from_bytes(text[:MAX_TEXT].encode("utf-8", "replace"), safe=PLAIN).encode("ascii")
 
 
 cdef void add_metadata(dict metadata, const uint8_t *name, size_t name_size, const uint8_t *value, size_t value_size):

@@ -27,7 +27,6 @@ cdef class ServerStream(Http2Stream):
     cdef bint grpc_type
     cdef bint encoded                      # grpc-encoding names a compression
     cdef bint responded                    # response headers are submitted
-    cdef bint half_closed                  # the client ended its side
 
     cdef void open(self, int64_t recv_ns)
     cdef void open_sink(self, int64_t recv_ns)
@@ -48,6 +47,7 @@ cdef class ServerConnection(Http2Connection):
     cdef int64_t second_ns                 # the flood counters' current second
     cdef int64_t control_frames, resets
 
+    cdef void end_stream(self, ServerStream stream)   # the client ended its side
     cdef void count_control_frame(self)
     cdef void count_reset(self)
     cdef void roll_second(self)

@@ -2,18 +2,15 @@
 
 from socket import IPPROTO_TCP, TCP_NODELAY
 
-from libc.string cimport memcpy
-
-from ext.buffers cimport OutBuf
 from ext.clock cimport now_ns
 from ext.grpc_headers cimport add_metadata, constant, encode_text, is_grpc, is_word, pair, timeout_ns
 from ext.http2 cimport read_out
 from ext.nghttp2 cimport *
 from ext.rpc cimport (
-    DEADLINE_EXCEEDED, INTERNAL, INVALID_ARGUMENT, OK, RESOURCE_EXHAUSTED, UNAVAILABLE, UNIMPLEMENTED, Call,
+    DEADLINE_EXCEEDED, INTERNAL, INVALID_ARGUMENT, OK, RESOURCE_EXHAUSTED, UNIMPLEMENTED, Call,
 )
 
-from ext.rpc import RpcError
+from ext.rpc import SERVICE_FAILED, RpcError
 
 cdef enum:
     SECOND_NS = 1000000000
@@ -100,11 +97,14 @@ cdef class ServerStream(Http2Stream):
             self.cut(RESOURCE_EXHAUSTED, f"the message has {size} bytes; at most {self.connection.max_message}",
                      "message_size")
 
+    cdef void refuse_partial(self):
+        self.cut(RESOURCE_EXHAUSTED, f"unfinished messages hold {self.connection.max_partial} bytes of this connection",
+                 "partial_messages")
+
     cdef void break_off(self):
-        self.cut(INTERNAL, "the service failed on this call", "sink_error")
+        self.cut(INTERNAL, SERVICE_FAILED, "sink_error")
 
     cdef void on_half_close(self):
-        self.half_closed = True
         if self.sink is None or self.sink.status >= 0 or self.deaf:
             return
         if self.partial_size > 0:
@@ -115,6 +115,7 @@ cdef class ServerStream(Http2Stream):
             self.sink.on_half_close()
 
     cdef void on_close(self, uint32_t error_code):
+        (<ServerConnection>self.connection).headers_ns = 0
         self.release()
 
     cdef void release(self):
@@ -123,7 +124,10 @@ cdef class ServerStream(Http2Stream):
             return
         self.sink = None
         sink.carrier = None
-        sink.on_closed()
+        try:
+            sink.on_closed()
+        except Exception as error:
+            self.connection.report(error)
 
     cdef void open(self, int64_t recv_ns):
         """The request's headers are complete: answer what is wrong with them, or open the call."""
@@ -155,9 +159,9 @@ cdef class ServerStream(Http2Stream):
         except RpcError as error:
             self.cut(error.status, error.text, "refused")
             return
-        except Exception:
-            connection.counters.sink_errors += 1
-            self.cut(INTERNAL, "the service failed to open this call", "sink_error")
+        except Exception as error:
+            connection.report(error)
+            self.cut(INTERNAL, SERVICE_FAILED, "sink_error")
             return
         self.sink = sink
         self.out = sink.out
@@ -176,7 +180,8 @@ cdef class ServerStream(Http2Stream):
         else:
             self.submit_trailers_only(status, text)
         if self.out is not None:
-            self.out = OutBuf(0)
+            self.out.consume(self.out.size())
+        self.drop_partial()
         self.release()
         self.connection.mark()
 
@@ -216,7 +221,8 @@ cdef class ServerConnection(Http2Connection):
     """One client's connection."""
 
     def __init__(self, ServerContext context):
-        Http2Connection.__init__(self, context.turn, context.counters, context.limits.max_message_bytes)
+        Http2Connection.__init__(self, context.turn, context.counters, context.limits.max_message_bytes,
+                                 context.limits.max_partial_bytes)
         self.context = context
 
     def connection_made(self, transport) -> None:
@@ -234,7 +240,7 @@ cdef class ServerConnection(Http2Connection):
         self.open_session(True, settings, 3, limits.connection_window_bytes)
         transport.get_extra_info("socket").setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
         host, port = transport.get_extra_info("peername")[:2]
-        self.peer = f"{host}:{port}"
+        self.peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.context.connections.add(self)
         Http2Connection.connection_made(self, transport)
         self.made_ns = self.idle_ns = self.recv_ns
@@ -300,15 +306,15 @@ cdef class ServerConnection(Http2Connection):
 
     cdef int on_frame(self, const nghttp2_frame *frame) except -1:
         cdef ServerStream stream
+        # A header block is contiguous: a whole frame of any kind means that none is unfinished.
+        self.headers_ns = 0
         if frame.hd.type == NGHTTP2_HEADERS or frame.hd.type == NGHTTP2_DATA:
             stream = <ServerStream>self.stream(frame.hd.stream_id)
             if stream is None:
                 return 0
-            if frame.hd.type == NGHTTP2_HEADERS:
-                self.headers_ns = 0
-                if frame.headers.cat == NGHTTP2_HCAT_REQUEST:
-                    stream.open(self.recv_ns)
-            elif frame.hd.length == 0 and not frame.hd.flags & NGHTTP2_FLAG_END_STREAM:
+            if frame.hd.type == NGHTTP2_HEADERS and frame.headers.cat == NGHTTP2_HCAT_REQUEST:
+                stream.open(self.recv_ns)
+            elif frame.hd.type == NGHTTP2_DATA and frame.hd.length == 0 and not frame.hd.flags & NGHTTP2_FLAG_END_STREAM:
                 self.count_control_frame()
             if frame.hd.flags & NGHTTP2_FLAG_END_STREAM:
                 self.end_stream(stream)
@@ -323,12 +329,11 @@ cdef class ServerConnection(Http2Connection):
             self.count_reset()
         return 0
 
-    def end_stream(self, ServerStream stream) -> None:
-        """The client ended its side of the stream."""
+    cdef void end_stream(self, ServerStream stream):
         try:
             stream.on_half_close()
-        except Exception:
-            self.counters.sink_errors += 1
+        except Exception as error:
+            self.report(error)
             stream.break_off()
 
     cdef int on_frame_sent(self, const nghttp2_frame *frame) except -1:
@@ -435,6 +440,8 @@ cdef class ServerConnection(Http2Connection):
     def overdue(self, int64_t now, limits):
         """Why this connection must end at once, or None."""
         if self.paused and now - self.paused_ns > limits.write_stall_ns:
+            return "write_stall"
+        if self.closing_ns != 0 and now - self.closing_ns > limits.write_stall_ns:
             return "write_stall"
         if not self.greeted and now - self.made_ns > limits.handshake_ns:
             return "handshake"

@@ -33,13 +33,15 @@ cdef class Http2Stream(Carrier):
     cdef bint end_out(self) noexcept                                # out has drained and ended; True: END_STREAM on DATA
     cdef void take(self, const uint8_t *message, size_t size, int64_t recv_ns) except *
     cdef void refuse(self, int compressed, size_t size)             # a message prefix that cannot be accepted
+    cdef void refuse_partial(self)                                  # too many bytes of unfinished messages
     cdef void break_off(self)                                       # take raised
     cdef void on_half_close(self)                                   # the peer ended its side
     cdef void on_close(self, uint32_t error_code)                   # the stream is gone
 
     cdef void feed(self, const uint8_t *chunk, size_t size, int64_t recv_ns) except *
-    cdef const uint8_t *fill(self, const uint8_t *at, const uint8_t *end, int64_t recv_ns) except? NULL
-    cdef void keep(self, const uint8_t *at, size_t size) except *
+    cdef size_t fill(self, const uint8_t *chunk, size_t size, int64_t recv_ns) except? 0
+    cdef bint keep(self, const uint8_t *at, size_t size) except -1
+    cdef void drop_partial(self) noexcept
 
 cdef class Http2Connection(Outlet):
     cdef nghttp2_session *session          # NULL before the connection is made and after it is lost
@@ -48,13 +50,17 @@ cdef class Http2Connection(Outlet):
     cdef dict streams                      # stream id -> Http2Stream
     cdef list ready_streams                # to push at the end of this turn
     cdef size_t max_message                # bytes
+    cdef size_t max_partial                # bytes of unfinished messages, over all streams
+    cdef size_t partial_size               # bytes of unfinished messages now
     cdef bint paused                       # the socket's own buffer is full: nothing more is handed to it
     cdef bint closing
     cdef int64_t recv_ns                   # when the last bytes arrived
     cdef int64_t paused_ns                 # since when it is paused
+    cdef int64_t closing_ns                # since when it is closing; 0: it is not
 
     cdef void open_session(self, bint server, nghttp2_settings_entry *settings, size_t count, int32_t window) except *
     cdef Http2Stream stream(self, int32_t stream_id)
+    cdef void report(self, error) noexcept # count what a sink raised and hand it to the loop's exception handler
     cdef void write_out(self) noexcept
     cdef void write_chunk(self) except *
     cdef void shut(self) noexcept          # close once everything has been written

@@ -1,5 +1,7 @@
 """HTTP/2 connections over nghttp2 for the gRPC server and client alike. Knows no method, no status, no service."""
 
+from asyncio import get_running_loop
+
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
@@ -9,9 +11,9 @@ from ext.nghttp2 cimport *
 
 cdef enum:
     PREFIX_SIZE = 5                    # gRPC: one compressed flag, four bytes of length
-    WRITE_CHUNK = 1 << 17              # most bytes handed to the socket at once
-    KEPT_PARTIAL = 1 << 16             # a bigger reassembly buffer is given back after its message
-    HIGH_WATER = 1 << 18               # bytes in the socket's own buffer at which nothing more is handed to it
+    WRITE_CHUNK = 131072               # most bytes handed to the socket at once
+    KEPT_PARTIAL = 65536               # a bigger reassembly buffer is given back after its message
+    HIGH_WATER = 262144                # bytes in the socket's own buffer at which nothing more is handed to it
 
 
 cdef class Counters:
@@ -56,6 +58,9 @@ cdef class Http2Stream(Carrier):
     cdef void refuse(self, int compressed, size_t size):
         self.deaf = True
 
+    cdef void refuse_partial(self):
+        self.deaf = True
+
     cdef void break_off(self):
         self.deaf = True
 
@@ -67,27 +72,27 @@ cdef class Http2Stream(Carrier):
 
     cdef void feed(self, const uint8_t *chunk, size_t size, int64_t recv_ns) except *:
         """Take every whole message of the chunk, and keep the beginning of one whose rest is still to come."""
-        cdef const uint8_t *at = chunk
-        cdef const uint8_t *end = chunk + size
+        cdef size_t at = 0
         cdef size_t length
         if self.partial_size > 0:
-            at = self.fill(at, end, recv_ns)
-        while end - at >= PREFIX_SIZE and not self.deaf:
-            length = message_size(at)
-            if at[0] != 0 or length > self.connection.max_message:
-                self.refuse(at[0], length)
+            at = self.fill(chunk, size, recv_ns)
+        while size - at >= PREFIX_SIZE and not self.deaf:
+            length = message_size(chunk + at)
+            if chunk[at] != 0 or length > self.connection.max_message:
+                self.refuse(chunk[at], length)
                 return
-            if <size_t>(end - at) - PREFIX_SIZE < length:
+            if size - at - PREFIX_SIZE < length:
                 break
             self.connection.counters.messages_in += 1
-            self.take(at + PREFIX_SIZE, length, recv_ns)
+            self.take(chunk + at + PREFIX_SIZE, length, recv_ns)
             at += PREFIX_SIZE + length
-        if at < end and not self.deaf:
-            self.keep(at, end - at)
+        if at < size and not self.deaf:
+            self.keep(chunk + at, size - at)
 
-    cdef const uint8_t *fill(self, const uint8_t *at, const uint8_t *end, int64_t recv_ns) except? NULL:
-        """Complete the kept beginning from [at, end); returns the first byte after what was used."""
+    cdef size_t fill(self, const uint8_t *chunk, size_t size, int64_t recv_ns) except? 0:
+        """Complete the kept beginning from the chunk and take it; returns how much of the chunk was used."""
         cdef size_t wanted = PREFIX_SIZE
+        cdef size_t at = 0
         cdef size_t step
         cdef bint prefixed = False
         while not prefixed:
@@ -96,25 +101,33 @@ cdef class Http2Stream(Carrier):
                 wanted = PREFIX_SIZE + message_size(self.partial)
                 if self.partial[0] != 0 or wanted - PREFIX_SIZE > self.connection.max_message:
                     self.refuse(self.partial[0], wanted - PREFIX_SIZE)
-                    return end
-            step = min(wanted - self.partial_size, <size_t>(end - at))
-            self.keep(at, step)
+                    return size
+            step = min(wanted - self.partial_size, size - at)
+            if not self.keep(chunk + at, step):
+                return size
             at += step
             if self.partial_size < wanted:
-                return end
-        wanted -= PREFIX_SIZE
-        self.partial_size = 0
+                return size
+        self.drop_partial()
         self.connection.counters.messages_in += 1
-        self.take(self.partial + PREFIX_SIZE, wanted, recv_ns)
+        self.take(self.partial + PREFIX_SIZE, wanted - PREFIX_SIZE, recv_ns)
         if self.partial_capacity > KEPT_PARTIAL:
             free(self.partial)
             self.partial = NULL
             self.partial_capacity = 0
         return at
 
-    cdef void keep(self, const uint8_t *at, size_t size) except *:
+    cdef void drop_partial(self) noexcept:
+        self.connection.partial_size -= self.partial_size
+        self.partial_size = 0
+
+    cdef bint keep(self, const uint8_t *at, size_t size) except -1:
+        """Append to the kept beginning; False when the connection holds too much of unfinished messages."""
         cdef size_t capacity = max(self.partial_capacity, <size_t>256)
         cdef uint8_t *grown
+        if self.connection.partial_size + size > self.connection.max_partial:
+            self.refuse_partial()
+            return False
         while capacity < self.partial_size + size:
             capacity *= 2
         if capacity > self.partial_capacity:
@@ -125,6 +138,8 @@ cdef class Http2Stream(Carrier):
             self.partial_capacity = capacity
         memcpy(self.partial + self.partial_size, at, size)
         self.partial_size += size
+        self.connection.partial_size += size
+        return True
 
 
 cdef ssize_t read_out(nghttp2_session *session, int32_t stream_id, uint8_t *room, size_t size, uint32_t *flags,
@@ -149,7 +164,8 @@ cdef ssize_t read_out(nghttp2_session *session, int32_t stream_id, uint8_t *room
 cdef int begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *user) noexcept:
     try:
         return (<Http2Connection>user).on_begin_headers(frame)
-    except Exception:
+    except Exception as error:
+        (<Http2Connection>user).report(error)
         return NGHTTP2_ERR_CALLBACK_FAILURE
 
 
@@ -157,28 +173,32 @@ cdef int receive_header(nghttp2_session *session, const nghttp2_frame *frame, co
                         const uint8_t *value, size_t value_size, uint8_t flags, void *user) noexcept:
     try:
         return (<Http2Connection>user).on_header(frame, name, name_size, value, value_size)
-    except Exception:
+    except Exception as error:
+        (<Http2Connection>user).report(error)
         return NGHTTP2_ERR_CALLBACK_FAILURE
 
 
 cdef int receive_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user) noexcept:
     try:
         return (<Http2Connection>user).on_frame(frame)
-    except Exception:
+    except Exception as error:
+        (<Http2Connection>user).report(error)
         return NGHTTP2_ERR_CALLBACK_FAILURE
 
 
 cdef int send_frame(nghttp2_session *session, const nghttp2_frame *frame, void *user) noexcept:
     try:
         return (<Http2Connection>user).on_frame_sent(frame)
-    except Exception:
+    except Exception as error:
+        (<Http2Connection>user).report(error)
         return NGHTTP2_ERR_CALLBACK_FAILURE
 
 
-cdef int receive_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error, void *user) noexcept:
+cdef int receive_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int code, void *user) noexcept:
     try:
-        return (<Http2Connection>user).on_invalid_frame(frame, error)
-    except Exception:
+        return (<Http2Connection>user).on_invalid_frame(frame, code)
+    except Exception as error:
+        (<Http2Connection>user).report(error)
         return NGHTTP2_ERR_CALLBACK_FAILURE
 
 
@@ -194,8 +214,8 @@ cdef int receive_chunk(nghttp2_session *session, uint8_t flags, int32_t stream_i
     if not stream.deaf:
         try:
             stream.feed(chunk, size, connection.recv_ns)
-        except Exception:
-            connection.counters.sink_errors += 1
+        except Exception as error:
+            connection.report(error)
             stream.break_off()
     if connection.paused:
         stream.unconsumed += size
@@ -215,10 +235,11 @@ cdef int close_stream(nghttp2_session *session, int32_t stream_id, uint32_t erro
         stream.unconsumed = 0
     stream.closed = True
     stream.deaf = True
+    stream.drop_partial()
     try:
         stream.on_close(error_code)
-    except Exception:
-        connection.counters.sink_errors += 1
+    except Exception as error:
+        connection.report(error)
     return 0
 
 
@@ -249,11 +270,12 @@ prepare_callbacks()
 cdef class Http2Connection(Outlet):
     """An asyncio protocol that drives one nghttp2 session; all it sends leaves at the end of the loop turn.
 
-    max_message: most bytes of one gRPC message received.
+    max_message: most bytes of one gRPC message received. max_partial: most bytes of unfinished messages held at a time.
     """
 
-    def __init__(self, turn, Counters counters, size_t max_message):
+    def __init__(self, turn, Counters counters, size_t max_message, size_t max_partial):
         Outlet.__init__(self, turn)
+        self.max_partial = max_partial
         self.counters = counters
         self.max_message = max_message
         self.streams = {}
@@ -273,6 +295,10 @@ cdef class Http2Connection(Outlet):
             raise MemoryError("no memory for an HTTP/2 session")
         nghttp2_submit_settings(self.session, NGHTTP2_FLAG_NONE, settings, count)
         nghttp2_session_set_local_window_size(self.session, NGHTTP2_FLAG_NONE, 0, window)
+
+    cdef void report(self, error) noexcept:
+        self.counters.sink_errors += 1
+        get_running_loop().call_exception_handler({"message": "a call or its service failed", "exception": error})
 
     cdef Http2Stream stream(self, int32_t stream_id):
         cdef void *found = nghttp2_session_get_stream_user_data(self.session, stream_id)
@@ -350,8 +376,8 @@ cdef class Http2Connection(Outlet):
             stream.deaf = True
             try:
                 stream.on_close(NGHTTP2_CANCEL)
-            except Exception:
-                self.counters.sink_errors += 1
+            except Exception as error:
+                self.report(error)
         self.ready_streams.clear()
         if self.session != NULL:
             nghttp2_session_del(self.session)
@@ -390,7 +416,8 @@ cdef class Http2Connection(Outlet):
             self.write_chunk()
             if size < 0 or not (nghttp2_session_want_read(self.session) or nghttp2_session_want_write(self.session)):
                 self.shut()
-        except Exception:
+        except Exception as error:
+            self.report(error)
             self.shut()
 
     cdef void write_chunk(self) except *:
@@ -406,4 +433,5 @@ cdef class Http2Connection(Outlet):
     cdef void shut(self) noexcept:
         if not self.closing and self.transport is not None:
             self.closing = True
+            self.closing_ns = now_ns()
             self.transport.close()

@@ -17,7 +17,7 @@ cdef uint32_t find_order(State state, Journal journal, uint32_t account, const u
     """Number of the account's order with this cl_ord_id, 0: none. The id itself is read from the order's frame."""
     cdef MapSlot *slot = map_find(&state.order_map, cl_ord_id_hash(account, cl_ord_id, size))
     cdef const OrderEvent *event
-    while slot.key:
+    while slot.tag:
         event = <const OrderEvent *>journal.at(state.orders[slot.value].frame_offset)
         if event.head.account == account and event.cl_ord_id_size == size and memcmp(event.cl_ord_id, cl_ord_id, size) == 0:
             return slot.value
@@ -27,7 +27,7 @@ cdef uint32_t find_order(State state, Journal journal, uint32_t account, const u
 
 cdef void index_order(State state, uint32_t order_no, uint64_t cl_hash) noexcept:
     cdef MapSlot *slot = map_find(&state.order_map, cl_hash)
-    while slot.key:
+    while slot.tag:
         slot = map_next(&state.order_map, slot)
     map_put(&state.order_map, slot, cl_hash, order_no)
 

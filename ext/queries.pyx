@@ -101,7 +101,7 @@ def account_view(Engine engine, uint32_t index) -> dict:
                              group.scope.short_limit_e4)
     limits.append(("R1208", "account", account.open_orders, profile.open_orders, "orders"))
     for venue in (1, 2):
-        limits.append(("R1204", f"account:{'XSHG' if venue == 1 else 'XSHE'}:day", account.sent_today[venue],
+        limits.append(("R1204", f"account:{'XSHG' if venue == 1 else 'XSHE'}:day", account.sent_today[<int>venue - 1],
                        profile.rate_out_per_day, "messages"))
     return {
         "account": account.id[:account.id_size].decode(),

@@ -236,11 +236,11 @@ cdef int check_conduct(Candidate *order) noexcept:
                     SCOPE_ACCOUNT if order.account.group == NONE else SCOPE_GROUP)
     if position != NULL and position.dup_count >= profile.dup_max and is_repeat(order):
         return fail(order, R1202_DUP_ECON, position.dup_count + 1, profile.dup_max, SCOPE_INSTRUMENT)
-    count = window_count(&order.account.sent[order.venue], order.now_ns)
+    count = window_count(&order.account.sent[order.venue - 1], order.now_ns)
     if count >= profile.rate_out_per_s:
         return fail(order, R1204_RATE_OUT, count + 1, profile.rate_out_per_s, SCOPE_ACCOUNT)
-    if order.account.sent_today[order.venue] >= profile.rate_out_per_day:
-        return fail(order, R1204_RATE_OUT, order.account.sent_today[order.venue] + 1, profile.rate_out_per_day, SCOPE_ACCOUNT)
+    if order.account.sent_today[order.venue - 1] >= profile.rate_out_per_day:
+        return fail(order, R1204_RATE_OUT, order.account.sent_today[order.venue - 1] + 1, profile.rate_out_per_day, SCOPE_ACCOUNT)
     if position != NULL:
         count = window_count(&position.accepted, order.now_ns)
         if count >= profile.rate_symbol_per_s:

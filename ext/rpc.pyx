@@ -7,6 +7,8 @@ from asyncio import get_running_loop
 cdef enum:
     PREFIX_SIZE = 5                    # gRPC: one compressed flag, four bytes of length
 
+SERVICE_FAILED = "the service failed on this call"
+
 
 class RpcError(Exception):
     """Ends the call with a gRPC status.
@@ -15,6 +17,8 @@ class RpcError(Exception):
     """
 
     def __init__(self, int status, str text):
+        if status < <int>CANCELLED or status > <int>UNAUTHENTICATED:
+            raise ValueError(f"status: {status}, expected {CANCELLED} to {UNAUTHENTICATED}")
         super().__init__(status, text)
         self.status = status
         self.text = text
@@ -161,8 +165,8 @@ cdef class ColdSink(StreamSink):
         except RpcError as error:
             self.finish(error.status, error.text)
         except Exception as error:
-            self.finish(INTERNAL, f"{self.call.path} failed: {type(error).__name__}")
-            raise
+            self.finish(INTERNAL, SERVICE_FAILED)
+            get_running_loop().call_exception_handler({"message": f"{self.call.path} failed", "exception": error})
         finally:
             self.task = None
 

@@ -35,6 +35,15 @@ cdef bint is_unchanged(const void *ours, const Frame *event, size_t size) noexce
     return memcmp(<const char *>ours + sizeof(Frame), <const char *>event + sizeof(Frame), size - sizeof(Frame)) == 0
 
 
+cdef keep(Engine engine, Frame *frame, bint changed):
+    """Record the event when it changes something; else wipe it, for a smaller frame written over it would leave its end behind
+    the journal's, and recovery would take that for damage."""
+    if changed:
+        engine.record(frame)
+    else:
+        memset(frame, 0, frame.size)
+
+
 cdef copy_text(char *to, str text, size_t size):
     cdef bytes octets = text.encode()
     if len(octets) > size:
@@ -85,8 +94,7 @@ def set_rules(Engine engine, fees, boards, collars, int64_t max_quote_age_ms, fi
         event.collars[<int>phase].ticks = collar.ticks
     event.version = version
     copy_text(event.rule_id, rule_id, RULE_ID_SIZE)
-    if not is_unchanged(&engine.state.rules, &event.head, sizeof(Rules)):
-        engine.record(&event.head)
+    keep(engine, &event.head, not is_unchanged(&engine.state.rules, &event.head, sizeof(Rules)))
 
 
 def set_group(Engine engine, uint32_t index, group, int64_t now_ns) -> None:
@@ -102,8 +110,7 @@ def set_group(Engine engine, uint32_t index, group, int64_t now_ns) -> None:
     event.scope.short_limit_e4 = group.short_limit_e4
     copy_text(event.id, group.id, 16)
     ours = &engine.state.groups[index]
-    if index >= engine.state.group_count or memcmp(&ours.scope, &event.scope, sizeof(event.scope)) != 0:
-        engine.record(&event.head)
+    keep(engine, &event.head, index >= engine.state.group_count or memcmp(&ours.scope, &event.scope, sizeof(event.scope)) != 0)
 
 
 def set_profile(Engine engine, uint32_t index, limits, int64_t now_ns) -> None:
@@ -129,8 +136,8 @@ def set_profile(Engine engine, uint32_t index, limits, int64_t now_ns) -> None:
     event.ord_types = limits.ord_type_mask
     event.index = index
     event.restricted = bool(limits.restricted)
-    if index >= engine.state.profile_count or not is_unchanged(&engine.state.profiles[index], &event.head, sizeof(Profile)):
-        engine.record(&event.head)
+    keep(engine, &event.head,
+         index >= engine.state.profile_count or not is_unchanged(&engine.state.profiles[index], &event.head, sizeof(Profile)))
     for restriction in limits.restricted:
         restrict(engine, index, restriction, now_ns)
 
@@ -168,13 +175,13 @@ def set_account(Engine engine, account, uint32_t profile, int64_t now_ns) -> int
     event.id_size = <uint8_t>len(name)
     copy_text(event.id, account.id, 16)
     memset(event.shareholder, 32, sizeof(event.shareholder))
-    copy_text(event.shareholder[<int>XSHG], account.shareholder_xshg, 12)
-    copy_text(event.shareholder[<int>XSHE], account.shareholder_xshe, 12)
+    copy_text(event.shareholder[XSHG - 1], account.shareholder_xshg, 12)
+    copy_text(event.shareholder[XSHE - 1], account.shareholder_xshe, 12)
     ours = &engine.state.accounts[index]
-    if (index == engine.state.account_count or ours.profile != event.profile or ours.group != event.group
-            or ours.state != event.state or ours.owner_type != event.owner_type
-            or memcmp(ours.shareholder, event.shareholder, sizeof(event.shareholder)) != 0):
-        engine.record(&event.head)
+    keep(engine, &event.head,
+         index == engine.state.account_count or ours.profile != event.profile or ours.group != event.group
+         or ours.state != event.state or ours.owner_type != event.owner_type
+         or memcmp(ours.shareholder, event.shareholder, sizeof(event.shareholder)) != 0)
     return index
 
 
@@ -199,8 +206,8 @@ def set_instrument(Engine engine, instrument, int64_t now_ns) -> int:
     event.status = instrument.status
     event.is_st = instrument.is_st
     event.t_plus = instrument.t_plus
-    if index == NONE or not is_unchanged(&engine.state.instruments[index], &event.head, sizeof(Instrument)):
-        engine.record(&event.head)
+    keep(engine, &event.head,
+         index == NONE or not is_unchanged(&engine.state.instruments[index], &event.head, sizeof(Instrument)))
     return engine.state.find_instrument(instrument.venue, instrument.symbol)
 
 
@@ -240,10 +247,10 @@ def set_port(Engine engine, token, int64_t now_ns) -> int:
     event.reject_latch_ms = token.reject_latch_ms
     memcpy(event.token_hash, <const char *>digest, 32)
     ours = &engine.state.ports[port]
-    if (port == engine.state.port_count or ours.rate_in_per_s != event.rate_in_per_s
-            or ours.cancel_rate_in_per_s != event.cancel_rate_in_per_s or ours.reject_streak_max != event.reject_streak_max
-            or ours.reject_latch_ns != <int64_t>event.reject_latch_ms * 1000000):
-        engine.record(&event.head)
+    keep(engine, &event.head,
+         port == engine.state.port_count or ours.rate_in_per_s != event.rate_in_per_s
+         or ours.cancel_rate_in_per_s != event.cancel_rate_in_per_s or ours.reject_streak_max != event.reject_streak_max
+         or ours.reject_latch_ns != <int64_t>event.reject_latch_ms * 1000000)
     engine.audience.allow(port, token.account_indexes)
     return port
 

@@ -2,10 +2,12 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from ext.codes cimport BOARD_COUNT, ORD_TYPE_COUNT, PHASE_COUNT, VENUE_COUNT
 from ext.events cimport Frame
-from ext.tables cimport Map
+from ext.tables cimport Map, mix
 
 cdef enum:
     NONE = 0xFFFFFFFF                  # no index
+    VENUES = VENUE_COUNT - 1           # exchanges; tables of them are indexed by venue - 1
+    MOST_RESTRICTIONS = 1 << 16
     STEPS = 17                         # of a one-second window: the current 1/16 s and the 16 before it
     STEP_NS = 62500000
     MOST_PORTS = 1024
@@ -106,8 +108,7 @@ cdef struct AccountEvent:              # EV_ACCOUNT: what is set from outside; c
     uint8_t id_size
     uint8_t spare[4]
     char id[16]
-    char shareholder[VENUE_COUNT][12]
-    uint8_t spare_end[4]
+    char shareholder[VENUES][12]
 
 cdef struct Account:
     char id[16]
@@ -127,9 +128,9 @@ cdef struct Account:
     uint32_t last_order                # newest order of any status, NONE: none
     uint16_t owner_type
     uint16_t spare_end
-    uint32_t sent_today[VENUE_COUNT]
-    Window sent[VENUE_COUNT]
-    char shareholder[VENUE_COUNT][12]
+    uint32_t sent_today[VENUES]
+    Window sent[VENUES]
+    char shareholder[VENUES][12]
 
 cdef struct Instrument:                # EV_INSTRUMENT: the exchange's static file
     Frame head
@@ -225,6 +226,11 @@ cdef struct PortState:
     uint32_t reject_streak
     int64_t latched_until_ns
 
+cdef struct Restriction:
+    uint32_t profile
+    uint32_t instrument
+    uint32_t side_mask                 # bit 1 << Side
+
 cdef class State:
     # tables, each indexed from 0 unless said
     cdef Rules rules
@@ -239,7 +245,8 @@ cdef class State:
     cdef Map account_map               # hash of the id -> account
     cdef Map position_map              # owner x instrument -> position
     cdef Map order_map                 # hash of (account, cl_ord_id) -> order_no
-    cdef Map restriction_map           # profile x instrument -> side mask
+    cdef Map restriction_map           # profile x instrument -> restriction
+    cdef Restriction *restrictions
     cdef Usage firm
     cdef bint firm_killed
     cdef readonly uint32_t group_count, profile_count, port_count, account_count, instrument_count, position_count
@@ -250,12 +257,14 @@ cdef class State:
     cdef uint32_t find_account(self, const uint8_t *id, size_t size) noexcept
     cdef uint32_t find_instrument(self, int venue, uint32_t symbol) noexcept
     cdef Position *find_position(self, uint32_t owner, uint32_t instrument) noexcept
+    cdef void fetch_position(self, uint32_t owner, uint32_t instrument) noexcept
     cdef Position *open_position(self, uint32_t owner, uint32_t instrument) noexcept
     cdef uint32_t restriction(self, uint32_t profile, uint32_t instrument) noexcept
+    cdef void restrict(self, uint32_t profile, uint32_t instrument, uint32_t side_mask) noexcept
     cdef hash_rows(self, object digest, char *rows, size_t size)
 
 cdef inline uint64_t position_key(uint32_t owner, uint32_t instrument) noexcept nogil:
-    return ((<uint64_t>owner << 32) | instrument) * 0x9E3779B97F4A7C15ULL | 1
+    return mix(owner, instrument)
 
 # Window: count first, then ask; both advance it to now's step.
 cdef inline void window_advance(Window *window, int64_t now_ns) noexcept nogil:

@@ -4,7 +4,9 @@ import hashlib
 
 from libc.string cimport memcmp, memset
 
-from ext.tables cimport MapSlot, hash_bytes, map_close, map_find, map_full, map_next, map_open, map_pages, map_put, unmap_pages
+from ext.tables cimport (
+    MapSlot, fault_in, hash_bytes, map_close, map_find, map_full, map_next, map_open, map_pages, map_put, prefetch, unmap_pages,
+)
 
 
 cdef class State:
@@ -26,7 +28,8 @@ cdef class State:
         map_open(&self.account_map, accounts)
         map_open(&self.position_map, positions)
         map_open(&self.order_map, orders)
-        map_open(&self.restriction_map, 1 << 16)
+        map_open(&self.restriction_map, MOST_RESTRICTIONS)
+        self.restrictions = <Restriction *>map_pages(MOST_RESTRICTIONS * sizeof(Restriction))
 
     def __dealloc__(self):
         unmap_pages(self.groups, MOST_GROUPS * sizeof(Group))
@@ -38,10 +41,26 @@ cdef class State:
         unmap_pages(self.orders, (<size_t>self.most_orders + 1) * sizeof(Order))
         for venue in range(1, VENUE_COUNT):
             unmap_pages(self.instrument_of[venue], SYMBOLS * sizeof(uint32_t))
+        unmap_pages(self.restrictions, MOST_RESTRICTIONS * sizeof(Restriction))
         map_close(&self.account_map)
         map_close(&self.position_map)
         map_close(&self.order_map)
         map_close(&self.restriction_map)
+
+    def fault_in(self) -> None:
+        """Make the tables that are used at random places real memory, before trading begins."""
+        fault_in(self.accounts, self.most_accounts * sizeof(Account))
+        fault_in(self.positions, self.most_positions * sizeof(Position))
+        fault_in(self.account_map.slots, (self.account_map.mask + 1) * sizeof(MapSlot))
+        fault_in(self.position_map.slots, (self.position_map.mask + 1) * sizeof(MapSlot))
+        fault_in(self.order_map.slots, (self.order_map.mask + 1) * sizeof(MapSlot))
+
+    def fault_in_orders(self, uint32_t ahead) -> None:
+        """Make room for the next `ahead` orders real memory (callable from another thread: it changes no order)."""
+        cdef uint32_t first = self.order_count + 1
+        cdef size_t count = min(ahead, self.most_orders - self.order_count)
+        with nogil:
+            fault_in(&self.orders[first], count * sizeof(Order))
 
     cdef uint32_t find_account(self, const uint8_t *id, size_t size) noexcept:
         """Index of the account with this id, or NONE."""
@@ -50,7 +69,7 @@ cdef class State:
         if size == 0 or size > 16:
             return NONE
         slot = map_find(&self.account_map, hash_bytes(id, size, 0))
-        while slot.key:
+        while slot.tag:
             account = &self.accounts[slot.value]
             if account.id_size == size and memcmp(account.id, id, size) == 0:
                 return slot.value
@@ -67,12 +86,18 @@ cdef class State:
         """The record of owner x instrument, or NULL."""
         cdef MapSlot *slot = map_find(&self.position_map, position_key(owner, instrument))
         cdef Position *position
-        while slot.key:
+        while slot.tag:
             position = &self.positions[slot.value]
             if position.owner == owner and position.instrument == instrument:
                 return position
             slot = map_next(&self.position_map, slot)
         return NULL
+
+    cdef void fetch_position(self, uint32_t owner, uint32_t instrument) noexcept:
+        """Start loading the record that find_position will probably find."""
+        cdef MapSlot *slot = map_find(&self.position_map, position_key(owner, instrument))
+        if slot.tag:
+            prefetch(&self.positions[slot.value], sizeof(Position))
 
     cdef Position *open_position(self, uint32_t owner, uint32_t instrument) noexcept:
         """The record of owner x instrument, made empty when there is none; NULL when the table is full."""
@@ -84,7 +109,7 @@ cdef class State:
         if map_full(&self.position_map):
             return NULL
         slot = map_find(&self.position_map, key)
-        while slot.key:
+        while slot.tag:
             slot = map_next(&self.position_map, slot)
         position = &self.positions[self.position_count]
         memset(position, 0, sizeof(Position))
@@ -100,7 +125,32 @@ cdef class State:
     cdef uint32_t restriction(self, uint32_t profile, uint32_t instrument) noexcept:
         """Banned sides (bit 1 << Side) of the instrument for the profile."""
         cdef MapSlot *slot = map_find(&self.restriction_map, position_key(profile, instrument))
-        return slot.value if slot.key else 0
+        cdef const Restriction *row
+        while slot.tag:
+            row = &self.restrictions[slot.value]
+            if row.profile == profile and row.instrument == instrument:
+                return row.side_mask
+            slot = map_next(&self.restriction_map, slot)
+        return 0
+
+    cdef void restrict(self, uint32_t profile, uint32_t instrument, uint32_t side_mask) noexcept:
+        """Set the banned sides; a full table keeps what it has."""
+        cdef uint64_t key = position_key(profile, instrument)
+        cdef MapSlot *slot = map_find(&self.restriction_map, key)
+        cdef Restriction *row
+        while slot.tag:
+            row = &self.restrictions[slot.value]
+            if row.profile == profile and row.instrument == instrument:
+                row.side_mask = side_mask
+                return
+            slot = map_next(&self.restriction_map, slot)
+        if map_full(&self.restriction_map):
+            return
+        row = &self.restrictions[self.restriction_map.count]
+        row.profile = profile
+        row.instrument = instrument
+        row.side_mask = side_mask
+        map_put(&self.restriction_map, slot, key, self.restriction_map.count)
 
     def hash(self) -> str:
         """SHA-256 over every table that the journal folds into: equal for equal histories, whatever the process."""
@@ -117,6 +167,7 @@ cdef class State:
         self.hash_rows(digest, <char *>self.accounts, self.account_count * sizeof(Account))
         self.hash_rows(digest, <char *>self.instruments, self.instrument_count * sizeof(Instrument))
         self.hash_rows(digest, <char *>self.positions, self.position_count * sizeof(Position))
+        self.hash_rows(digest, <char *>self.restrictions, self.restriction_map.count * sizeof(Restriction))
         self.hash_rows(digest, <char *>&self.orders[1], self.order_count * sizeof(Order))
         for port in range(self.port_count):
             digest.update(repr((self.ports[port].killed, self.ports[port].cancel_on_disconnect, self.ports[port].grace_ms)).encode())

@@ -10,6 +10,7 @@ cdef extern from "sys/mman.h" nogil:
 
 cdef enum:
     HUGE_PAGE = 1 << 21
+    MADV_POPULATE_WRITE = 23           # since Linux 5.14; older kernels refuse it, and pages become real as they are used
 
 
 cdef void *map_pages(size_t size) except NULL:
@@ -20,6 +21,12 @@ cdef void *map_pages(size_t size) except NULL:
     if size >= HUGE_PAGE:
         madvise(pages, size, MADV_HUGEPAGE)
     return pages
+
+
+cdef void fault_in(void *pages, size_t size) noexcept nogil:
+    # The first touch of a huge page clears 2 MiB, which takes a virtual machine milliseconds: an order must not wait for that.
+    cdef size_t first = <size_t>pages & ~<size_t>4095
+    madvise(<void *>first, <size_t>pages + size - first, MADV_POPULATE_WRITE)
 
 
 cdef void unmap_pages(void *pages, size_t size) noexcept:

@@ -5,7 +5,9 @@ from libc.string cimport memcpy, memset
 
 from ext.audience cimport Caller
 from ext.buffers cimport Turn
+from ext.clock cimport now_ns as clock_ns
 from ext.engine cimport Engine
+from ext.histogram cimport Histogram
 from ext.quotes cimport MarketTrade, Quote
 from ext.session cimport Session, UnaryOrder
 from ext.venue cimport VenueCancel, VenueOrder, VenueOutlet, VenueReport
@@ -107,3 +109,35 @@ def trade(Engine engine, int venue, uint32_t symbol, int64_t now_ns, int64_t las
     event.symbol = symbol
     event.last_px_e4 = last_px_e4
     engine.market.on_trade(venue, &event, now_ns)
+
+
+def time_messages(Caller caller, bytes blob, const int64_t[::1] ends, int64_t now_ns, int64_t step_ns, Histogram taken_ns) -> None:
+    """Feed messages that lie end to end in blob (ends: where each stops) and record how long each took.
+
+    now_ns: the time the core is told, step_ns later for each message. What the caller is sent is thrown away.
+    """
+    cdef const uint8_t *at = blob
+    cdef int64_t start = 0
+    cdef int64_t before_ns
+    cdef Py_ssize_t k
+    for k in range(ends.shape[0]):
+        before_ns = clock_ns()
+        caller.on_message(at + start, ends[k] - start, now_ns)
+        taken_ns.record(clock_ns() - before_ns)
+        caller.out.consume(caller.out.size())
+        start = ends[k]
+        now_ns += step_ns
+
+
+cdef class NullOutlet(VenueOutlet):
+    """A link that takes every order and forgets it: what remains is the gateway's own cost."""
+
+    def __init__(self):
+        VenueOutlet.__init__(self, Turn(lambda run: None))
+
+
+cdef class NullCaller(Caller):
+    """A caller that does nothing with a message: the empty baseline of time_messages."""
+
+    cdef void on_message(self, const uint8_t *message, size_t size, int64_t recv_ns) except *:
+        pass

@@ -196,7 +196,7 @@ cdef class VenueLink(VenuePeer):
         VenuePeer.stop(self, reason)
 
     def close(self, str reason not None) -> None:
-        self.ready = False
+        self.set_down()
         VenuePeer.close(self, reason)
 
     cdef void send_new_order(self, const VenueOrder *order) noexcept:

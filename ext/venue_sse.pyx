@@ -12,7 +12,7 @@ from ext.wire cimport (
 )
 from ext.sse_layout cimport (
     begin_frame, fixed_body, MAX_SYMBOL, NTIME_UNIT_NS, ord_type_char, ord_type_of, PRICE_SCALE, QTY_SCALE,
-    SSE_BIZ_ID, SSE_CANCEL, SSE_EXEC_RPT_END_OF_STREAM, SSE_EXEC_RPT_INFO, SSE_EXEC_RPT_SYNC, SSE_EXEC_RPT_SYNC_RSP,
+    SSE_BIZ_ID, SSE_CANCEL, SSE_EXEC_RPT_END_OF_STREAM, SSE_EXEC_RPT_GROUPS, SSE_EXEC_RPT_SYNC, SSE_EXEC_RPT_SYNC_RSP,
     SSE_HEARTBEAT, SSE_LOGON, SSE_LOGOUT, SSE_NEW_ORDER, SSE_PLATFORM_STATE, SseCancel, SseExecutionReport, SseHeader,
     SseIdentity, SseNewOrder,
 )
@@ -26,7 +26,7 @@ MESSAGES: dict[int, SessionMessage] = {
     SSE_LOGOUT: SessionMessage("Logout", "session_status:u32 text:c64"),
     SSE_HEARTBEAT: SessionMessage("Heartbeat", ""),
     SSE_PLATFORM_STATE: SessionMessage("PlatformState", "platform_id:u16 platform_state:u16"),
-    SSE_EXEC_RPT_INFO: SessionMessage("ExecRptInfo", "platform_id:u16 pbus:u16*[pbu:c8] set_ids:u16*[set_id:u32]"),
+    SSE_EXEC_RPT_GROUPS: SessionMessage("ExecRptInfo", "platform_id:u16 pbus:u16*[pbu:c8] set_ids:u16*[set_id:u32]"),
     SSE_EXEC_RPT_SYNC: SessionMessage("ExecRptSync", "groups:u16*[pbu:c8 set_id:u32 begin_report_index:u64]"),
     SSE_EXEC_RPT_SYNC_RSP: SessionMessage(
         "ExecRptSyncRsp",
@@ -47,7 +47,7 @@ cdef inline bint is_session_body(uint32_t msg_type, size_t body) noexcept nogil:
         return body == 68
     if msg_type == SSE_PLATFORM_STATE:
         return body == 4
-    if msg_type == SSE_EXEC_RPT_INFO:
+    if msg_type == SSE_EXEC_RPT_GROUPS:
         return 6 <= body <= MAX_BODY
     if msg_type == SSE_EXEC_RPT_SYNC or msg_type == SSE_EXEC_RPT_SYNC_RSP:
         return 2 <= body <= MAX_BODY

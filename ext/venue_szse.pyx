@@ -12,7 +12,7 @@ from ext.wire cimport (
 )
 from ext.szse_layout cimport (
     begin_frame, fixed_body, is_cash_auction, MAX_SYMBOL, ord_type_of, QTY_SCALE, SZSE_CANCEL, SZSE_HEARTBEAT,
-    SZSE_LOGON, SZSE_LOGOUT, SZSE_NEW_ORDER, SZSE_PLATFORM_INFO, SZSE_PLATFORM_STATE, SZSE_REPORT_FINISHED,
+    SZSE_LOGON, SZSE_LOGOUT, SZSE_NEW_ORDER, SZSE_PLATFORM_PARTITIONS, SZSE_PLATFORM_STATE, SZSE_REPORT_FINISHED,
     SZSE_REPORT_SYNCHRONIZATION, SzseCancel, SzseHeader, SzseIdentity, SzseNewOrder, Terms, terms_of, time_of,
     wire_time,
 )
@@ -29,7 +29,7 @@ MESSAGES: dict[int, SessionMessage] = {
                                                 "partitions:u32*[partition_no:i32 report_index:i64]"),
     SZSE_PLATFORM_STATE: SessionMessage("PlatformStateInfo", "platform_id:u16 platform_state:u16"),
     SZSE_REPORT_FINISHED: SessionMessage("ReportFinished", "partition_no:i32 report_index:i64 platform_id:u16"),
-    SZSE_PLATFORM_INFO: SessionMessage("PlatformInfo", "platform_id:u16 partitions:u32*[partition_no:i32]"),
+    SZSE_PLATFORM_PARTITIONS: SessionMessage("PlatformInfo", "platform_id:u16 partitions:u32*[partition_no:i32]"),
 }
 
 
@@ -47,7 +47,7 @@ cdef inline bint is_session_body(uint32_t msg_type, size_t body) noexcept nogil:
         return body == 4
     if msg_type == SZSE_REPORT_FINISHED:
         return body == 14
-    if msg_type == SZSE_PLATFORM_INFO:
+    if msg_type == SZSE_PLATFORM_PARTITIONS:
         return 6 <= body <= MAX_BODY
     if msg_type == SZSE_REPORT_SYNCHRONIZATION:
         return 4 <= body <= MAX_BODY

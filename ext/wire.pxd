@@ -47,12 +47,11 @@ cdef enum FrameKind:
     FRAME_CANCEL = 2
     FRAME_REPORT = 3
 
-cdef enum DoorReason:                  # reasons of a business reject; a wrong field has DOOR_FIELD minus its WireFault
-    DOOR_DUPLICATE = 1                 # ClOrdID was used today: the first order with it lives on, its reports tell
+cdef enum DoorReason:                  # of a business reject, besides those of ext.venue
     DOOR_NOT_OPEN = 2                  # platform is not open
     DOOR_THROTTLE = 3
     DOOR_PBU = 4                       # the PBU is not this session's
-    DOOR_FIELD = 100
+    DOOR_FIELD = 100                   # a wrong field: this minus its WireFault
 
 cdef enum:
     MAX_FRAME = 512                    # no order, cancel or report is longer

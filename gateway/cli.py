@@ -20,6 +20,7 @@ from gateway.settings import (
     TRANSPORTS,
     SettingError,
     Settings,
+    allow_open_files,
     check_cpu,
     check_file,
     check_journal,
@@ -79,6 +80,7 @@ def serve(
     check_cpu(cpu)
     venues = venue_addresses(venue)
     check_journal(journal)
+    allow_open_files()
     import_module("gateway.shard").serve(Settings(
         limits=limits, instruments=instruments, journal=journal, host=host, port=port, transport=transport,
         venues=venues, tls_cert=tls_cert, tls_key=tls_key, cpu=cpu, metrics_port=metrics_port, debug=bool(context.obj),

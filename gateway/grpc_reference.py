@@ -1,4 +1,4 @@
-"""The reference gRPC server: the same services on grpcio's asyncio server, for conformance and comparison. Not for rates."""
+"""The reference gRPC server: the same services on grpcio's asyncio server, to compare with. Not built for rates."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -9,12 +9,11 @@ import grpc
 import grpc.aio
 
 from ext.clock import utc_now_ns
-from ext.rpc import Call, CallCarrier, RpcError, Status
+from ext.rpc import SERVICE_FAILED, Call, CallCarrier, RpcError, Status
 from gateway.transport import Limits, Tls
 
 IDENTITY_ONLY = 1  # the bit set of compression algorithms: identity
 MS_NS = 1_000_000
-SERVICE_FAILED = "the service failed on this call"
 CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -115,8 +114,9 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
             await context.abort(CODES[error.status], error.text)
         except (asyncio.CancelledError, grpc.aio.AbortError):
             raise
-        except Exception:
+        except Exception as error:
             self.counted["sink_errors"] += 1
+            asyncio.get_running_loop().call_exception_handler({"message": "a call failed", "exception": error})
             await context.abort(CODES[Status.INTERNAL], SERVICE_FAILED)
         finally:
             if call is not None:

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from ext.journal import Journal, JournalError
@@ -33,6 +34,7 @@ class JournalFile:
         except BaseException:
             os.close(self.fd)
             raise
+        self.ahead: list[Callable[[], None]] = []  # what else is made ready ahead of the owner thread
         self.stopping = threading.Event()
         self.thread = threading.Thread(target=self.populate, name="tidegate-journal", daemon=True)
 
@@ -45,6 +47,8 @@ class JournalFile:
     def populate(self) -> None:
         while not self.stopping.wait(PERIOD_S):
             self.journal.populate(AHEAD_BYTES)
+            for populate in self.ahead:
+                populate()
 
     def close(self) -> None:
         """Write everything to the disk and let go of the file."""

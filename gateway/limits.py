@@ -190,13 +190,9 @@ def load_limits(path: str | Path) -> Limits:
     found = document.complete(document.root, "", FILE)
     reader = AccountReader(document, found["profiles"] or {}, found["groups"])
     accounts, index = reader.read(found["accounts"]), reader.index
-    positions: tuple[Position, ...] = ()
     digest = hashlib.sha256(text.encode())
-    if found["positions"] is not None:
-        positions = PositionReader(document.faults, index).read_nodes(document, found["positions"])
-    if found["positions_file"]:
-        positions += positions_from_file(document.faults, path.parent / found["positions_file"], index, digest)
-    found |= {"path": str(path), "sha256": digest.hexdigest(), "accounts": accounts, "positions": positions}
+    found["positions"] = positions_of(document, found, index, digest)
+    found |= {"path": str(path), "sha256": digest.hexdigest(), "accounts": accounts}
     found["tokens"] = tokens_of(document, found["tokens"], index)
     document.faults.raise_any()
     return Limits(**{name: found[name] for name in Limits.__struct_fields__})
@@ -311,56 +307,57 @@ def counted_on(shareholder: str, step: int) -> str:
 
 
 class PositionReader:
-    """Positions from the limits file or from a CSV file with the same columns: one for each account and security."""
+    """Positions from the limits file and from the CSV file it names: one for each account and security."""
 
-    def __init__(self, faults: Faults, index: dict[str, int]) -> None:
-        self.faults = faults
+    def __init__(self, index: dict[str, int]) -> None:
         self.columns = {"account": choice(index, "the id of an account"), "symbol": SYMBOL, "security_exchange": VENUE,
                         "total_shares": SHARES_BALANCE, "sellable_shares": SHARES_BALANCE}
-        self.seen: dict[tuple[int, int, int], int] = {}
+        self.seen: dict[tuple[int, int, int], str] = {}  # key: where it stands
         self.positions: list[Position] = []
 
-    def read_nodes(self, document: Document, node: yaml.Node) -> tuple[Position, ...]:
+    def read_nodes(self, document: Document, node: yaml.Node) -> None:
         table = {name: Field(name, value) for name, value in self.columns.items()}
         for at, item in enumerate(document.items(node, "positions")):
-            faults_before = len(self.faults.found)
+            faults_before = len(document.faults.found)
             found = document.complete(item, f"positions[{at}]", table)
-            if len(self.faults.found) == faults_before:
-                self.add(line_of(item), f"positions[{at}].", found)
-        return tuple(self.positions)
+            if len(document.faults.found) == faults_before:
+                self.add(document.faults, line_of(item), f"positions[{at}].", found)
 
-    def read_rows(self, text: str) -> tuple[Position, ...]:
-        for line, found in csv_rows(self.faults, text, self.columns):
-            self.add(line, "", found)
-        return tuple(self.positions)
+    def read_file(self, path: Path, digest: Any) -> None:
+        """Reads a CSV file and adds its text to the digest; raises ConfigError with its faults."""
+        text = read_text(path)
+        digest.update(text.encode())
+        faults = Faults(path)
+        for line, found in csv_rows(faults, text, self.columns):
+            self.add(faults, line, "", found)
+        faults.raise_any()
 
-    def add(self, line: int, field: str, found: dict[str, Any]) -> None:
+    def add(self, faults: Faults, line: int, field: str, found: dict[str, Any]) -> None:
         position = Position(found["account"], found["symbol"], found["security_exchange"], found["total_shares"],
                             found["sellable_shares"])
         key = (position.account_index, position.venue, position.symbol)
         total, sellable = position.total_shares, position.sellable_shares
         if key in self.seen:
-            self.faults.add(line, f"{field}symbol", quoted(f"{position.symbol:06}"),
-                            f"one position for each account and security (line {self.seen[key]} has it)")
+            faults.add(line, f"{field}symbol", quoted(f"{position.symbol:06}"),
+                       f"one position for each account and security ({self.seen[key]} has it)")
         elif sellable > total:
-            self.faults.add(line, f"{field}sellable_shares", str(sellable), f"at most total_shares, {total}")
+            faults.add(line, f"{field}sellable_shares", str(sellable), f"at most total_shares, {total}")
         else:
-            self.seen[key] = line
+            self.seen[key] = f"{faults.path.name}:{line}"
             self.positions.append(position)
 
 
-def positions_from_file(faults: Faults, path: Path, index: dict[str, int], digest: Any) -> tuple[Position, ...]:
-    """The positions of a CSV file, or none and its faults among `faults`; adds the file to the digest."""
-    try:
-        text = read_text(path)
-        digest.update(text.encode())
-        reader = PositionReader(Faults(path), index)
-        positions = reader.read_rows(text)
-        reader.faults.raise_any()
-    except ConfigError as error:
-        faults.include(error)
-        return ()
-    return positions
+def positions_of(document: Document, found: dict[str, Any], index: dict[str, int], digest: Any) -> tuple[Position, ...]:
+    """The positions of the file itself and of its positions file, whose text joins the digest."""
+    reader = PositionReader(index)
+    if found["positions"] is not None:
+        reader.read_nodes(document, found["positions"])
+    if found["positions_file"]:
+        try:
+            reader.read_file(document.faults.path.parent / found["positions_file"], digest)
+        except ConfigError as error:
+            document.faults.include(error)
+    return tuple(reader.positions)
 
 
 def tokens_of(document: Document, node: yaml.Node | None, index: dict[str, int]) -> tuple[Token, ...]:

@@ -9,7 +9,9 @@ from gateway.limit_types import AccountLimits, Limits
 from gateway.reference import Instrument
 
 
-def load_engine(engine: Any, limits: Limits, instruments: Iterable[Instrument], *, trade_date: int, shard: int, now_ns: int) -> None:
+def load_engine(
+    engine: Any, limits: Limits, instruments: Iterable[Instrument], *, trade_date: int, shard: int, now_ns: int
+) -> None:
     """The day's settings into a new or recovered engine; what is unchanged makes no event.
 
     trade_date: YYYYMMDD. Raises ValueError when the engine's journal is of another day or shard, or a limit names an
@@ -29,14 +31,33 @@ def load_engine(engine: Any, limits: Limits, instruments: Iterable[Instrument], 
             settings.set_profile(engine, profile, account.limits, now_ns)
         settings.set_account(engine, account, profile, now_ns)
     for position in limits.positions:
-        settings.set_position(engine, position.account_index, position.venue, position.symbol, position.total_shares,
-                              position.sellable_shares, now_ns)
+        settings.set_position(
+            engine,
+            position.account_index,
+            position.venue,
+            position.symbol,
+            position.total_shares,
+            position.sellable_shares,
+            now_ns,
+        )
     for token in limits.tokens:
         settings.set_port(engine, token, now_ns)
 
 
 def set_rules(engine: Any, limits: Limits, now_ns: int) -> None:
-    collars = {PHASES["OPEN_CALL"]: limits.collars.open_call, PHASES["CONTINUOUS"]: limits.collars.continuous,
-               PHASES["CLOSE_CALL"]: limits.collars.close_call}
-    settings.set_rules(engine, limits.fees, limits.boards, collars, limits.market_data.max_age_ms, limits.firm,
-                       limits.rule_set.id, limits.rule_set.version, now_ns)
+    collars = {
+        PHASES["OPEN_CALL"]: limits.collars.open_call,
+        PHASES["CONTINUOUS"]: limits.collars.continuous,
+        PHASES["CLOSE_CALL"]: limits.collars.close_call,
+    }
+    settings.set_rules(
+        engine,
+        limits.fees,
+        limits.boards,
+        collars,
+        limits.market_data.max_age_ms,
+        limits.firm,
+        limits.rule_set.id,
+        limits.rule_set.version,
+        now_ns,
+    )

@@ -28,7 +28,9 @@ class OrderEntry:
     slow session before it is cut.
     """
 
-    def __init__(self, engine: Any, turn: Any, stages: Any, log: Callable[..., None], session_limit_bytes: int = 1 << 23) -> None:
+    def __init__(
+        self, engine: Any, turn: Any, stages: Any, log: Callable[..., None], session_limit_bytes: int = 1 << 23
+    ) -> None:
         self.engine = engine
         self.turn = turn
         self.stages = stages
@@ -42,12 +44,21 @@ class OrderEntry:
     def methods(self) -> dict[str, Any]:
         """Method path -> how it is served."""
         cold: dict[str, Callable[[bytes, Any], Awaitable[bytes]]] = {
-            "MassCancel": self.mass_cancel, "GetOrder": self.get_order, "ListOrders": self.list_orders, "GetAccount": self.get_account,
+            "MassCancel": self.mass_cancel,
+            "GetOrder": self.get_order,
+            "ListOrders": self.list_orders,
+            "GetAccount": self.get_account,
         }
         return {
-            SERVICE + "Session": HotStream(lambda call: Session(self.turn, self.engine, self.stages, self, self.session_limit_bytes)),
-            SERVICE + "Submit": HotUnary(lambda call: UnaryOrder(self.turn, self.engine, self.stages, self.port_of(call), False)),
-            SERVICE + "Cancel": HotUnary(lambda call: UnaryOrder(self.turn, self.engine, self.stages, self.port_of(call), True)),
+            SERVICE + "Session": HotStream(
+                lambda call: Session(self.turn, self.engine, self.stages, self, self.session_limit_bytes)
+            ),
+            SERVICE + "Submit": HotUnary(
+                lambda call: UnaryOrder(self.turn, self.engine, self.stages, self.port_of(call), False)
+            ),
+            SERVICE + "Cancel": HotUnary(
+                lambda call: UnaryOrder(self.turn, self.engine, self.stages, self.port_of(call), True)
+            ),
             **{SERVICE + name: ColdUnary(handler) for name, handler in cold.items()},
         }
 
@@ -80,16 +91,30 @@ class OrderEntry:
             session.send(pb.ServerMessage(heartbeat=pb.Heartbeat(time_ns=utc_now_ns())).SerializeToString())
 
     def on_malformed(self, session: Any) -> None:
-        reject(session, "R1605", "message", "undecodable bytes", "a tidegate.v1.ClientMessage", fatal=True,
-               status=Status.INVALID_ARGUMENT)
+        reject(
+            session,
+            "R1605",
+            "message",
+            "undecodable bytes",
+            "a tidegate.v1.ClientMessage",
+            fatal=True,
+            status=Status.INVALID_ARGUMENT,
+        )
 
     def log_on(self, session: Any, logon: pb.Logon, recv_ns: int) -> None:
         """Token, accounts, cursors: all right, or a fatal reject that names the field."""
         port = queries.port_of(self.engine, hashlib.sha256(logon.token.encode()).digest())
         if port is None:
             self.log("logon_refused", reason="unknown token")
-            reject(session, "R1001", "token", "unknown" if logon.token else "empty", "a valid token", fatal=True,
-                   status=Status.UNAUTHENTICATED)
+            reject(
+                session,
+                "R1001",
+                "token",
+                "unknown" if logon.token else "empty",
+                "a valid token",
+                fatal=True,
+                status=Status.UNAUTHENTICATED,
+            )
             return
         cursors = self.cursors_of(session, port, logon)
         if cursors is None:
@@ -100,10 +125,16 @@ class OrderEntry:
         session.log_on(port, cursors)
         self.sessions.add(session)
         self.session_count += 1
-        newest = [pb.AccountCursor(account=cursor.account, last_event_seq=queries.event_seq(self.engine, index))
-                  for cursor, index in zip(logon.accounts, cursors, strict=True)]
-        acknowledged = pb.LogonAck(session_id=self.session_count, time_ns=utc_now_ns(), accounts=newest,
-                                   max_orders_per_s=queries.port_settings(self.engine, port)["rate_in_per_s"])
+        newest = [
+            pb.AccountCursor(account=cursor.account, last_event_seq=queries.event_seq(self.engine, index))
+            for cursor, index in zip(logon.accounts, cursors, strict=True)
+        ]
+        acknowledged = pb.LogonAck(
+            session_id=self.session_count,
+            time_ns=utc_now_ns(),
+            accounts=newest,
+            max_orders_per_s=queries.port_settings(self.engine, port)["rate_in_per_s"],
+        )
         session.send(pb.ServerMessage(logon_ack=acknowledged).SerializeToString())
         self.log("logon", session=self.session_count, port=port, accounts=len(cursors))
         if not session.catch_up():
@@ -195,12 +226,17 @@ class OrderEntry:
         account = self.account_of(call, request.account)
         return bytes(self.cancel_many(self.port_of(call), {account}, request, utc_now_ns()).SerializeToString())
 
-    def cancel_many(self, port: int, accounts: set[int], request: pb.MassCancelRequest, now_ns: int) -> pb.MassCancelReport:
+    def cancel_many(
+        self, port: int, accounts: set[int], request: pb.MassCancelRequest, now_ns: int
+    ) -> pb.MassCancelReport:
         """One mass cancel, by a session or a unary call, over accounts it may trade."""
         report = pb.MassCancelReport(cl_ord_id=request.cl_ord_id, account=request.account)
         account = queries.account_index(self.engine, request.account)
         if account not in accounts:
-            report.reject_code, report.text = "R1001", f"account: got {request.account!r}, expected an account of this session"
+            report.reject_code, report.text = (
+                "R1001",
+                f"account: got {request.account!r}, expected an account of this session",
+            )
             return report
         if request.side not in pb.Side.values():
             report.reject_code, report.text = "R1605", f"side: got {request.side}, expected 1 (BUY), 2 (SELL) or nothing"
@@ -213,7 +249,9 @@ class OrderEntry:
                 report.text = f"symbol: got {request.symbol!r}, expected an instrument of security_exchange {request.security_exchange}"
                 return report
             narrowed["instrument"] = instrument
-        report.total_affected_orders, report.queued_orders = sweeps.mass_cancel(self.engine, port, account, now_ns, **narrowed)
+        report.total_affected_orders, report.queued_orders = sweeps.mass_cancel(
+            self.engine, port, account, now_ns, **narrowed
+        )
         return report
 
     async def get_order(self, octets: bytes, call: Any) -> bytes:
@@ -221,29 +259,39 @@ class OrderEntry:
         account = self.account_of(call, request.account)
         number = queries.order_no_of(self.engine, account, request.cl_ord_id, request.order_id)
         if number == 0:
-            raise RpcError(Status.NOT_FOUND, f"R1604: account {request.account} has no order with cl_ord_id "
-                                             f"{request.cl_ord_id!r} or order_id {request.order_id}")
+            raise RpcError(
+                Status.NOT_FOUND,
+                f"R1604: account {request.account} has no order with cl_ord_id "
+                f"{request.cl_ord_id!r} or order_id {request.order_id}",
+            )
         return bytes(self.order_of(number).SerializeToString())
 
     def order_of(self, number: int) -> pb.Order:
         state, accepted_ns, cancel_pending = queries.order_state(self.engine, number)
-        return pb.Order(state=pb.ExecutionReport.FromString(state), accepted_ns=accepted_ns, cancel_pending=cancel_pending)
+        return pb.Order(
+            state=pb.ExecutionReport.FromString(state), accepted_ns=accepted_ns, cancel_pending=cancel_pending
+        )
 
     async def list_orders(self, octets: bytes, call: Any) -> bytes:
         request = decoded(pb.ListOrdersRequest, octets)
         account = self.account_of(call, request.account)
         if request.limit > MOST_LISTED:
             raise RpcError(Status.INVALID_ARGUMENT, f"limit: got {request.limit}, expected at most {MOST_LISTED}")
-        numbers, more = queries.orders_of(self.engine, account, request.open_only, request.after_order_id,
-                                          request.limit or DEFAULT_LISTED)
-        return bytes(pb.ListOrdersResponse(orders=[self.order_of(number) for number in numbers], more=more).SerializeToString())
+        numbers, more = queries.orders_of(
+            self.engine, account, request.open_only, request.after_order_id, request.limit or DEFAULT_LISTED
+        )
+        return bytes(
+            pb.ListOrdersResponse(orders=[self.order_of(number) for number in numbers], more=more).SerializeToString()
+        )
 
     async def get_account(self, octets: bytes, call: Any) -> bytes:
         account = self.account_of(call, decoded(pb.GetAccountRequest, octets).account)
         view = queries.account_view(self.engine, account)
         view["positions"] = [pb.Position(**position) for position in view["positions"]]
-        view["limits"] = [pb.LimitUse(code=code, scope=scope, used=used, limit=limit, unit=unit)
-                          for code, scope, used, limit, unit in view["limits"]]
+        view["limits"] = [
+            pb.LimitUse(code=code, scope=scope, used=used, limit=limit, unit=unit)
+            for code, scope, used, limit, unit in view["limits"]
+        ]
         return bytes(pb.Account(**view).SerializeToString())
 
 
@@ -255,8 +303,16 @@ def decoded(message: type[Message], octets: bytes) -> Any:
         raise RpcError(Status.INVALID_ARGUMENT, f"the request is not a valid {message.DESCRIPTOR.full_name}") from None
 
 
-def reject(session: Any, code: str, field: str, value: str, expected: str, *, fatal: bool = False,
-           status: int = Status.FAILED_PRECONDITION) -> None:
+def reject(
+    session: Any,
+    code: str,
+    field: str,
+    value: str,
+    expected: str,
+    *,
+    fatal: bool = False,
+    status: int = Status.FAILED_PRECONDITION,
+) -> None:
     """A SessionReject; a fatal one ends the stream with `status` behind it."""
     text = f"{code} {field}: got {value}, expected {expected}"
     message = pb.SessionReject(reject_code=code, field=field, value=value, expected=expected, text=text, fatal=fatal)

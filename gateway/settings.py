@@ -4,6 +4,7 @@ It opens nothing but the files it checks, and loads none of them.
 """
 
 import os
+import resource
 import ssl
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
@@ -81,6 +82,12 @@ def check_cpu(cpu: int | None) -> None:
     allowed = os.sched_getaffinity(0)
     if cpu is not None and cpu not in allowed:
         raise SettingError(f"--cpu: got {cpu}, expected one of {', '.join(map(str, sorted(allowed)))}")
+
+
+def allow_open_files() -> None:
+    """As many connections as the machine grants: the usual soft limit of 1,024 open files is for desktops."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def check_file(flag: str, path: Path) -> None:

@@ -1,9 +1,9 @@
 """One shard, wired: the one file to read to see the system. Takes no decision about an order or about money.
 
-    front ends --gRPC--> Session --> Engine --> VenueLink --> exchange        an order, down
-    front ends <--gRPC-- Session <-- Engine <-- VenueLink <-- exchange        its reports, up
-                                      |  ^
-                             Journal <-  --- QuoteFeed <-- exchange           events; quotes and phases
+front ends --gRPC--> Session --> Engine --> VenueLink --> exchange        an order, down
+front ends <--gRPC-- Session <-- Engine <-- VenueLink <-- exchange        its reports, up
+                                  |  ^
+                         Journal <-  --- QuoteFeed <-- exchange           events; quotes and phases
 """
 
 import asyncio
@@ -45,6 +45,7 @@ VENUE_NAMES = {number: name for name, number in VENUES.items()}
 DRAIN_S = 2.0
 FEED_RETRY_S = 0.2
 SPARE_POSITIONS = 1 << 18
+ORDERS_AHEAD = 1 << 16
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
 
 
@@ -80,13 +81,19 @@ class Shard:
         self.orders.resume_graces()
         tls = transport.Tls(str(settings.tls_cert), str(settings.tls_key)) if settings.tls_cert else None
         with listening("--port", settings.host, settings.port):
-            self.server = await transport.serve(settings.transport, self.orders.methods(), self.turn, settings.host,
-                                                settings.port, tls=tls)
+            self.server = await transport.serve(
+                settings.transport, self.orders.methods(), self.turn, settings.host, settings.port, tls=tls
+            )
         if settings.metrics_port is not None:
             with listening("--metrics-port", settings.host, settings.metrics_port):
                 self.metrics = MetricsServer(self.metric_sources(), settings.metrics_port, settings.host)
-        return {"port": self.server.port, "metrics_port": self.metrics.port if self.metrics else None,
-                "transport": settings.transport, "pid": os.getpid(), **queries.counts(self.engine)}
+        return {
+            "port": self.server.port,
+            "metrics_port": self.metrics.port if self.metrics else None,
+            "transport": settings.transport,
+            "pid": os.getpid(),
+            **queries.counts(self.engine),
+        }
 
     def attach(self, address: VenueAddress) -> None:
         """A link to one exchange, and the session that keeps it up."""
@@ -94,13 +101,25 @@ class Shard:
         wire = SseWire(settings.pbu, settings.trade_date) if name == "XSHG" else SzseWire(settings.pbu)
         link = VenueLink(self.turn, wire)
         link.sink = self.engine
-        config = VenueConfig(venue=name, host=address.host, port=address.port, sender_comp_id=settings.comp_id, target_comp_id=name,
-                             pbu=settings.pbu, password=settings.venue_password if name == "XSHE" else "",
-                             trade_date=settings.trade_date)
+        config = VenueConfig(
+            venue=name,
+            host=address.host,
+            port=address.port,
+            sender_comp_id=settings.comp_id,
+            target_comp_id=name,
+            pbu=settings.pbu,
+            password=settings.venue_password if name == "XSHE" else "",
+            trade_date=settings.trade_date,
+        )
         self.links[address.venue] = link
         self.sessions[address.venue] = SESSIONS[name](
-            config, link, lambda partition: self.engine.next_report_index(address.venue, partition), self.on_link_state,
-            logger("venue").info, self.on_day_end)
+            config,
+            link,
+            lambda partition: self.engine.next_report_index(address.venue, partition),
+            self.on_link_state,
+            logger("venue").info,
+            self.on_day_end,
+        )
 
     def on_link_state(self, name: str, state: LinkState, reason: str) -> None:
         """A link came or went: the engine rejects or sends accordingly."""
@@ -116,8 +135,9 @@ class Shard:
         while True:
             closed: asyncio.Future[str] = self.loop.create_future()
             try:
-                await self.loop.create_connection(feed_factory(self.engine, address.venue, closed), address.host,
-                                                  address.market_data_port)
+                await self.loop.create_connection(
+                    feed_factory(self.engine, address.venue, closed), address.host, address.market_data_port
+                )
                 self.log.info("quotes_connected", venue=VENUE_NAMES[address.venue])
                 self.log.warning("quotes_lost", venue=VENUE_NAMES[address.venue], reason=await closed)
             except OSError as error:
@@ -145,7 +165,9 @@ class Shard:
             decisions=engine.decision_counts,
             reports=engine.report_counts,
             stages=lambda: {"decided": summary(self.stages.decided), "acked": summary(engine.acked)},
-            venue_links=lambda: {VENUE_NAMES[venue]: session.state is LinkState.READY for venue, session in self.sessions.items()},
+            venue_links=lambda: {
+                VENUE_NAMES[venue]: session.state is LinkState.READY for venue, session in self.sessions.items()
+            },
             sessions=lambda: len(self.orders.sessions),
             open_orders=lambda: int(queries.counts(engine)["open_orders"]),
             journal_bytes=lambda: int(queries.counts(engine)["journal_bytes"]),
@@ -167,11 +189,16 @@ def open_engine(settings: Settings, log: Callable[..., None]) -> tuple[JournalFi
     if faults:
         raise JournalError(journal_file.journal.path, 0, f"its state does not add up: {'; '.join(faults[:3])}")
     try:
-        load_engine(engine, limits, instruments, trade_date=settings.trade_date, shard=settings.shard, now_ns=utc_now_ns())
+        load_engine(
+            engine, limits, instruments, trade_date=settings.trade_date, shard=settings.shard, now_ns=utc_now_ns()
+        )
     except ValueError as error:
         raise SettingError(f"{settings.limits}: {error}") from None
     except OSError as error:
         raise JournalError(journal_file.journal.path, journal_file.journal.end, str(error)) from None
+    state.fault_in()
+    state.fault_in_orders(ORDERS_AHEAD)
+    journal_file.ahead.append(lambda: state.fault_in_orders(ORDERS_AHEAD))
     log("recovered", limits_sha256=limits.sha256, **found)
     return journal_file, engine
 

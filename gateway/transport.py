@@ -16,6 +16,7 @@ class Limits:
     """What one server grants its clients. Sizes in bytes, times in nanoseconds."""
 
     max_message_bytes: int = 1 << 22
+    max_partial_bytes: int = 1 << 24  # unfinished messages of one connection, over all its streams
     max_header_bytes: int = 1 << 14
     max_concurrent_streams: int = 1024
     max_connections: int = 4096
@@ -32,7 +33,9 @@ class Limits:
     @property
     def tick_s(self) -> float:
         """How often connections are looked after: a few times per shortest limit."""
-        shortest = min(self.handshake_ns, self.idle_ns, self.keepalive_ns, self.keepalive_timeout_ns, self.write_stall_ns)
+        shortest = min(
+            self.handshake_ns, self.idle_ns, self.keepalive_ns, self.keepalive_timeout_ns, self.write_stall_ns
+        )
         return min(max(shortest / 4 / SECOND_NS, 0.02), 1.0)
 
 
@@ -72,8 +75,14 @@ class Tls:
 
 
 async def serve(
-    transport: str, service: Mapping[str, Any], turn: Any, host: str, port: int, *,
-    tls: Tls | None = None, limits: Limits | None = None,
+    transport: str,
+    service: Mapping[str, Any],
+    turn: Any,
+    host: str,
+    port: int,
+    *,
+    tls: Tls | None = None,
+    limits: Limits | None = None,
 ) -> Server:
     """Serve `service` (method path -> ext.rpc.Method) on host:port by the named transport; port 0 picks a free one.
 

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+
 from ext.clock import utc_now_ns
 from ext.venue_link import VenueLink
 
@@ -28,11 +29,11 @@ STATUS_LOGGED_OUT = 4
 
 SSE_EXEC_RPT_SYNC = 206
 SSE_EXEC_RPT_SYNC_RSP = 207
-SSE_EXEC_RPT_INFO = 208
+SSE_EXEC_RPT_GROUPS = 208  # ExecRptInfo
 SSE_EXEC_RPT_END_OF_STREAM = 210
 SZSE_REPORT_SYNCHRONIZATION = 5
 SZSE_REPORT_FINISHED = 7
-SZSE_PLATFORM_INFO = 9
+SZSE_PLATFORM_PARTITIONS = 9  # PlatformInfo
 
 
 class LinkState(enum.StrEnum):
@@ -259,7 +260,7 @@ class ShanghaiSession(VenueSession):
                 "trade_date": config.trade_date, "q_size": 0}
 
     async def learn_partitions(self) -> list[int]:
-        answer = await self.expect(SSE_EXEC_RPT_INFO)
+        answer = await self.expect(SSE_EXEC_RPT_GROUPS)
         pbus = [entry["pbu"] for entry in answer["pbus"]]
         if self.config.pbu not in pbus:
             raise SessionEndedError(f"ExecRptInfo.Pbu: {pbus}, expected {self.config.pbu} among them")
@@ -297,7 +298,7 @@ class ShenzhenSession(VenueSession):
                 "default_appl_ver_id": config.prtc_version or self.prtc_version}
 
     async def learn_partitions(self) -> list[int]:
-        return [entry["partition_no"] for entry in (await self.expect(SZSE_PLATFORM_INFO))["partitions"]]
+        return [entry["partition_no"] for entry in (await self.expect(SZSE_PLATFORM_PARTITIONS))["partitions"]]
 
     async def synchronise(self, partitions: list[int]) -> None:
         """Ask for what is missing; done when the stream is quiet or live (see the module's docstring)."""

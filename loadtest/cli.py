@@ -11,10 +11,13 @@ import uvloop
 
 from loadtest.exchange import Settings, run
 from loadtest.flow_csv import FlowError
+from loadtest.load_cli import load
 from loadtest.universe import UniverseError
 from loadtest.venue_acceptor import VENUES, MemberConfig
 
 DEFAULT_MEMBERS = ["TIDEGATE:T00001"]
+
+__all__ = ["exchange", "load"]
 
 
 def exchange(

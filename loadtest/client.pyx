@@ -40,9 +40,10 @@ cdef class LoadSession(ClientStream):
     numbers: the requests it sends, in the order they are due.
     """
 
-    def __init__(self, ClientConnection connection, RequestHead head, OrderTracker tracker, numbers):
+    def __init__(self, ClientConnection connection, RequestHead head, LoadClient client, numbers):
         ClientStream.__init__(self, connection, head)
-        self.tracker = tracker
+        self.client = client
+        self.tracker = client.tracker
         self.numbers = np.ascontiguousarray(numbers, dtype=np.int32)
         self.logon_ack = asyncio.get_running_loop().create_future()
         self.broken = ""
@@ -78,8 +79,12 @@ cdef class LoadSession(ClientStream):
         elif event.kind == EVENT_SESSION_REJECT:
             reject = pb.SessionReject.FromString((<const char *>event.body)[:event.body_size])
             self.break_session(f"{reject.reject_code} {reject.text or reject.field}")
-        elif event.kind != EVENT_HEARTBEAT:
+        elif event.kind == EVENT_HEARTBEAT:
+            if self.pong is not None and not self.pong.done():
+                self.pong.set_result(None)
+        else:
             self.tracker.on_event(&event, recv_ns)
+            self.client.wake_if_due(recv_ns)
 
     cdef void on_finished(self, int status, str text) except *:
         if not self.stopping:
@@ -90,6 +95,18 @@ cdef class LoadSession(ClientStream):
         self.broken = self.broken or why
         if not self.logon_ack.done():
             self.logon_ack.set_exception(ConnectionError(why))
+
+    async def ping(self, double timeout_s) -> float:
+        """How long the gateway takes to answer a Heartbeat, in seconds; timeout_s when it does not."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        self.pong = loop.create_future()
+        self.send(pb.ClientMessage(heartbeat=pb.Heartbeat(time_ns=now_ns())).SerializeToString())
+        try:
+            await asyncio.wait_for(self.pong, timeout_s)
+        except TimeoutError:
+            return timeout_s
+        return loop.time() - started
 
     def stop(self) -> None:
         """Half-close: from now on an end is no failure."""
@@ -117,7 +134,7 @@ cdef class LoadClient:
 
         Raises ConnectionError when the gateway refuses it, TimeoutError when it does not answer within 30 s.
         """
-        cdef LoadSession session = LoadSession(connection, RequestHead(SESSION_PATH), self.tracker, numbers)
+        cdef LoadSession session = LoadSession(connection, RequestHead(SESSION_PATH), self, numbers)
         logon = pb.Logon(token=token, accounts=[pb.AccountCursor(account=name) for name in accounts])
         session.send(pb.ClientMessage(logon=logon).SerializeToString())
         self.sessions.append(session)
@@ -138,6 +155,17 @@ cdef class LoadClient:
         if read(self.timer_fd, &expirations, sizeof(expirations)) > 0:
             self.send_all_due()
 
+    cdef void wake_if_due(self, int64_t now_ns) except *:
+        if self.next_due_ns and now_ns >= self.next_due_ns and not self.waking:
+            # Not from inside a read: the connection may not send before it has taken everything it read
+            self.waking = True
+            self.loop.call_soon(self.wake)
+
+    def wake(self) -> None:
+        """Send what is due in the loop turn in which something arrived."""
+        self.waking = False
+        self.send_all_due()
+
     cdef void send_all_due(self) noexcept:
         cdef LoadSession session
         cdef int64_t now = now_ns(), due_ns, next_ns = 0
@@ -149,7 +177,8 @@ cdef class LoadClient:
                 session.flush()
             if due_ns and (next_ns == 0 or due_ns < next_ns):
                 next_ns = due_ns
-        if next_ns:
+        self.next_due_ns = next_ns
+        if next_ns and self.timer_fd >= 0:
             self.arm(next_ns, now_ns())
         elif not self.all_sent.done():
             self.all_sent.set_result(None)
@@ -176,6 +205,7 @@ cdef class LoadClient:
             self.loop.remove_reader(self.timer_fd)
             os.close(self.timer_fd)
             self.timer_fd = -1
+        self.next_due_ns = 0
         for session in self.sessions:
             session.stop()
 

@@ -1,7 +1,11 @@
 """Runs one plan against one gateway: opens the sessions, sends, drains, and gives back what became of every request."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+import gc
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +21,9 @@ from loadtest.tracker import OrderTracker
 
 LEAD_NS = 100_000_000  # between the last logon and the first request
 PROGRESS_S = 0.25
+PROMPT_S = 0.005
+SETTLE_TRIES = 10
+FAREWELL_S = 0.05  # for the half-closes to leave
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,40 +75,55 @@ class Drive:
     sessions: Sessions
     drain_s: float = 5.0
     burst_ns: int = 50_000
+    settle_s: float = (
+        0.0  # how long the gateway must have been prompt before the first request; tried ten times as long
+    )
     on_progress: Callable[[Progress], None] = lambda progress: None
 
     async def run(self) -> tuple[Outcome, int]:
-        """(what became of every request, UTC ns of the start). Raises OSError when the gateway cannot be reached or refuses."""
+        """(what became of every request, UTC ns of the start). Raises OSError when the gateway refuses."""
         tracker = OrderTracker(self.plan, new_prefix())
         client = LoadClient(tracker, self.burst_ns)
-        connections = []
-        feeds = [await self.follow(tracker, endpoint) for endpoint in self.sessions.market_data]
-        try:
+        async with AsyncExitStack() as ends:
+            feeds = [await self.follow(tracker, endpoint, ends) for endpoint in self.sessions.market_data]
             for at in range(self.sessions.count):
-                connections.append(
-                    await connect(
-                        Turn(asyncio.get_running_loop().call_soon), self.sessions.target.host, self.sessions.target.port
-                    )
-                )
-                await client.log_on(
-                    connections[-1],
-                    self.sessions.token,
-                    self.plan.accounts_of(at, self.sessions.count),
-                    self.plan.numbers_of(at, self.sessions.count),
-                )
-            start_ns = utc_now_ns() + LEAD_NS
-            client.start(start_ns)
-            watch = asyncio.create_task(self.watch(client, start_ns))
-            await self.send_all(client)
-            await client.drain(self.drain_s)
-            watch.cancel()
-            broken = client.broken()
+                await self.log_on(client, at, ends)
+            await self.settle(client)
+            with no_collections():
+                start_ns = await self.play(client)
+            broken = client.broken() + [feed.error for feed in feeds if feed.error]
             client.close()
+            await asyncio.sleep(FAREWELL_S)
+        return outcome_of(self.plan, tracker, broken), start_ns
+
+    async def log_on(self, client: LoadClient, at: int, ends: AsyncExitStack) -> None:
+        """Open one session on a connection of its own."""
+        target, count = self.sessions.target, self.sessions.count
+        with named(target):
+            connection = await connect(Turn(asyncio.get_running_loop().call_soon), target.host, target.port)
+        ends.callback(connection.close)
+        await client.log_on(
+            connection, self.sessions.token, self.plan.accounts_of(at, count), self.plan.numbers_of(at, count)
+        )
+
+    async def settle(self, client: LoadClient) -> None:
+        """Until the gateway is done with its start: it has answered heartbeats promptly for settle_s on end."""
+        deadline = time.monotonic() + self.settle_s * SETTLE_TRIES
+        calm_since = time.monotonic()
+        while self.settle_s and time.monotonic() < min(calm_since + self.settle_s, deadline):
+            if max([await session.ping(1.0) for session in client.sessions]) > PROMPT_S:
+                calm_since = time.monotonic()
             await asyncio.sleep(0.05)
-            return outcome_of(self.plan, tracker, broken + [feed.error for feed in feeds if feed.error]), start_ns
-        finally:
-            for connection in connections:
-                connection.close()
+
+    async def play(self, client: LoadClient) -> int:
+        """Send the whole plan and wait for the answers; when it began, UTC ns."""
+        start_ns: int = utc_now_ns() + LEAD_NS
+        client.start(start_ns)
+        watch = asyncio.create_task(self.watch(client, start_ns))
+        await self.send_all(client)
+        await client.drain(self.drain_s)
+        watch.cancel()
+        return start_ns
 
     async def send_all(self, client: LoadClient) -> None:
         """Until everything is sent; a gateway that stops reading cannot hold the run longer than its drain time."""
@@ -111,12 +133,13 @@ class Drive:
         except TimeoutError:
             return
 
-    async def follow(self, tracker: OrderTracker, endpoint: Endpoint) -> TouchFeed:
+    async def follow(self, tracker: OrderTracker, endpoint: Endpoint, ends: AsyncExitStack) -> TouchFeed:
         """Subscribe to one exchange's market data."""
         touches = {int(share.symbol): at for at, share in enumerate(self.plan.instruments)}
-        _, feed = await asyncio.get_running_loop().create_connection(
-            lambda: TouchFeed(tracker, touches), endpoint.host, endpoint.port
-        )
+        make = asyncio.get_running_loop().create_connection
+        with named(endpoint):
+            transport, feed = await make(lambda: TouchFeed(tracker, touches), endpoint.host, endpoint.port)
+        ends.callback(transport.close)
         return feed
 
     async def watch(self, client: LoadClient, start_ns: int) -> None:
@@ -142,8 +165,29 @@ class Drive:
             ack.reset()
 
 
+@contextmanager
+def named(endpoint: Endpoint) -> Iterator[None]:
+    """Let a connection error say whom it was about."""
+    try:
+        yield
+    except OSError as error:
+        text = os.strerror(error.errno) if error.errno else str(error) or "no answer"
+        raise ConnectionError(f"{endpoint}: {text}") from None
+
+
+@contextmanager
+def no_collections() -> Iterator[None]:
+    """Keep the cyclic collector out of the measured time: its pauses would be counted as the gateway's."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 def new_prefix() -> str:
-    """Six characters that begin every ClOrdID of a run: its start in milliseconds, base 36, so no two runs of a day share it."""
+    """Six characters that begin every ClOrdID of a run: its start in milliseconds, base 36; no two runs share them."""
     number, text = utc_now_ns() // 1_000_000 % 36**6, ""
     for _ in range(6):
         number, digit = divmod(number, 36)

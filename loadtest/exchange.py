@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 from ext.buffers import Turn
 from ext.clock import utc_now_ns
-
 from loadtest.background import Tape, generated_tape, replay_tape, seed_tape
 from loadtest.exchange_core import ExchangeCore
 from loadtest.faults import ControlProtocol, Faults

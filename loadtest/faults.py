@@ -18,7 +18,6 @@ from datetime import time
 from typing import Any
 
 from ext.clock import utc_now_ns
-
 from loadtest.exchange_core import ExchangeCore
 from loadtest.market_day import MarketDay
 from loadtest.order_desk import OrderDesk

@@ -18,8 +18,8 @@ from ext.rpc import RpcError
 
 cdef enum:
     PREFIX_SIZE = 5                    # gRPC: one compressed flag, four bytes of length
-    STREAM_WINDOW = 1 << 24
-    CONNECTION_WINDOW = 1 << 28
+    STREAM_WINDOW = 16777216
+    CONNECTION_WINDOW = 268435456
     CONNECT_TIMEOUT_S = 10
 
 
@@ -50,7 +50,7 @@ cdef class ClientConnection(Http2Connection):
     """One connection to a gRPC server; use `connect`."""
 
     def __init__(self, turn, size_t max_message=1 << 24):
-        Http2Connection.__init__(self, turn, Counters(), max_message)
+        Http2Connection.__init__(self, turn, Counters(), max_message, CONNECTION_WINDOW)
         self.greeted = get_running_loop().create_future()
 
     def connection_made(self, transport) -> None:

@@ -163,6 +163,8 @@ def latencies(outcome: Outcome, surges: tuple[Surge, ...]) -> list[Latency]:
         ("planned to sent", outcome.sent_ns, orders | outcome.cancels),
     ]
     measured = [latency(name, outcome.since_planned(times_ns, among)) for name, times_ns, among in rows]
+    both = orders & (decided >= 0)
+    measured.append(latency("sent to decision", decided[both] - outcome.sent_ns[both]))
     return [row for row in measured if row.count]
 
 

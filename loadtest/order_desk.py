@@ -4,8 +4,8 @@ import asyncio
 import sys
 
 import structlog
-from ext.buffers import Turn
 
+from ext.buffers import Turn
 from loadtest.market_day import Phase
 from loadtest.venue_acceptor import ACCEPTORS, VENUES, MemberConfig
 from loadtest.venue_session import Desk, ExchangeSession, OrderEntrySink

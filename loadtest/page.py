@@ -11,8 +11,10 @@ from loadtest.measure import Latency
 from loadtest.report import Report
 
 PAGE_STYLE = """
-:root { color-scheme: light dark; --ink: #1f2430; --soft: #68707f; --paper: #ffffff; --line: #e3e6ec; --good: #0f8a5f; --bad: #c62828; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e7eaf0; --soft: #98a1b2; --paper: #14171d; --line: #2a303b; --good: #4fd1a1;
+:root { color-scheme: light dark;
+  --ink: #1f2430; --soft: #68707f; --paper: #ffffff; --line: #e3e6ec; --good: #0f8a5f; --bad: #c62828; }
+@media (prefers-color-scheme: dark) { :root {
+  --ink: #e7eaf0; --soft: #98a1b2; --paper: #14171d; --line: #2a303b; --good: #4fd1a1;
   --bad: #ff7b72; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 1040px; padding: 28px 24px 60px; background: var(--paper); color: var(--ink);
@@ -22,7 +24,8 @@ header { display: flex; align-items: center; gap: 14px; margin-bottom: 6px; }
 .verdict { padding: 2px 12px; border-radius: 5px; color: var(--paper); font-weight: 700; background: var(--good); }
 .verdict.FAIL { background: var(--bad); } .reasons { color: var(--bad); margin: 8px 0; padding-left: 20px; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(118px, 1fr)); gap: 10px; margin: 18px 0 8px; }
-.tile { border: 1px solid var(--line); border-radius: 7px; padding: 9px 13px; } .tile b { display: block; font-size: 18px; }
+.tile { border: 1px solid var(--line); border-radius: 7px; padding: 9px 13px; }
+.tile b { display: block; font-size: 18px; }
 .tile span { color: var(--soft); font-size: 12px; }
 .wide { overflow-x: auto; } svg { width: 100%; height: auto; display: block; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }

@@ -10,11 +10,14 @@ LEFT, RIGHT, TOP, BOTTOM = 64, 16, 34, 42
 
 # Colours work on white and on near-black; the page and a standalone file share them.
 STYLE = """
-svg { font: 12px system-ui, sans-serif; --ink: #1f2430; --soft: #68707f; --grid: #e3e6ec; --surge: #f5a52422; --paper: #ffffff;
+svg { font: 12px system-ui, sans-serif;
+  --ink: #1f2430; --soft: #68707f; --grid: #e3e6ec; --surge: #f5a52422; --paper: #ffffff;
   --c0: #1565c0; --c1: #c2410c; --c2: #9aa3b2; --c3: #0f8a5f; }
-@media (prefers-color-scheme: dark) { svg { --ink: #e7eaf0; --soft: #98a1b2; --grid: #2a303b; --surge: #f5a52426; --paper: #14171d;
+@media (prefers-color-scheme: dark) { svg {
+  --ink: #e7eaf0; --soft: #98a1b2; --grid: #2a303b; --surge: #f5a52426; --paper: #14171d;
   --c0: #6cb2ff; --c1: #ff9a66; --c2: #667083; --c3: #4fd1a1; } }
-.paper { fill: var(--paper); } .grid { stroke: var(--grid); } .tick { fill: var(--soft); } .title { fill: var(--ink); font-weight: 600; }
+.paper { fill: var(--paper); } .grid { stroke: var(--grid); }
+.tick { fill: var(--soft); } .title { fill: var(--ink); font-weight: 600; }
 .surge { fill: var(--surge); } .line { fill: none; stroke-width: 1.6; stroke-linejoin: round; }
 .c0 { stroke: var(--c0); } .c1 { stroke: var(--c1); } .c2 { stroke: var(--c2); }
 .c3 { stroke: var(--c3); stroke-width: .9; }
@@ -100,7 +103,8 @@ def _legend(lines: Sequence[Line], title: str) -> str:
 
 def _frame(title: str, lines: Sequence[Line], body: Sequence[str], height: int = HEIGHT) -> str:
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
+        f'aria-label="{escape(title)}">'
         f'<rect class="paper" width="{WIDTH}" height="{height}"/>{_legend(lines, title)}{"".join(body)}</svg>'
     )
 

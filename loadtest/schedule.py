@@ -1,4 +1,4 @@
-"""When each request of an open-loop run is due. Pure: reads no clock, sends nothing, and never adapts to the answers."""
+"""When each request of an open-loop run is due. Pure: reads no clock, sends nothing, never adapts to answers."""
 
 import re
 from collections.abc import Sequence
@@ -115,7 +115,7 @@ def poisson_steps(count: int, rng: np.random.Generator) -> npt.NDArray[np.float6
 
 
 def flow_steps(arrivals_us: Sequence[int] | Times, count: int) -> npt.NDArray[np.float64]:
-    """The arrival shape of a recorded flow, bursts and lulls kept, scaled to one per step and repeated to cover `count`."""
+    """The arrival shape of a recorded flow, bursts kept, scaled to one per step and repeated to cover `count`."""
     arrivals = np.asarray(arrivals_us, dtype=np.float64)
     if arrivals.size < 2 or arrivals[-1] <= arrivals[0] or np.any(np.diff(arrivals) < 0):
         raise ScheduleError("flow", f"{arrivals.size} arrivals", "at least two arrivals, ascending, not all at once")

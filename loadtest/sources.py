@@ -28,7 +28,7 @@ class SourceError(ValueError):
 
 @dataclass(slots=True)
 class Source:
-    """Requests in order: rows of FLOW_DTYPE whose `symbol` indexes `instruments` and whose `oid` is unique per order."""
+    """Requests in order: rows of FLOW_DTYPE; `symbol` indexes `instruments`, `oid` is unique per order."""
 
     description: str
     instruments: list[Instrument]
@@ -39,8 +39,8 @@ class Source:
 def recorded(path: Path, universe: Sequence[Instrument], count: int, lanes: int) -> Source:
     """Recorded flow cut into as many stretches as there are lanes, played at once; each on instruments of its own.
 
-    The first lane keeps its instruments and prices where the universe lists them; the others are moved to other instruments,
-    alternating between the exchanges, their prices in proportion to the previous close there.
+    The first lane keeps its instruments and prices where the universe lists them; the others are moved to other
+    instruments, alternating between the exchanges, their prices in proportion to the previous close there.
     """
     flow = load_flow(path)
     rows = flow.rows[flow.rows["ts_us"] >= CONTINUOUS_US]
@@ -111,7 +111,7 @@ def parse_mix(text: str) -> dict[str, float]:
 
 
 def mixed(universe: Sequence[Instrument], count: int, lanes: int, seed: int, shares: dict[str, float]) -> Source:
-    """A plain mix on both exchanges: orders that rest at the touch, orders that cross it, and cancels of resting ones."""
+    """A plain mix on both exchanges: orders that rest at the touch, orders that cross it, cancels of resting ones."""
     rng = np.random.default_rng(seed)
     spare = iter_spare(universe, set())
     instruments = [next(spare[("XSHG", "XSHE")[lane % 2]]) for lane in range(lanes) for _ in range(6)]

@@ -12,10 +12,10 @@ from functools import partial
 from typing import Any
 
 import msgspec
+
 from ext.clock import utc_now_ns
 from ext.venue_sse import SseWire
 from ext.venue_szse import SzseWire
-
 from loadtest.venue_session import Desk, ExchangeSession, Member
 
 VENUES = {"XSHG": 1, "XSHE": 2}
@@ -34,13 +34,13 @@ STATUS_PROTOCOL = 106
 
 SSE_EXEC_RPT_SYNC = 206
 SSE_EXEC_RPT_SYNC_RSP = 207
-SSE_EXEC_RPT_INFO = 208
+SSE_EXEC_RPT_GROUPS = 208  # ExecRptInfo
 SSE_PLATFORM_STATE = 209
 SSE_EXEC_RPT_END_OF_STREAM = 210
 SZSE_REPORT_SYNCHRONIZATION = 5
 SZSE_PLATFORM_STATE = 6
 SZSE_REPORT_FINISHED = 7
-SZSE_PLATFORM_INFO = 9
+SZSE_PLATFORM_PARTITIONS = 9  # PlatformInfo
 
 
 class MemberConfig(msgspec.Struct, frozen=True):
@@ -280,7 +280,7 @@ class ShanghaiAcceptor(VenueAcceptor):
         session.send(SSE_PLATFORM_STATE, {"platform_id": 0, "platform_state": self.desk.platform_state})
 
     def send_partitions(self, session: ExchangeSession, pbu: str) -> None:
-        session.send(SSE_EXEC_RPT_INFO, {"platform_id": 0, "pbus": [{"pbu": pbu}],
+        session.send(SSE_EXEC_RPT_GROUPS, {"platform_id": 0, "pbus": [{"pbu": pbu}],
                            "set_ids": [{"set_id": partition} for partition in self.partitions()]})
 
     def send_end_of_stream(self, session: ExchangeSession, partition: int) -> None:
@@ -316,7 +316,7 @@ class ShenzhenAcceptor(VenueAcceptor):
         session.send(SZSE_PLATFORM_STATE, {"platform_id": 1, "platform_state": self.desk.platform_state})
 
     def send_partitions(self, session: ExchangeSession, pbu: str) -> None:
-        session.send(SZSE_PLATFORM_INFO, {
+        session.send(SZSE_PLATFORM_PARTITIONS, {
             "platform_id": 1, "partitions": [{"partition_no": partition} for partition in self.partitions()]})
 
     def send_end_of_stream(self, session: ExchangeSession, partition: int) -> None:

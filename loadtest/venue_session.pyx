@@ -7,9 +7,9 @@ log to the socket, a page at a time; resynchronisation, live reports and a slow 
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 from ext.buffers cimport Turn
-from ext.venue cimport REPORT_BUSINESS_REJECT
+from ext.venue cimport REASON_DUPLICATE_CL_ORD_ID, REPORT_BUSINESS_REJECT
 from ext.wire cimport (
-    DOOR_DUPLICATE, DOOR_FIELD, DOOR_NOT_OPEN, DOOR_PBU, DOOR_THROTTLE, FRAME_CANCEL, FRAME_ORDER, FRAME_SESSION,
+    DOOR_FIELD, DOOR_NOT_OPEN, DOOR_PBU, DOOR_THROTTLE, FRAME_CANCEL, FRAME_ORDER, FRAME_SESSION,
     MAX_FRAME, FrameKind,
 )
 
@@ -269,7 +269,7 @@ cdef class ExchangeSession(VenuePeer):
             return True
         reason = self.check_door(frame, self.wire.decode_new_order(frame, size, &order), now_ns)
         if reason == 0 and not self.member.ids.add(order.cl_ord_id):
-            reason = DOOR_DUPLICATE
+            reason = REASON_DUPLICATE_CL_ORD_ID
         if reason != 0:
             self.refuse_at_door(order.cl_ord_id, NULL, order.symbol, reason, now_ns)
             return True

@@ -45,6 +45,19 @@ cdef struct ServerEvent:               # pointers lead into the message
     int64_t time_ns
     bint possible_duplicate
 
+cdef struct ClientRequest:             # what the mirror needs of a ClientMessage; pointers lead into the message
+    int kind                           # the field number of ClientMessage: 1 Logon, 2 NewOrder, 3 CancelOrder; 0 malformed
+    const uint8_t *body
+    size_t body_size
+    const uint8_t *cl_ord_id           # of the order that is meant: a CancelOrder's orig_cl_ord_id
+    size_t cl_ord_id_size
+    const uint8_t *account
+    size_t account_size
+
 cdef size_t encode_new_order(uint8_t *dst, const OrderRequest *request) noexcept nogil
 cdef size_t encode_cancel_order(uint8_t *dst, const OrderRequest *request) noexcept nogil
 cdef void decode_server_message(const uint8_t *message, size_t size, ServerEvent *event) noexcept nogil
+cdef void decode_client_message(const uint8_t *message, size_t size, ClientRequest *request) noexcept nogil
+# An ExecutionReport about the order of a request; needs 40 bytes more than the request has.
+cdef size_t encode_report(uint8_t *dst, const ClientRequest *request, uint64_t event_seq, int exec_type,
+                          int ord_status) noexcept nogil

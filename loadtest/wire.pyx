@@ -203,6 +203,41 @@ cdef void decode_server_message(const uint8_t *message, size_t size, ServerEvent
             take_cancel_reject_field(&field, event)
 
 
+# --- the other end, for the mirror ---
+
+cdef void decode_client_message(const uint8_t *message, size_t size, ClientRequest *request) noexcept nogil:
+    cdef Field field
+    cdef const uint8_t *at = message
+    cdef const uint8_t *end = message + size
+    cdef int id_field
+    memset(request, 0, sizeof(ClientRequest))
+    at = get_field(at, end, &field)
+    if at != end or field.wire_type != BYTES:
+        return
+    request.body, request.body_size, request.kind = field.octets, field.value, field.number
+    id_field = 3 if request.kind == 3 else 1
+    at, end = request.body, request.body + request.body_size
+    while at != end:
+        at = get_field(at, end, &field)
+        if at == NULL:
+            request.kind = 0
+            return
+        if field.number == id_field and field.wire_type == BYTES:
+            request.cl_ord_id, request.cl_ord_id_size = field.octets, field.value
+        elif field.number == 2 and field.wire_type == BYTES:
+            request.account, request.account_size = field.octets, field.value
+
+
+cdef size_t encode_report(uint8_t *dst, const ClientRequest *request, uint64_t event_seq, int exec_type,
+                          int ord_status) noexcept nogil:
+    cdef uint8_t *end = put_number(dst + 2, 1, <int64_t>event_seq)
+    end = put_bytes(end, 2, request.account, request.account_size)
+    end = put_bytes(end, 3, request.cl_ord_id, request.cl_ord_id_size)
+    end = put_number(end, 6, exec_type)
+    end = put_number(end, 7, ord_status)
+    return close_envelope(dst, EVENT_EXECUTION_REPORT, end - dst - 2)
+
+
 # --- for tests ---
 
 def encode(str kind, dict fields) -> bytes:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tests.model import Model
 from tests.model_state import (
@@ -9,6 +10,9 @@ from tests.model_state import (
     CHINEXT,
     LIMIT,
     MAIN,
+    P_CLOSE_CALL,
+    P_CONTINUOUS,
+    P_OPEN_CALL,
     PASS,
     STAR,
     XSHE,
@@ -24,8 +28,11 @@ from tests.model_state import (
     price_limits,
 )
 
+if TYPE_CHECKING:
+    from tests.pair import Twin
+
 YUAN = 10_000
-START_NS = 1_800_000_000_000_000_000
+START_NS = 1_795_397_400_000_000_000
 MS = 10**6
 RICH = 10**15
 TEN = 10 * YUAN
@@ -39,8 +46,11 @@ FUND = (XSHG, "513100")
 
 @dataclass
 class Desk:
-    """A model with one port and two accounts of one group, a book around 10.00, and a clock that moves when told."""
-    model: Model = field(default_factory=Model)
+    """A port and three accounts, two of them of one group, a book around 10.00, and a clock that moves when told.
+
+    model: a Model, or a Twin, which puts the engine to the same test.
+    """
+    model: Model | Twin = field(default_factory=Model)
     now_ns: int = START_NS
     count: int = 0
 
@@ -50,16 +60,19 @@ class Desk:
         self.a = self.add_account("A", self.group)
         self.b = self.add_account("B", self.group)
         self.c = self.add_account("C", None)
-        self.port = Port("p", {"A", "B", "C"})
+        self.port = self.model.ports["p"] = Port("p", {"A", "B", "C"})
         boards = ((MAIN_STOCK, MAIN), (STAR_STOCK, STAR), (CHINEXT_STOCK, CHINEXT), (SZ_STOCK, MAIN), (FUND, MAIN))
         for (exchange, symbol), board in boards:
             up, down = price_limits(TEN, 10)
             found = Instrument(symbol, exchange, board, TEN, up, down, t0=(exchange, symbol) == FUND)
             self.model.instruments[found.key] = found
             self.quote(found.key, TEN, TEN, TEN)
+        for exchange in self.model.venues:
+            self.model.set_phase(exchange, P_CONTINUOUS, self.now_ns)
 
     def add_account(self, name: str, group: Group | None) -> Account:
         account = Account(name, cash0=RICH, group=group)
+        account.limits.collar = dict.fromkeys((P_OPEN_CALL, P_CONTINUOUS, P_CLOSE_CALL), (100_000, 0))
         self.model.accounts[name] = account
         return account
 
@@ -72,8 +85,8 @@ class Desk:
 
     def wait(self, ms: float) -> None:
         self.now_ns += int(ms * MS)
-        for venue in self.model.venues.values():
-            venue.feed_ns = self.now_ns
+        for exchange, venue in self.model.venues.items():
+            self.model.set_phase(exchange, venue.phase, self.now_ns)
 
     def phase(self, phase: int) -> None:
         for exchange in self.model.venues:

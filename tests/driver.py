@@ -30,10 +30,15 @@ DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 Message = pb.ExecutionReport | pb.CancelReject
 
 
-def open_journal(path: Path) -> Journal:
-    """A journal file, new or as a dead process left it."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT)
-    return Journal(fd, os.fstat(fd).st_size, str(path), capacity=1 << 30)
+class OpenJournal:
+    """A journal file, new or as a dead process left it; open until this is dropped."""
+
+    def __init__(self, path: Path) -> None:
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT)
+        self.journal = Journal(self.fd, os.fstat(self.fd).st_size, str(path), capacity=1 << 30)
+
+    def __del__(self) -> None:
+        os.close(self.fd)
 
 
 class Driver:
@@ -54,15 +59,21 @@ class Driver:
             sweeps.set_link(self.engine, exchange, venue.link_ready, now_ns)
             sweeps.set_phase(self.engine, exchange, venue.phase, now_ns)
 
+    def close(self) -> None:
+        """Remove the journal: each takes a whole chunk of the disk."""
+        self.path.unlink(missing_ok=True)
+
     def start(self, now_ns: int) -> None:
         """Begin, or begin again from the journal."""
         self.state = open_state(min(self.model.order_capacity, 4_096))
-        self.journal = open_journal(self.path)
+        self.file = OpenJournal(self.path)
+        self.journal = self.file.journal
         self.engine = Engine(self.state, self.journal)
-        sweeps.recover(self.engine)
+        assert sweeps.recover(self.engine)["torn_bytes"] == 0
         self.world.load(self.engine, self.model, now_ns)
         self.engine.attach(self.tapes[XSHG], self.tapes[XSHE])
         self.sessions: dict[tuple[int, str], Session] = {}
+        self.heard: dict[tuple[int, str], tuple[int, list[Message]]] = {}   # -> (observed before it logged on, events)
         self.observer = self.log_on(0, list(self.model.accounts))
 
     # Callers
@@ -98,10 +109,20 @@ class Driver:
             return [kind.FromString(m) for m in tape.taken(caller)]
         if (number, port) not in self.sessions:
             self.sessions[number, port] = self.log_on(self.world.ports[port], self.port_accounts[port])
+            self.heard[number, port] = len(self.observed), []
         session = self.sessions[number, port]
-        self.take(session)
+        earlier = self.take(session)
         tape.feed(session, pb.ClientMessage(new_order=order, cancel_order=cancel).SerializeToString(), now_ns)
-        return self.take(session)
+        answers = self.take(session)
+        self.heard[number, port][1].extend(m for m in earlier + answers if m.event_seq)
+        return answers
+
+    def check_sessions(self) -> None:
+        """Every session has heard each event of its own accounts since it logged on, once and in order."""
+        for (number, port), session in self.sessions.items():
+            since, events = self.heard[number, port]
+            events.extend(m for m in self.take(session) if m.event_seq)
+            assert events == [m for m in self.observed[since:] if m.account in self.port_accounts[port]], (number, port)
 
     # Actions
 
@@ -149,6 +170,7 @@ class Driver:
             case act.EndOfDay(_, exchange):
                 sweeps.end_of_day(engine, exchange, now_ns)
             case act.Restart():
+                self.check_sessions()
                 before = self.state.hash()
                 self.start(now_ns)
                 assert self.state.hash() == before, "recovered into another state"

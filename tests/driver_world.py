@@ -108,7 +108,7 @@ class World:
         return {
             "cash": view["cash_e4"], "cash_held": view["cash_held_e4"], "event_seq": view["event_seq"],
             "open_orders": open_orders, "usage": Usage(*probe.account_usage(engine.state, index)),
-            "positions": dict(sorted(positions.items())),
+            "positions": {key: row for key, row in sorted(positions.items()) if any(row)},
         }  # fmt: skip
 
 

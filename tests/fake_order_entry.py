@@ -15,7 +15,9 @@ from gateway.pb import order_entry_pb2_grpc as pb_grpc
 
 @dataclass
 class FakeOrderEntry(pb_grpc.OrderEntryServicer):
-    """misbehaviour: "", "stall" (200 ms, once), "mute" (every 50th order), "twice", "gap", "backwards", "refuse", "garbage", "quit"."""
+    """misbehaviour: "", or one of stall (200 ms, once), mute (every 50th order), twice, gap, backwards, refuse,
+    garbage, quit.
+    """
 
     misbehaviour: str = ""
     stall_at: int = 100

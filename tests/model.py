@@ -417,14 +417,17 @@ class Model:
         return [a for a in self.accounts.values() if a.group is group]
 
     def account_snapshot(self, account: Account) -> dict[str, object]:
-        touched = {o.instrument.key for o in account.orders.values() if o.instrument} | set(account.start_total)
         return {
             "cash": self.cash(account),
             "cash_held": self.cash_held(account),
             "event_seq": account.event_seq,
             "open_orders": sorted(o.order_id for o in account.orders.values() if o.is_open),
             "usage": self.usage([account]),
-            "positions": {key: self.position_snapshot(account, self.instruments[key]) for key in sorted(touched)},
+            "positions": {
+                key: row
+                for key in sorted(self.instruments)
+                if any(row := self.position_snapshot(account, self.instruments[key]))
+            },
         }
 
     def position_snapshot(self, account: Account, instrument: Instrument) -> tuple[int, int, int, int, int]:

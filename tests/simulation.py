@@ -199,7 +199,7 @@ class Simulation:
         rng = self.rng
         if side == SELL and rng.random() < 0.15:
             avail = self.model.sellable(account, instrument) - self.model.held(account, instrument)
-            return rng.choice((max(1, avail), max(1, avail % 100), avail + 100))
+            return rng.choice((max(1, avail), max(1, avail % 100), avail + 1, avail + 100))
         draw = rng.random()
         if draw < 0.06:
             return rng.choice((50, 199, 201, 150, 100_001, 300_100, 1_000_100))

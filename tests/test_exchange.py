@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ext.quotes import decode as decode_quote
 
+from ext.quotes import decode as decode_quote
 from loadtest.universe import list_share, write_instruments
 from tests.venue_client import (
     ACCEPTED,

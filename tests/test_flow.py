@@ -9,7 +9,6 @@ import msgspec
 import numpy as np
 import pytest
 import zstandard
-from loadtest.shadow_book import INTENT_DTYPE, ShadowBook
 
 from loadtest.flow import FLOW_DTYPE, FlowError, FlowSymbol, arrays, generate, load_flow, load_profile, read_flow
 from loadtest.flow_csv import CANCEL, NEW, to_requests
@@ -24,6 +23,7 @@ from loadtest.profile import (
     measure_shape,
     measure_window,
 )
+from loadtest.shadow_book import INTENT_DTYPE, ShadowBook
 from loadtest.touch import replay_touches
 from loadtest.trading_day import CANCEL_WINDOWS_S, OPEN_CLOCK, OPEN_WINDOWS_S
 

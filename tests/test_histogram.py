@@ -4,11 +4,11 @@ import itertools
 
 import numpy as np
 import pytest
-from ext.histogram import HIGHEST_NS, Histogram
 from hdrh.histogram import HdrHistogram
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ext.histogram import HIGHEST_NS, Histogram
 from loadtest.measure import encode_hdr
 
 PER_MILLION = [0, 1, 100_000, 500_000, 900_000, 990_000, 999_000, 999_900, 1_000_000]

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from loadtest.key_table import KeyTable
 
 KEYS = st.tuples(st.integers(0, 3), st.integers(0, 2**64 - 1) | st.integers(0, 20))

@@ -2,11 +2,12 @@
 
 # ruff: noqa: E501  (the table of messages reads best with one message to a line)
 import hashlib
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ext.codes import BOARDS, VENUES
@@ -209,11 +210,14 @@ def test_positions_file_beside_the_limits(tmp_path):
     limits = load_limits(tmp_path / "limits.yaml")
     assert [(position.account_index, position.symbol) for position in limits.positions] == [(0, 600519), (0, 1), (4, 1)]
     assert limits.sha256 == hashlib.sha256((text + rows).encode()).hexdigest()
+    (tmp_path / "p.csv").write_text(rows + "A1,600519,XSHG,1,1\n")
+    with pytest.raises(ConfigError, match=r"p\.csv:4: symbol: got '600519', .* \(limits\.yaml:40 has it\)"):
+        load_limits(tmp_path / "limits.yaml")
     (tmp_path / "p.csv").write_text(rows + "LT100,000001,XSHE,7,7\nA1,1,XSHE,1\nA1,1,XSHX,1,1\n")
     with pytest.raises(ConfigError) as caught:
         load_limits(tmp_path / "limits.yaml")
-    assert [error.split("p.csv:")[1] for error in caught.value.errors] == [
-        "4: symbol: got '000001', expected one position for each account and security (line 3 has it)",
+    assert [error.split("/p.csv:")[1] for error in caught.value.errors] == [
+        "4: symbol: got '000001', expected one position for each account and security (p.csv:3 has it)",
         "5: row: got 4 cells, expected 5",
         "6: symbol: got '1', expected six digits",
         "6: security_exchange: got 'XSHX', expected one of XSHG, XSHE; did you mean \"XSHG\"?",
@@ -247,3 +251,27 @@ def test_ten_thousand_accounts_load_fast(load):
 def test_scaled_decimals_are_exact(number, decimals):
     text = f"{number}" if decimals == 0 else f"{number // 10**decimals}.{number % 10**decimals:0{decimals}}"
     assert scaled(4, 0, 10**19, "").read(text) == number * 10 ** (4 - decimals)
+
+
+def faults_of(load_file, path):
+    """The errors of a file; none when it loads. Anything but a ConfigError comes through."""
+    try:
+        assert load_file(path)
+    except ConfigError as error:
+        return error.errors
+    return ()
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_a_broken_file_is_an_error_not_a_traceback(data):
+    lines = GOOD.splitlines()
+    for _ in range(data.draw(st.integers(1, 3))):
+        at = data.draw(st.integers(0, len(lines) - 1))
+        cut = data.draw(st.integers(0, len(lines[at])))
+        junk = data.draw(st.sampled_from(["", ":", "{", "]", "-", "#", "&x ", "*board", "\t", "0", "~", '"', "\u00a5", "!!int ", "? "]))
+        lines[at] = lines[at][:cut] + junk + lines[at][cut + data.draw(st.integers(0, 5)):]
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "limits.yaml"
+        path.write_text("\n".join(lines))
+        assert all(text.startswith(f"{path}:") for text in faults_of(load_limits, path))

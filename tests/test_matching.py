@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 import pytest
-from ext.matching import REASONS, Market, MatchLog
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from ext.matching import REASONS, Market, MatchLog
 
 XSHG, XSHE = 1, 2
 BUY, SELL = 1, 2

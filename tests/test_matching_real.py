@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ext.matching import Market, MatchLog
 
+from ext.matching import Market, MatchLog
 from loadtest.universe import REPLAYED_PREV_CLOSE_E4, list_share, price_limits_e4, write_instruments
 from tests import real_flow
 from tests.real_flow import MOUTAI, PHASE_STARTS_US, THREE_STOCKS, Request

@@ -1,6 +1,9 @@
 """The reference model against the boundary vectors of the rule catalogue, and over an order's life."""
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
 from tests.desk import CHINEXT_STOCK, FUND, MAIN_STOCK, RICH, STAR_STOCK, TEN, YUAN, Desk
@@ -21,11 +24,18 @@ from tests.model_state import (
     Fees,
     price_limits,
 )
+from tests.pair import Twin
 
 
-@pytest.fixture
-def desk() -> Desk:
-    return Desk()
+@pytest.fixture(params=["model", "engine"])
+def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
+    """The model alone, and the engine beside it."""
+    if request.param == "model":
+        yield Desk()
+        return
+    twin = Twin(tmp_path / "journal")
+    yield Desk(twin)
+    twin.close()
 
 
 # Section 2.7, row by row
@@ -110,15 +120,14 @@ def test_vector_sell_what_was_bought_today(desk: Desk, key: tuple[int, str], exp
     assert desk.code(SELL, key=key) == expected
 
 
-def test_vector_cash_for_fees(desk: Desk) -> None:
+@pytest.mark.parametrize(
+    ("cash", "expected"), [(1_000 * YUAN, 1301), (1_005 * YUAN + 99, 1301), (1_005 * YUAN + 100, PASS)]
+)
+def test_vector_cash_for_fees(desk: Desk, cash: int, expected: int) -> None:
     desk.a.fees = Fees(commission_min_e4=5 * YUAN, commission_rate=2_500, transfer_rate=100)
-    desk.a.cash0 = 1_000 * YUAN
-    assert desk.code() == 1301
-    desk.a.cash0 = 1_005 * YUAN + 99
-    assert desk.code() == 1301
-    desk.a.cash0 = 1_005 * YUAN + 100  # transfer fee 0.001% of 1,000.00 is 0.01
-    assert desk.code() == PASS
-    assert desk.model.cash_held(desk.a) == desk.a.cash0
+    desk.a.cash0 = cash                       # transfer fee 0.001% of 1,000.00 is 0.01
+    assert desk.code() == expected
+    assert desk.model.cash_held(desk.a) == (cash if expected == PASS else 0)
 
 
 def test_vector_market_buy_holds_the_up_limit(desk: Desk) -> None:

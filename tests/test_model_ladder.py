@@ -1,7 +1,8 @@
 """Every row of the ladder in the reference model: what fires, and the nearest order that does not."""
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -27,40 +28,18 @@ from tests.model_state import (
     NewOrder,
     ScopeLimits,
 )
+from tests.pair import Twin
 
 
-@pytest.fixture
-def desk() -> Desk:
-    return Desk()
-
-
-Arrange = Callable[[Desk], int]
-
-
-def check_both(fires: Arrange, passes: Arrange, code: int) -> None:
-    assert fires(Desk()) == code
-    assert passes(Desk()) == PASS
-
-
-def with_limits(send: dict[str, object], **limits: object) -> Arrange:
-    """An order of account A, with those limits of its own in force."""
-
-    def run(desk: Desk) -> int:
-        for name, value in limits.items():
-            setattr(desk.a.limits, name, value)
-        return desk.code(**send)  # type: ignore[arg-type]
-
-    return run
-
-
-def after(first: Callable[[Desk], object], **send: object) -> Arrange:
-    """An order of account A after something else happened."""
-
-    def run(desk: Desk) -> int:
-        first(desk)
-        return desk.code(**send)  # type: ignore[arg-type]
-
-    return run
+@pytest.fixture(params=["model", "engine"])
+def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
+    """The model alone, and the engine beside it."""
+    if request.param == "model":
+        yield Desk()
+        return
+    twin = Twin(tmp_path / "journal")
+    yield Desk(twin)
+    twin.close()
 
 
 @pytest.mark.parametrize(
@@ -200,8 +179,9 @@ def test_r1007_suitability(desk: Desk) -> None:
     assert [desk.code(qty=200, key=STAR_STOCK), desk.code()] == [1007, PASS]
 
 
-def test_r1102_account_maximum() -> None:
-    check_both(with_limits({"qty": 600}, max_qty=500), with_limits({"qty": 500}, max_qty=500), 1102)
+def test_r1102_account_maximum(desk: Desk) -> None:
+    desk.a.limits.max_qty = 500
+    assert [desk.code(qty=600), desk.code(qty=500)] == [1102, PASS]
 
 
 def test_r1105_tick(desk: Desk) -> None:
@@ -222,16 +202,20 @@ def test_r1110_md_stale(desk: Desk) -> None:
     desk.now_ns += 1
     assert desk.code() == 1110
     desk.wait(0)
+    assert desk.code() == PASS
+
+
+def test_r1110_md_stale_without_any_quote(desk: Desk) -> None:
     desk.model.instruments[MAIN_STOCK].quote = None
-    assert desk.code() == 1110
+    assert [desk.code(), desk.code(key=SZ_STOCK)] == [1110, PASS]
     desk.phase(P_OPEN_CALL)
     assert desk.code() == PASS
 
 
 def test_r1103_max_ntl(desk: Desk) -> None:
     desk.a.limits.max_ntl = 100 * 110_000
-    assert [desk.code(kind=BEST5_CANCEL, price=0), desk.code(qty=200)] == [PASS, 1103]
     desk.hold_shares(desk.a, MAIN_STOCK, 1000)
+    assert [desk.code(kind=BEST5_CANCEL, price=0), desk.code(qty=200)] == [PASS, 1103]
     desk.quote(MAIN_STOCK, bid1=110_000, ask1=110_000)  # a low sell is worth what the best bid would pay
     assert [desk.code(SELL, 200, 109_900), desk.code(SELL, 100, 109_900, account="C")] == [1103, 1302]
 
@@ -250,7 +234,7 @@ def test_r1107_cage_of_sells_and_of_star(desk: Desk) -> None:
 
 
 def test_r1108_collar_per_phase(desk: Desk) -> None:
-    desk.a.limits.collar = {P_CONTINUOUS: (100, 5), P_OPEN_CALL: (300, 0)}
+    desk.a.limits.collar |= {P_CONTINUOUS: (100, 5), P_OPEN_CALL: (300, 0)}
     assert [desk.code(price=p) for p in (101_000, 101_100)] == [PASS, 1108]
     desk.phase(P_OPEN_CALL_LOCKED)
     assert [desk.code(price=p) for p in (103_000, 103_100)] == [PASS, 1108]
@@ -314,6 +298,8 @@ def test_r1302_counts_what_is_held(desk: Desk) -> None:
     assert [desk.code(SELL, 200), desk.code(SELL, 100)] == [1302, PASS]
     desk.model.canceled(order)
     assert desk.code(SELL, 100) == PASS
+    desk.hold_shares(desk.a, STAR_STOCK, 250)
+    assert [desk.code(SELL, qty, key=STAR_STOCK) for qty in (251, 250)] == [1302, PASS]
 
 
 @pytest.mark.parametrize("scope", ["account", "group", "firm"])

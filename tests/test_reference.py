@@ -1,12 +1,18 @@
 """The instruments loader: good rows, every kind of bad row, and the error text."""
 
 # ruff: noqa: E501  (one message to a line)
+import tempfile
+from pathlib import Path
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ext.codes import BOARDS, VENUES
 from gateway.marked import ConfigError
 from gateway.reference import COLUMNS, load_instruments
 from loadtest.universe import generate_universe, write_universe
+from tests.test_limits import faults_of
 
 HEADER = ",".join(COLUMNS)
 MAIN = "600519,XSHG,MAIN,Moutai,0,100,100,100,1000000,1000000,18600000,20460000,16740000,NORMAL,1,1256197800"
@@ -82,3 +88,12 @@ def test_a_generated_universe_loads(tmp_path):
     write_universe(tmp_path / "instruments.csv", 7)
     loaded = load_instruments(tmp_path / "instruments.csv")
     assert [f"{instrument.symbol:06}" for instrument in loaded] == [row.symbol for row in generate_universe(7)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, len(MAIN)), st.integers(0, 4), st.text(max_size=4))
+def test_a_broken_row_is_an_error_not_a_traceback(at, size, junk):
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory) / "instruments.csv"
+        path.write_text("\n".join([HEADER, MAIN[:at] + junk + MAIN[at + size:], STAR]), encoding="utf-8", errors="surrogatepass")
+        assert all(text.startswith(f"{path}:") for text in faults_of(load_instruments, path))

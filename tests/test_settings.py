@@ -14,6 +14,7 @@ from gateway.settings import (
     check_cpu,
     check_journal,
     check_tls,
+    trading_day,
     venue_address,
     venue_addresses,
 )
@@ -43,6 +44,13 @@ def test_venues_are_told_apart():
         venue_addresses(["XSHG=h:1", "XSHG=h:2"])
     with pytest.raises(SettingError, match="got none"):
         venue_addresses([])
+
+
+def test_trading_day():
+    assert trading_day("2026-11-23") == 20261123
+    assert trading_day("") >= 20260101
+    with pytest.raises(SettingError, match=r"--date: got '23\.11\.2026', expected YYYY-MM-DD"):
+        trading_day("23.11.2026")
 
 
 def test_cpu_must_be_ours():

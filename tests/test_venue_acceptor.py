@@ -5,12 +5,12 @@ import contextlib
 import random
 
 import pytest
+
 from ext.venue_sse import SseWire
 from ext.venue_szse import SzseWire
-from loadtest.venue_echo import send_cancel, send_order
-
 from gateway.venue import LinkState
-from tests.venue_bench import BUSINESS_REJECT, DATE, NOON_NS, Bench, both, cancel, on_bench, order, until
+from loadtest.venue_echo import send_cancel, send_order
+from tests.venue_bench import BUSINESS_REJECT, DATE, NOON_NS, Bench, assert_soon, both, cancel, on_bench, order
 
 REPORT = {
     "kind": 1, "side": 1, "ord_type": 1, "ord_status": 2, "symbol": 1, "partition": 1, "report_index": 1,
@@ -24,12 +24,12 @@ REPORT = {
 def test_a_second_logon_is_refused_while_the_first_lives(venue):
     async def test(bench):
         first = bench.connect()
-        await first.until(LinkState.READY)
+        await first.assert_reaches(LinkState.READY)
         second = bench.connect()
-        await until(lambda: any("has a live session" in reason for _, reason in second.states))
+        await assert_soon(lambda: any("has a live session" in reason for _, reason in second.states))
         assert first.session.state is LinkState.READY
         await first.session.stop()
-        await second.until(LinkState.READY)
+        await second.assert_reaches(LinkState.READY)
 
     on_bench(venue, test)
 
@@ -50,10 +50,10 @@ def test_a_second_logon_is_refused_while_the_first_lives(venue):
 def test_a_logon_that_breaks_a_rule_is_told_which(venue, change, reason):
     async def test(bench):
         gateway = bench.connect(**change)
-        await until(lambda: any(reason in why for _, why in gateway.states))
+        await assert_soon(lambda: any(reason in why for _, why in gateway.states))
         assert all(state != "READY" for state, _ in gateway.states)
         # And it tries again.
-        await until(lambda: sum(state == "LOGGING_ON" for state, _ in gateway.states) >= 3)
+        await assert_soon(lambda: sum(state == "LOGGING_ON" for state, _ in gateway.states) >= 3)
 
     on_bench(venue, test)
 
@@ -62,29 +62,29 @@ def test_a_logon_that_breaks_a_rule_is_told_which(venue, change, reason):
 def test_the_door_refuses_with_a_reason_and_without_an_index(venue):
     async def test(bench):
         gateway = bench.connect()
-        await gateway.until(LinkState.READY)
+        await gateway.assert_reaches(LinkState.READY)
         send_order(gateway.link, order(1))
         send_order(gateway.link, order(1))
-        await until(lambda: len(gateway.tape.reports) == 2)
+        await assert_soon(lambda: len(gateway.tape.reports) == 2)
         bench.acceptor.set_platform_state(3)
-        await until(lambda: gateway.session.platform_state == 3)
+        await assert_soon(lambda: gateway.session.platform_state == 3)
         send_order(gateway.link, order(2))
         send_cancel(gateway.link, cancel(3, 1))
-        await until(lambda: len(gateway.tape.reports) == 4)
+        await assert_soon(lambda: len(gateway.tape.reports) == 4)
         bench.acceptor.set_platform_state(2)
         # The id of an order that was refused because of the hour is still free.
         send_order(gateway.link, order(2))
-        await until(lambda: len(gateway.tape.reports) == 5)
+        await assert_soon(lambda: len(gateway.tape.reports) == 5)
         bench.desk.max_orders_per_s = 1
         for number in range(10, 14):
             send_order(gateway.link, order(number))
-        await until(lambda: len(gateway.tape.reports) == 9)
+        await assert_soon(lambda: len(gateway.tape.reports) == 9)
         rejects = [
             (report["cl_ord_id"], report["reason"], report["report_index"])
             for report in gateway.tape.reports
             if report["kind"] == BUSINESS_REJECT
         ]
-        assert sorted(rejects[:3]) == [("C1", 1, 0), ("C2", 2, 0), ("C3", 2, 0)]
+        assert sorted(rejects[:3]) == [("C1", 2010, 0), ("C2", 2, 0), ("C3", 2, 0)]
         assert {reason for _, reason, _ in rejects[3:]} == {3}
         assert 2 <= len(rejects[3:]) <= 3
         assert gateway.session.state is LinkState.READY
@@ -96,7 +96,7 @@ def test_the_door_refuses_with_a_reason_and_without_an_index(venue):
 def test_a_bad_field_and_a_foreign_pbu_are_refused_with_the_reason(venue):
     async def test(bench):
         gateway = bench.connect()
-        await gateway.until(LinkState.READY)
+        await gateway.assert_reaches(LinkState.READY)
         await gateway.session.stop()
         reader, writer = await log_on_by_hand(bench)
         good = bench.wire().encode("order", order(1))
@@ -156,7 +156,7 @@ def test_the_exchange_takes_frames_one_octet_at_a_time(venue):
         for octet in bench.wire().encode("order", order(1), 2) + bench.wire().encode("order", order(2), 3):
             writer.write(bytes([octet]))
             await asyncio.sleep(0.0005)
-        await until(lambda: bench.echo.seen == ["C1", "C2"])
+        await assert_soon(lambda: bench.echo.seen == ["C1", "C2"])
         writer.close()
 
     on_bench(venue, test)
@@ -167,14 +167,14 @@ def test_the_exchange_takes_frames_one_octet_at_a_time(venue):
 def test_garbage_from_a_client_ends_only_its_own_connection(venue, garbage):
     async def test(bench):
         gateway = bench.connect()
-        await gateway.until(LinkState.READY)
+        await gateway.assert_reaches(LinkState.READY)
         reader, writer = await asyncio.open_connection("127.0.0.1", bench.port)
         writer.write(garbage)
         with contextlib.suppress(ConnectionError):
             assert await asyncio.wait_for(reader.read(), 5) == b""
         writer.close()
         send_order(gateway.link, order(1))
-        await until(lambda: len(gateway.tape.reports) == 1)
+        await assert_soon(lambda: len(gateway.tape.reports) == 1)
         assert any("malformed frame" in fields.get("reason", "") for _, fields in bench.events)
 
     on_bench(venue, test)
@@ -213,7 +213,7 @@ def test_changed_octets_from_members_and_strangers_harm_nobody_else(venue):
 
     async def test(bench):
         gateway = bench.connect()
-        await gateway.until(LinkState.READY)
+        await gateway.assert_reaches(LinkState.READY)
         chance, wire, header = random.Random(5), bench.wire(), 16 if venue == "XSHG" else 8
         logon = wire.encode_session(wire.logon_type, logon_fields(venue))
         frames = [logon, wire.encode("order", order(1)), wire.encode("report", REPORT)]
@@ -227,7 +227,7 @@ def test_changed_octets_from_members_and_strangers_harm_nobody_else(venue):
                 await asyncio.wait_for(reader.read(), 5)
             writer.close()
         send_order(gateway.link, order(1))
-        await until(lambda: len(gateway.tape.reports) == 1)
+        await assert_soon(lambda: len(gateway.tape.reports) == 1)
         assert [state for state, _ in gateway.states] == ["LOGGING_ON", "SYNCING", "READY"]
 
     on_bench(venue, test)
@@ -248,15 +248,15 @@ def test_a_client_that_never_reads_is_bounded_and_its_reports_are_kept(venue):
             writer.write(bench.wire().encode("order", order(number), 3 + number))
             if number % 500 == 0:
                 await asyncio.sleep(0)
-        await until(lambda: len(bench.echo.seen) == 40_000)
+        await assert_soon(lambda: len(bench.echo.seen) == 40_000)
         session = bench.acceptor.session_of("TIDE")
         # 40,000 reports are some 12 MB; what waits in this process is at most a page and the socket's high water.
         assert session is None or len(session.out) < 200_000
         writer.transport.abort()
-        await until(lambda: bench.acceptor.session_of("TIDE") is None)
+        await assert_soon(lambda: bench.acceptor.session_of("TIDE") is None)
         gateway = bench.connect()
-        await gateway.until(LinkState.READY)
-        await until(lambda: len(gateway.tape.reports) == 40_000)
+        await gateway.assert_reaches(LinkState.READY)
+        await assert_soon(lambda: len(gateway.tape.reports) == 40_000)
 
     on_bench(venue, test, partitions=1)
 
@@ -265,12 +265,12 @@ def test_a_client_that_never_reads_is_bounded_and_its_reports_are_kept(venue):
 def test_the_day_ends_with_an_end_of_every_stream(venue):
     async def test(bench):
         gateway = bench.connect()
-        await gateway.until(LinkState.READY)
+        await gateway.assert_reaches(LinkState.READY)
         send_order(gateway.link, order(1))
-        await until(lambda: len(gateway.tape.reports) == 1)
+        await assert_soon(lambda: len(gateway.tape.reports) == 1)
         bench.acceptor.end_day()
         name = "ExecRptEndOfStream" if venue == "XSHG" else "ReportFinished"
-        await until(lambda: sum(fields.get("message") == name for _, fields in bench.events) == 3)
+        await assert_soon(lambda: sum(fields.get("message") == name for _, fields in bench.events) == 3)
 
     on_bench(venue, test)
 
@@ -279,7 +279,7 @@ def test_shanghai_refuses_to_synchronise_what_it_does_not_have():
     async def test(bench):
         gateway = bench.connect()
         gateway.tape.next_index[1] = 7
-        await until(
+        await assert_soon(
             lambda: any("refused: 2, report_index: 7, expected 1 to 1" in reason for _, reason in gateway.states)
         )
 
@@ -290,6 +290,6 @@ def test_shenzhen_refuses_to_synchronise_what_it_does_not_have():
     async def test(bench):
         gateway = bench.connect()
         gateway.tape.next_index[1] = 7
-        await until(lambda: any("report_index: 7, expected 1 to 1" in reason for _, reason in gateway.states))
+        await assert_soon(lambda: any("report_index: 7, expected 1 to 1" in reason for _, reason in gateway.states))
 
     on_bench("XSHE", test)

@@ -5,11 +5,11 @@ import random
 import struct
 
 import pytest
-from ext.venue_sse import SseWire
-from ext.wire import utc_of, wire_checksum, wire_clock
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ext.venue_sse import SseWire
+from ext.wire import utc_of, wire_checksum, wire_clock
 from tests.wire_model import (
     Fence,
     clock_number,
@@ -30,25 +30,20 @@ WIRE = SseWire("PBU00001", DATE, "FIRM", "BR1")
 FENCE = Fence()
 TABLES = {
     58: """BizID u32, BizPbu c8, ClOrdID c10, SecurityID c12, Account c13, OwnerType u8, Side c1, Price price,
-        OrderQty quantity,
-        OrdType c1, TimeInForce c1, TransactTime ntime, CreditTag c2, ClearingFirm c8, BranchID c8, UserInfo c32""",
+        OrderQty quantity, OrdType c1, TimeInForce c1, TransactTime ntime, CreditTag c2, ClearingFirm c8,
+        BranchID c8, UserInfo c32""",
     61: """BizID u32, BizPbu c8, ClOrdID c10, SecurityID c12, Account c13, OwnerType u8, Side c1, OrigClOrdID c10,
         TransactTime ntime, BranchID c8, UserInfo c32""",
     32: """Pbu c8, SetID u32, ReportIndex u64, BizID u32, ExecType c1, BizPbu c8, ClOrdID c10, SecurityID c12,
-        Account c13,
-        OwnerType u8, Side c1, Price price, OrderQty quantity, LeavesQty quantity, CxlQty quantity, OrdType c1,
-        TimeInForce c1,
-        OrdStatus c1, CreditTag c2, OrigClOrdID c10, ClearingFirm c8, BranchID c8, OrdRejReason u32, OrdCnfmID c16,
-        OrigOrdCnfmID c16, TradeDate date, TransactTime ntime, UserInfo c32""",
+        Account c13, OwnerType u8, Side c1, Price price, OrderQty quantity, LeavesQty quantity, CxlQty quantity,
+        OrdType c1, TimeInForce c1, OrdStatus c1, CreditTag c2, OrigClOrdID c10, ClearingFirm c8, BranchID c8,
+        OrdRejReason u32, OrdCnfmID c16, OrigOrdCnfmID c16, TradeDate date, TransactTime ntime, UserInfo c32""",
     59: """Pbu c8, SetID u32, ReportIndex u64, BizID u32, BizPbu c8, ClOrdID c10, SecurityID c12, OrigClOrdID c10,
-        BranchID c8,
-        CxlRejReason u32, TradeDate date, TransactTime ntime, UserInfo c32""",
+        BranchID c8, CxlRejReason u32, TradeDate date, TransactTime ntime, UserInfo c32""",
     103: """Pbu c8, SetID u32, ReportIndex u64, BizID u32, ExecType c1, BizPbu c8, ClOrdID c10, SecurityID c12,
-        Account c13,
-        OwnerType u8, OrderEntryTime ntime, LastPx price, LastQty quantity, GrossTradeAmt amount, Side c1,
-        OrderQty quantity,
-        LeavesQty quantity, OrdStatus c1, CreditTag c2, ClearingFirm c8, BranchID c8, TrdCnfmID c16, OrdCnfmID c16,
-        TradeDate date, TransactTime ntime, UserInfo c32""",
+        Account c13, OwnerType u8, OrderEntryTime ntime, LastPx price, LastQty quantity, GrossTradeAmt amount,
+        Side c1, OrderQty quantity, LeavesQty quantity, OrdStatus c1, CreditTag c2, ClearingFirm c8, BranchID c8,
+        TrdCnfmID c16, OrdCnfmID c16, TradeDate date, TransactTime ntime, UserInfo c32""",
     204: """BizID u32, BizPbu c8, ClOrdID c10, SecurityID c12, OrdRejReason u32, TradeDate date, TransactTime ntime,
         UserInfo c32""",
 }
@@ -60,47 +55,22 @@ day_times = st.integers(0, 86_400 * 10**7 - 1).map(lambda ticks: DAY_NS + ticks 
 times = st.integers(0, 9 * 10**16).map(lambda ticks: ticks * 100)
 orders = st.fixed_dictionaries(
     {
-        "cl_ord_id": texts(10),
-        "account": texts(12),
-        "symbol": symbols,
-        "side": sides,
-        "ord_type": st.integers(1, 5),
-        "owner_type": st.sampled_from([1, 103, 104]),
-        "order_qty_shares": shares,
-        "price_e4": prices,
-        "time_ns": day_times,
+        "cl_ord_id": texts(10), "account": texts(12), "symbol": symbols, "side": sides,
+        "ord_type": st.integers(1, 5), "owner_type": st.sampled_from([1, 103, 104]), "order_qty_shares": shares,
+        "price_e4": prices, "time_ns": day_times,
     }
 )
 cancels = st.fixed_dictionaries(
     {
-        "cl_ord_id": texts(10),
-        "orig_cl_ord_id": texts(10),
-        "account": texts(12),
-        "symbol": symbols,
-        "side": sides,
-        "owner_type": st.sampled_from([1, 103, 104]),
-        "order_qty_shares": st.just(0),
-        "venue_order_id": st.just(""),
+        "cl_ord_id": texts(10), "orig_cl_ord_id": texts(10), "account": texts(12), "symbol": symbols, "side": sides,
+        "owner_type": st.sampled_from([1, 103, 104]), "order_qty_shares": st.just(0), "venue_order_id": st.just(""),
         "time_ns": day_times,
     }
 )
 BLANK = {
-    "side": 0,
-    "ord_type": 0,
-    "ord_status": 0,
-    "partition": 0,
-    "report_index": 0,
-    "orig_cl_ord_id": "",
-    "venue_order_id": "",
-    "exec_id": "",
-    "account": "",
-    "order_qty_shares": 0,
-    "price_e4": 0,
-    "last_qty_shares": 0,
-    "last_px_e4": 0,
-    "leaves_qty_shares": 0,
-    "canceled_qty_shares": 0,
-    "reason": 0,
+    "side": 0, "ord_type": 0, "ord_status": 0, "partition": 0, "report_index": 0, "orig_cl_ord_id": "",
+    "venue_order_id": "", "exec_id": "", "account": "", "order_qty_shares": 0, "price_e4": 0, "last_qty_shares": 0,
+    "last_px_e4": 0, "leaves_qty_shares": 0, "canceled_qty_shares": 0, "reason": 0,
 }
 
 
@@ -113,28 +83,17 @@ def reports(draw) -> dict:
         report |= {"partition": draw(st.integers(1, 2**31 - 1)), "report_index": draw(st.integers(1, 2**64 - 1))}
     if kind in CODES:
         report |= {
-            "side": draw(sides),
-            "ord_type": draw(st.integers(1, 5)),
-            "ord_status": CODES[kind][1],
-            "order_qty_shares": draw(shares),
-            "price_e4": draw(prices),
-            "leaves_qty_shares": draw(shares),
-            "canceled_qty_shares": draw(shares),
-            "account": draw(texts(12)),
-            "venue_order_id": draw(texts(16)),
+            "side": draw(sides), "ord_type": draw(st.integers(1, 5)), "ord_status": CODES[kind][1],
+            "order_qty_shares": draw(shares), "price_e4": draw(prices), "leaves_qty_shares": draw(shares),
+            "canceled_qty_shares": draw(shares), "account": draw(texts(12)), "venue_order_id": draw(texts(16)),
             "orig_cl_ord_id": draw(texts(10)) if kind == CANCELED and draw(st.booleans()) else "",
         }
     if kind == TRADE:
         leaves = draw(shares)
         report |= {
-            "side": draw(sides),
-            "ord_status": 3 if leaves else 4,
-            "order_qty_shares": draw(shares),
-            "leaves_qty_shares": leaves,
-            "last_qty_shares": draw(st.integers(0, 10**9)),
-            "last_px_e4": draw(st.integers(0, 10**8)),
-            "account": draw(texts(12)),
-            "venue_order_id": draw(texts(16)),
+            "side": draw(sides), "ord_status": 3 if leaves else 4, "order_qty_shares": draw(shares),
+            "leaves_qty_shares": leaves, "last_qty_shares": draw(st.integers(0, 10**9)),
+            "last_px_e4": draw(st.integers(0, 10**8)), "account": draw(texts(12)), "venue_order_id": draw(texts(16)),
             "exec_id": draw(texts(16)),
         }
     if kind == CANCEL_REJECTED:
@@ -151,84 +110,52 @@ def frame_of(msg_type: int, values: dict, seq: int = 0) -> bytes:
 
 def order_values(order: dict) -> dict:
     return {
-        "BizID": 300101,
-        "BizPbu": "PBU00001",
-        "ClOrdID": order["cl_ord_id"],
-        "SecurityID": f"{order['symbol']:06d}",
-        "Account": order["account"],
-        "OwnerType": order["owner_type"],
-        "Side": str(order["side"]),
-        "Price": order["price_e4"] * 10,
-        "OrderQty": order["order_qty_shares"] * 1000,
-        "OrdType": ORD_TYPES[order["ord_type"]],
-        "TimeInForce": "0",
-        "TransactTime": clock_number(order["time_ns"], 7),
-        "ClearingFirm": "FIRM",
-        "BranchID": "BR1",
+        "BizID": 300101, "BizPbu": "PBU00001", "ClOrdID": order["cl_ord_id"], "SecurityID": f"{order['symbol']:06d}",
+        "Account": order["account"], "OwnerType": order["owner_type"], "Side": str(order["side"]),
+        "Price": order["price_e4"] * 10, "OrderQty": order["order_qty_shares"] * 1000,
+        "OrdType": ORD_TYPES[order["ord_type"]], "TimeInForce": "0",
+        "TransactTime": clock_number(order["time_ns"], 7), "ClearingFirm": "FIRM", "BranchID": "BR1",
     }
 
 
 def cancel_values(cancel: dict) -> dict:
     return {
-        "BizID": 300101,
-        "BizPbu": "PBU00001",
-        "ClOrdID": cancel["cl_ord_id"],
-        "SecurityID": f"{cancel['symbol']:06d}",
-        "Account": cancel["account"],
-        "OwnerType": cancel["owner_type"],
-        "Side": str(cancel["side"]),
-        "OrigClOrdID": cancel["orig_cl_ord_id"],
-        "TransactTime": clock_number(cancel["time_ns"], 7),
-        "BranchID": "BR1",
+        "BizID": 300101, "BizPbu": "PBU00001", "ClOrdID": cancel["cl_ord_id"],
+        "SecurityID": f"{cancel['symbol']:06d}", "Account": cancel["account"], "OwnerType": cancel["owner_type"],
+        "Side": str(cancel["side"]), "OrigClOrdID": cancel["orig_cl_ord_id"],
+        "TransactTime": clock_number(cancel["time_ns"], 7), "BranchID": "BR1",
     }
 
 
 def report_values(report: dict) -> tuple[int, dict]:
     values = {
-        "BizID": 300101,
-        "BizPbu": "PBU00001",
-        "ClOrdID": report["cl_ord_id"],
-        "SecurityID": f"{report['symbol']:06d}",
-        "TradeDate": date_number(report["time_ns"]),
+        "BizID": 300101, "BizPbu": "PBU00001", "ClOrdID": report["cl_ord_id"],
+        "SecurityID": f"{report['symbol']:06d}", "TradeDate": date_number(report["time_ns"]),
         "TransactTime": clock_number(report["time_ns"], 7),
     }
     if report["kind"] == BUSINESS_REJECT:
         return 204, values | {"OrdRejReason": report["reason"]}
     values |= {
-        "Pbu": "PBU00001",
-        "SetID": report["partition"],
-        "ReportIndex": report["report_index"],
-        "BranchID": "BR1",
+        "Pbu": "PBU00001", "SetID": report["partition"], "ReportIndex": report["report_index"], "BranchID": "BR1",
     }
     if report["kind"] == CANCEL_REJECTED:
         return 59, values | {"OrigClOrdID": report["orig_cl_ord_id"], "CxlRejReason": report["reason"]}
     values |= {
-        "Account": report["account"],
-        "Side": str(report["side"]),
-        "OrderQty": report["order_qty_shares"] * 1000,
-        "LeavesQty": report["leaves_qty_shares"] * 1000,
-        "ClearingFirm": "FIRM",
+        "Account": report["account"], "Side": str(report["side"]), "OrderQty": report["order_qty_shares"] * 1000,
+        "LeavesQty": report["leaves_qty_shares"] * 1000, "ClearingFirm": "FIRM",
         "OrdCnfmID": report["venue_order_id"],
     }
     if report["kind"] == TRADE:
         return 103, values | {
-            "ExecType": "F",
-            "OrdStatus": "1" if report["leaves_qty_shares"] else "2",
-            "LastPx": report["last_px_e4"] * 10,
-            "LastQty": report["last_qty_shares"] * 1000,
-            "TrdCnfmID": report["exec_id"],
-            "GrossTradeAmt": report["last_px_e4"] * report["last_qty_shares"] * 10,
+            "ExecType": "F", "OrdStatus": "1" if report["leaves_qty_shares"] else "2",
+            "LastPx": report["last_px_e4"] * 10, "LastQty": report["last_qty_shares"] * 1000,
+            "TrdCnfmID": report["exec_id"], "GrossTradeAmt": report["last_px_e4"] * report["last_qty_shares"] * 10,
         }
     code = CODES[report["kind"]][0]
     return 32, values | {
-        "ExecType": code,
-        "OrdStatus": code,
-        "Price": report["price_e4"] * 10,
-        "CxlQty": report["canceled_qty_shares"] * 1000,
-        "OrdType": ORD_TYPES[report["ord_type"]],
-        "TimeInForce": "0",
-        "OrigClOrdID": report["orig_cl_ord_id"],
-        "OrdRejReason": report["reason"],
+        "ExecType": code, "OrdStatus": code, "Price": report["price_e4"] * 10,
+        "CxlQty": report["canceled_qty_shares"] * 1000, "OrdType": ORD_TYPES[report["ord_type"]], "TimeInForce": "0",
+        "OrigClOrdID": report["orig_cl_ord_id"], "OrdRejReason": report["reason"],
         "OrigOrdCnfmID": report["venue_order_id"] if report["orig_cl_ord_id"] else "",
     }
 
@@ -313,69 +240,31 @@ def test_random_bodies_of_every_type_never_crash():
 
 
 ORDER = {
-    "cl_ord_id": "C1",
-    "account": "A123456789",
-    "symbol": 600000,
-    "side": 1,
-    "ord_type": 1,
-    "owner_type": 1,
-    "order_qty_shares": 100,
-    "price_e4": 100_000,
-    "time_ns": DAY_NS + 34_200 * 10**9,
+    "cl_ord_id": "C1", "account": "A123456789", "symbol": 600000, "side": 1, "ord_type": 1, "owner_type": 1,
+    "order_qty_shares": 100, "price_e4": 100_000, "time_ns": DAY_NS + 34_200 * 10**9,
 }
 TRADE_REPORT = BLANK | {
-    "kind": TRADE,
-    "symbol": 600000,
-    "cl_ord_id": "C1",
-    "partition": 1,
-    "report_index": 1,
-    "side": 1,
-    "ord_status": 3,
-    "order_qty_shares": 1000,
-    "leaves_qty_shares": 900,
-    "last_qty_shares": 100,
-    "last_px_e4": 171_000,
-    "account": "A1",
-    "venue_order_id": "V1",
-    "exec_id": "T1",
+    "kind": TRADE, "symbol": 600000, "cl_ord_id": "C1", "partition": 1, "report_index": 1, "side": 1,
+    "ord_status": 3, "order_qty_shares": 1000, "leaves_qty_shares": 900, "last_qty_shares": 100,
+    "last_px_e4": 171_000, "account": "A1", "venue_order_id": "V1", "exec_id": "T1",
     "time_ns": DAY_NS + 34_200 * 10**9,
 }
 CANCEL_REPORT = BLANK | {
-    "kind": CANCELED,
-    "symbol": 600000,
-    "cl_ord_id": "C2",
-    "orig_cl_ord_id": "C1",
-    "partition": 1,
-    "report_index": 2,
-    "side": 1,
-    "ord_type": 1,
-    "ord_status": 5,
-    "order_qty_shares": 1000,
-    "canceled_qty_shares": 900,
-    "account": "A1",
-    "venue_order_id": "V1",
-    "time_ns": DAY_NS,
+    "kind": CANCELED, "symbol": 600000, "cl_ord_id": "C2", "orig_cl_ord_id": "C1", "partition": 1, "report_index": 2,
+    "side": 1, "ord_type": 1, "ord_status": 5, "order_qty_shares": 1000, "canceled_qty_shares": 900, "account": "A1",
+    "venue_order_id": "V1", "time_ns": DAY_NS,
 }
 
 
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        ({"SecurityID": "60000"}, "SecurityID"),
-        ({"SecurityID": "6000000"}, "SecurityID"),
-        ({"SecurityID": "60000X"}, "SecurityID"),
-        ({"Side": "0"}, "Side"),
-        ({"Side": "3"}, "Side"),
-        ({"OrdType": "6"}, "OrdType"),
-        ({"TimeInForce": "3"}, "OrdType"),
-        ({"Price": 1_000_001}, "price"),
-        ({"Price": -10}, "price"),
-        ({"OrderQty": 100_500}, "quantity"),
-        ({"OrderQty": -1000}, "quantity"),
-        ({"BizID": 300102}, "BizID"),
-        ({"OwnerType": 2}, "OwnerType"),
-        ({"TransactTime": 2460000000000}, "TransactTime"),
-        ({"TransactTime": 960000000000}, "TransactTime"),
+        ({"SecurityID": "60000"}, "SecurityID"), ({"SecurityID": "6000000"}, "SecurityID"),
+        ({"SecurityID": "60000X"}, "SecurityID"), ({"Side": "0"}, "Side"), ({"Side": "3"}, "Side"),
+        ({"OrdType": "6"}, "OrdType"), ({"TimeInForce": "3"}, "OrdType"), ({"Price": 1_000_001}, "price"),
+        ({"Price": -10}, "price"), ({"OrderQty": 100_500}, "quantity"), ({"OrderQty": -1000}, "quantity"),
+        ({"BizID": 300102}, "BizID"), ({"OwnerType": 2}, "OwnerType"),
+        ({"TransactTime": 2460000000000}, "TransactTime"), ({"TransactTime": 960000000000}, "TransactTime"),
         ({"Account": "A123456789012"}, "Account"),
     ],
 )
@@ -389,23 +278,15 @@ def test_an_order_with_a_bad_field_names_it(change, fault):
 @pytest.mark.parametrize(
     ("report", "change", "fault"),
     [
-        (TRADE_REPORT, {"ExecType": "0"}, "ExecType"),
-        (TRADE_REPORT, {"OrdStatus": "2"}, "OrdStatus"),
-        (TRADE_REPORT, {"LastPx": 1_710_005}, "price"),
-        (TRADE_REPORT, {"LastQty": 100_001}, "quantity"),
-        (TRADE_REPORT, {"LeavesQty": -1000}, "quantity"),
-        (TRADE_REPORT, {"ReportIndex": 0}, "ReportIndex"),
-        (TRADE_REPORT, {"Pbu": "PBU00002"}, "Pbu"),
-        (TRADE_REPORT, {"SetID": 0}, "ReportIndex"),
-        (TRADE_REPORT, {"SetID": 2**31}, "ReportIndex"),
-        (TRADE_REPORT, {"TradeDate": 20240230}, "TransactTime"),
+        (TRADE_REPORT, {"ExecType": "0"}, "ExecType"), (TRADE_REPORT, {"OrdStatus": "2"}, "OrdStatus"),
+        (TRADE_REPORT, {"LastPx": 1_710_005}, "price"), (TRADE_REPORT, {"LastQty": 100_001}, "quantity"),
+        (TRADE_REPORT, {"LeavesQty": -1000}, "quantity"), (TRADE_REPORT, {"ReportIndex": 0}, "ReportIndex"),
+        (TRADE_REPORT, {"Pbu": "PBU00002"}, "Pbu"), (TRADE_REPORT, {"SetID": 0}, "ReportIndex"),
+        (TRADE_REPORT, {"SetID": 2**31}, "ReportIndex"), (TRADE_REPORT, {"TradeDate": 20240230}, "TransactTime"),
         (TRADE_REPORT, {"TradeDate": 20231131}, "TransactTime"),
-        (TRADE_REPORT, {"TradeDate": 19691231}, "TransactTime"),
-        (TRADE_REPORT, {"Side": " "}, "Side"),
-        (CANCEL_REPORT, {"OrdStatus": "0"}, "OrdStatus"),
-        (CANCEL_REPORT, {"ExecType": "F"}, "ExecType"),
-        (CANCEL_REPORT, {"OrdType": "U"}, "OrdType"),
-        (CANCEL_REPORT, {"CxlQty": 1}, "quantity"),
+        (TRADE_REPORT, {"TradeDate": 19691231}, "TransactTime"), (TRADE_REPORT, {"Side": " "}, "Side"),
+        (CANCEL_REPORT, {"OrdStatus": "0"}, "OrdStatus"), (CANCEL_REPORT, {"ExecType": "F"}, "ExecType"),
+        (CANCEL_REPORT, {"OrdType": "U"}, "OrdType"), (CANCEL_REPORT, {"CxlQty": 1}, "quantity"),
         (CANCEL_REPORT, {"BizID": 0}, "BizID"),
     ],
 )
@@ -455,12 +336,8 @@ SESSION = [
     (
         40,
         {
-            "sender_comp_id": "TIDEGATE",
-            "target_comp_id": "SSE",
-            "heart_bt_int": 10,
-            "prtc_version": "1.00",
-            "trade_date": DATE,
-            "q_size": 0,
+            "sender_comp_id": "TIDEGATE", "target_comp_id": "SSE", "heart_bt_int": 10, "prtc_version": "1.00",
+            "trade_date": DATE, "q_size": 0,
         },
         b"TIDEGATE".ljust(32)
         + b"SSE".ljust(32)
@@ -468,8 +345,7 @@ SESSION = [
         + b"1.00".ljust(8)
         + struct.pack(">II", DATE, 0),
     ),
-    (41, {"session_status": 4, "text": "bye"}, struct.pack(">I", 4) + b"bye".ljust(64)),
-    (33, {}, b""),
+    (41, {"session_status": 4, "text": "bye"}, struct.pack(">I", 4) + b"bye".ljust(64)), (33, {}, b""),
     (209, {"platform_id": 0, "platform_state": 2}, struct.pack(">HH", 0, 2)),
     (
         208,
@@ -513,8 +389,7 @@ def test_a_count_that_does_not_match_the_body_is_an_error(msg_type, fields, body
 @pytest.mark.parametrize(
     ("fields", "match"),
     [
-        ({"session_status": 4}, "fields"),
-        ({"session_status": 4, "text": "x" * 65}, "at most 64"),
+        ({"session_status": 4}, "fields"), ({"session_status": 4, "text": "x" * 65}, "at most 64"),
         ({"session_status": -1, "text": ""}, "session_status"),
     ],
 )

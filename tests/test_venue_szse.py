@@ -5,23 +5,12 @@ import random
 import struct
 
 import pytest
-from ext.venue_szse import SzseWire
-from ext.wire import utc_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.wire_model import (
-    Fence,
-    clock_number,
-    date_number,
-    pack_body,
-    prices,
-    sealed,
-    shares,
-    sides,
-    symbols,
-    texts,
-)
+from ext.venue_szse import SzseWire
+from ext.wire import utc_of
+from tests.wire_model import Fence, clock_number, date_number, pack_body, prices, sealed, shares, sides, symbols, texts
 
 WIRE = SzseWire("000123", "C1", "B001")
 FENCE = Fence()
@@ -30,26 +19,24 @@ HEAD = """PartitionNo i32, ReportIndex i64, ApplID c3, ReportingPBUID c6, Submit
     OwnerType u16, ClearingFirm c2, TransactTime i64, UserInfo c8, """
 TABLES = {
     100101: """ApplID c3, SubmittingPBUID c6, SecurityID c8, SecurityIDSource c4, OwnerType u16, ClearingFirm c2,
-        TransactTime i64,
-        UserInfo c8, ClOrdID c10, AccountID c12, BranchID c4, OrderRestrictions c4, Side c1, OrdType c1, OrderQty i64,
-        Price i64,
-        StopPx i64, MinQty i64, MaxPriceLevels u16, TimeInForce c1, CashMargin c1""",
+        TransactTime i64, UserInfo c8, ClOrdID c10, AccountID c12, BranchID c4, OrderRestrictions c4, Side c1,
+        OrdType c1, OrderQty i64, Price i64, StopPx i64, MinQty i64, MaxPriceLevels u16, TimeInForce c1,
+        CashMargin c1""",
     190007: """ApplID c3, SubmittingPBUID c6, SecurityID c8, SecurityIDSource c4, OwnerType u16, ClearingFirm c2,
-        TransactTime i64,
-        UserInfo c8, ClOrdID c10, OrigClOrdID c10, Side c1, OrderID c16, OrderQty i64""",
+        TransactTime i64, UserInfo c8, ClOrdID c10, OrigClOrdID c10, Side c1, OrderID c16, OrderQty i64""",
     200102: HEAD
-    + """OrderID c16, ClOrdID c10, QuoteMsgID c10, OrigClOrdID c10, ExecID c16, ExecType c1, OrdStatus c1,
-        OrdRejReason u16, LeavesQty i64, CumQty i64, Side c1, OrdType c1, OrderQty i64, Price i64, AccountID c12,
-        BranchID c4,
-        OrderRestrictions c4, StopPx i64, MinQty i64, MaxPriceLevels u16, TimeInForce c1, CashMargin c1""",
+    + """OrderID c16, ClOrdID c10, QuoteMsgID c10, OrigClOrdID c10, ExecID c16, ExecType c1,
+        OrdStatus c1, OrdRejReason u16, LeavesQty i64, CumQty i64, Side c1, OrdType c1, OrderQty i64, Price i64,
+        AccountID c12, BranchID c4, OrderRestrictions c4, StopPx i64, MinQty i64, MaxPriceLevels u16, TimeInForce c1,
+        CashMargin c1""",
     200115: HEAD
-    + """OrderID c16, ClOrdID c10, QuoteMsgID c10, ExecID c16, ExecType c1, OrdStatus c1, LastPx i64, LastQty i64,
-        LeavesQty i64, CumQty i64, Side c1, AccountID c12, BranchID c4, CashMargin c1""",
+    + """OrderID c16, ClOrdID c10, QuoteMsgID c10, ExecID c16, ExecType c1, OrdStatus c1,
+        LastPx i64, LastQty i64, LeavesQty i64, CumQty i64, Side c1, AccountID c12, BranchID c4, CashMargin c1""",
     290008: HEAD
-    + """ClOrdID c10, OrigClOrdID c10, Side c1, OrdStatus c1, CxlRejReason u16, RejectText c16, OrderID c16""",
+    + """ClOrdID c10, OrigClOrdID c10, Side c1, OrdStatus c1, CxlRejReason u16, RejectText c16,
+        OrderID c16""",
     4: """ApplID c3, TransactTime i64, SubmittingPBUID c6, SecurityID c8, SecurityIDSource c4, RefSeqNum i64,
-        RefMsgType u32,
-        BusinessRejectRefID c10, BusinessRejectReason u16, BusinessRejectText c50""",
+        RefMsgType u32, BusinessRejectRefID c10, BusinessRejectReason u16, BusinessRejectText c50""",
 }
 # Our order type: OrdType, TimeInForce, MaxPriceLevels, whether MinQty is OrderQty.
 TERMS = {
@@ -68,47 +55,22 @@ times = st.integers(0, 9 * 10**12).map(lambda ms: ms * 10**6)
 ord_types = st.sampled_from(list(TERMS))
 orders = st.fixed_dictionaries(
     {
-        "cl_ord_id": texts(10),
-        "account": texts(12),
-        "symbol": symbols,
-        "side": sides,
-        "ord_type": ord_types,
-        "owner_type": st.sampled_from([1, 103, 104]),
-        "order_qty_shares": st.integers(1, 10**12),
-        "price_e4": prices,
+        "cl_ord_id": texts(10), "account": texts(12), "symbol": symbols, "side": sides, "ord_type": ord_types,
+        "owner_type": st.sampled_from([1, 103, 104]), "order_qty_shares": st.integers(1, 10**12), "price_e4": prices,
         "time_ns": times,
     }
 )
 cancels = st.fixed_dictionaries(
     {
-        "cl_ord_id": texts(10),
-        "orig_cl_ord_id": texts(10),
-        "account": st.just(""),
-        "symbol": symbols,
-        "side": sides,
-        "owner_type": st.sampled_from([1, 103, 104]),
-        "order_qty_shares": shares,
-        "venue_order_id": texts(16),
-        "time_ns": times,
+        "cl_ord_id": texts(10), "orig_cl_ord_id": texts(10), "account": st.just(""), "symbol": symbols,
+        "side": sides, "owner_type": st.sampled_from([1, 103, 104]), "order_qty_shares": shares,
+        "venue_order_id": texts(16), "time_ns": times,
     }
 )
 BLANK = {
-    "side": 0,
-    "ord_type": 0,
-    "ord_status": 0,
-    "partition": 0,
-    "report_index": 0,
-    "orig_cl_ord_id": "",
-    "venue_order_id": "",
-    "exec_id": "",
-    "account": "",
-    "order_qty_shares": 0,
-    "price_e4": 0,
-    "last_qty_shares": 0,
-    "last_px_e4": 0,
-    "leaves_qty_shares": 0,
-    "canceled_qty_shares": 0,
-    "reason": 0,
+    "side": 0, "ord_type": 0, "ord_status": 0, "partition": 0, "report_index": 0, "orig_cl_ord_id": "",
+    "venue_order_id": "", "exec_id": "", "account": "", "order_qty_shares": 0, "price_e4": 0, "last_qty_shares": 0,
+    "last_px_e4": 0, "leaves_qty_shares": 0, "canceled_qty_shares": 0, "reason": 0,
 }
 
 
@@ -120,24 +82,19 @@ def reports(draw) -> dict:
     if kind == BUSINESS_REJECT:
         return report | {"reason": draw(st.integers(0, 65535))}
     report |= {
-        "partition": draw(st.integers(1, 2**31 - 1)),
-        "report_index": draw(st.integers(1, 2**63 - 1)),
-        "side": draw(sides),
-        "venue_order_id": draw(texts(16)),
+        "partition": draw(st.integers(1, 2**31 - 1)), "report_index": draw(st.integers(1, 2**63 - 1)),
+        "side": draw(sides), "venue_order_id": draw(texts(16)),
     }
     if kind == CANCEL_REJECTED:
         return report | {
-            "orig_cl_ord_id": draw(texts(10)),
-            "ord_status": draw(st.sampled_from(list(ORD_STATUS))),
+            "orig_cl_ord_id": draw(texts(10)), "ord_status": draw(st.sampled_from(list(ORD_STATUS))),
             "reason": draw(st.integers(0, 65535)),
         }
     leaves, done = draw(shares), draw(shares)
     report |= {"leaves_qty_shares": leaves, "account": draw(texts(12)), "exec_id": draw(texts(16))}
     if kind == TRADE:
         return report | {
-            "ord_status": 3 if leaves else 4,
-            "order_qty_shares": leaves + done,
-            "last_px_e4": draw(prices),
+            "ord_status": 3 if leaves else 4, "order_qty_shares": leaves + done, "last_px_e4": draw(prices),
             "last_qty_shares": draw(shares),
         }
     report |= {"ord_type": draw(ord_types), "ord_status": CODES[kind][1], "price_e4": draw(prices)}
@@ -147,9 +104,7 @@ def reports(draw) -> dict:
         return report | {"order_qty_shares": leaves + done + 1, "reason": draw(st.integers(0, 65535))}
     canceled = draw(st.integers(1, 10**12))
     return report | {
-        "order_qty_shares": done + canceled,
-        "canceled_qty_shares": canceled,
-        "leaves_qty_shares": 0,
+        "order_qty_shares": done + canceled, "canceled_qty_shares": canceled, "leaves_qty_shares": 0,
         "orig_cl_ord_id": draw(st.one_of(st.just(""), texts(10))),
     }
 
@@ -165,12 +120,8 @@ def stamp(time_ns: int) -> int:
 
 def auction_values(fields: dict) -> dict:
     return {
-        "ApplID": "010",
-        "SubmittingPBUID": "000123",
-        "SecurityID": f"{fields['symbol']:06d}",
-        "SecurityIDSource": "102",
-        "ClearingFirm": "C1",
-        "TransactTime": stamp(fields["time_ns"]),
+        "ApplID": "010", "SubmittingPBUID": "000123", "SecurityID": f"{fields['symbol']:06d}",
+        "SecurityIDSource": "102", "ClearingFirm": "C1", "TransactTime": stamp(fields["time_ns"]),
         "ClOrdID": fields["cl_ord_id"],
     }
 
@@ -179,13 +130,8 @@ def terms_values(fields: dict) -> dict:
     ord_type, time_in_force, levels, all_or_none = TERMS[fields["ord_type"]]
     order_qty = fields["order_qty_shares"] * 100
     return {
-        "OrdType": ord_type,
-        "TimeInForce": time_in_force,
-        "MaxPriceLevels": levels,
-        "OrderQty": order_qty,
-        "MinQty": order_qty if all_or_none else 0,
-        "Price": fields["price_e4"],
-        "CashMargin": "1",
+        "OrdType": ord_type, "TimeInForce": time_in_force, "MaxPriceLevels": levels, "OrderQty": order_qty,
+        "MinQty": order_qty if all_or_none else 0, "Price": fields["price_e4"], "CashMargin": "1",
     }
 
 
@@ -194,9 +140,7 @@ def order_values(order: dict) -> dict:
         auction_values(order)
         | terms_values(order)
         | {
-            "OwnerType": order["owner_type"],
-            "AccountID": order["account"],
-            "BranchID": "B001",
+            "OwnerType": order["owner_type"], "AccountID": order["account"], "BranchID": "B001",
             "Side": str(order["side"]),
         }
     )
@@ -204,62 +148,42 @@ def order_values(order: dict) -> dict:
 
 def cancel_values(cancel: dict) -> dict:
     return auction_values(cancel) | {
-        "OwnerType": cancel["owner_type"],
-        "OrigClOrdID": cancel["orig_cl_ord_id"],
-        "Side": str(cancel["side"]),
-        "OrderID": cancel["venue_order_id"],
-        "OrderQty": cancel["order_qty_shares"] * 100,
+        "OwnerType": cancel["owner_type"], "OrigClOrdID": cancel["orig_cl_ord_id"], "Side": str(cancel["side"]),
+        "OrderID": cancel["venue_order_id"], "OrderQty": cancel["order_qty_shares"] * 100,
     }
 
 
 def report_values(report: dict) -> tuple[int, dict]:
     if report["kind"] == BUSINESS_REJECT:
         return 4, {
-            "ApplID": "010",
-            "TransactTime": stamp(report["time_ns"]),
-            "SubmittingPBUID": "000123",
-            "SecurityID": f"{report['symbol']:06d}",
-            "SecurityIDSource": "102",
-            "RefMsgType": 100101,
-            "BusinessRejectRefID": report["cl_ord_id"],
-            "BusinessRejectReason": report["reason"],
+            "ApplID": "010", "TransactTime": stamp(report["time_ns"]), "SubmittingPBUID": "000123",
+            "SecurityID": f"{report['symbol']:06d}", "SecurityIDSource": "102", "RefMsgType": 100101,
+            "BusinessRejectRefID": report["cl_ord_id"], "BusinessRejectReason": report["reason"],
         }
     values = auction_values(report) | {
-        "PartitionNo": report["partition"],
-        "ReportIndex": report["report_index"],
-        "ReportingPBUID": "000123",
-        "Side": str(report["side"]),
-        "OrderID": report["venue_order_id"],
+        "PartitionNo": report["partition"], "ReportIndex": report["report_index"], "ReportingPBUID": "000123",
+        "Side": str(report["side"]), "OrderID": report["venue_order_id"],
     }
     if report["kind"] == CANCEL_REJECTED:
         return 290008, values | {
-            "OrigClOrdID": report["orig_cl_ord_id"],
-            "OrdStatus": ORD_STATUS[report["ord_status"]],
+            "OrigClOrdID": report["orig_cl_ord_id"], "OrdStatus": ORD_STATUS[report["ord_status"]],
             "CxlRejReason": report["reason"],
         }
     values |= {
-        "ExecID": report["exec_id"],
-        "AccountID": report["account"],
-        "BranchID": "B001",
-        "CashMargin": "1",
+        "ExecID": report["exec_id"], "AccountID": report["account"], "BranchID": "B001", "CashMargin": "1",
         "LeavesQty": report["leaves_qty_shares"] * 100,
     }
     if report["kind"] == TRADE:
         return 200115, values | {
-            "ExecType": "F",
-            "OrdStatus": "1" if report["leaves_qty_shares"] else "2",
-            "LastPx": report["last_px_e4"],
-            "LastQty": report["last_qty_shares"] * 100,
+            "ExecType": "F", "OrdStatus": "1" if report["leaves_qty_shares"] else "2",
+            "LastPx": report["last_px_e4"], "LastQty": report["last_qty_shares"] * 100,
             "CumQty": (report["order_qty_shares"] - report["leaves_qty_shares"]) * 100,
         }
     code = CODES[report["kind"]][0]
     cum_qty = report["order_qty_shares"] - report["leaves_qty_shares"] - report["canceled_qty_shares"]
     return 200102, values | terms_values(report) | {
-        "ExecType": code,
-        "OrdStatus": code,
-        "OrigClOrdID": report["orig_cl_ord_id"],
-        "OrdRejReason": report["reason"],
-        "CumQty": 0 if report["kind"] == REJECTED else cum_qty * 100,
+        "ExecType": code, "OrdStatus": code, "OrigClOrdID": report["orig_cl_ord_id"],
+        "OrdRejReason": report["reason"], "CumQty": 0 if report["kind"] == REJECTED else cum_qty * 100,
     }
 
 
@@ -344,21 +268,9 @@ def test_the_exchanges_worked_example():
     frame = frame_of(
         200115,
         {
-            "PartitionNo": 1,
-            "ReportIndex": 1,
-            "ApplID": "010",
-            "SecurityID": "000001",
-            "SecurityIDSource": "102",
-            "TransactTime": 20130228144215555,
-            "ClOrdID": "1",
-            "ExecType": "F",
-            "OrdStatus": "1",
-            "LastPx": 171000,
-            "LastQty": 30000,
-            "LeavesQty": 90000,
-            "CumQty": 30000,
-            "Side": "1",
-            "CashMargin": "1",
+            "PartitionNo": 1, "ReportIndex": 1, "ApplID": "010", "SecurityID": "000001", "SecurityIDSource": "102",
+            "TransactTime": 20130228144215555, "ClOrdID": "1", "ExecType": "F", "OrdStatus": "1", "LastPx": 171000,
+            "LastQty": 30000, "LeavesQty": 90000, "CumQty": 30000, "Side": "1", "CashMargin": "1",
         },
     )
     _, _, report = WIRE.decode(frame)
@@ -370,49 +282,18 @@ def test_the_exchanges_worked_example():
 
 NOON_NS = utc_of(20240306, 1200000000000)
 ORDER = {
-    "cl_ord_id": "C1",
-    "account": "A123456789",
-    "symbol": 1,
-    "side": 1,
-    "ord_type": 1,
-    "owner_type": 1,
-    "order_qty_shares": 100,
-    "price_e4": 100_000,
-    "time_ns": NOON_NS,
+    "cl_ord_id": "C1", "account": "A123456789", "symbol": 1, "side": 1, "ord_type": 1, "owner_type": 1,
+    "order_qty_shares": 100, "price_e4": 100_000, "time_ns": NOON_NS,
 }
 TRADE_REPORT = BLANK | {
-    "kind": TRADE,
-    "symbol": 1,
-    "cl_ord_id": "C1",
-    "partition": 1,
-    "report_index": 1,
-    "side": 1,
-    "ord_status": 3,
-    "order_qty_shares": 1000,
-    "leaves_qty_shares": 900,
-    "last_qty_shares": 100,
-    "last_px_e4": 171_000,
-    "account": "A1",
-    "venue_order_id": "V1",
-    "exec_id": "T1",
-    "time_ns": NOON_NS,
+    "kind": TRADE, "symbol": 1, "cl_ord_id": "C1", "partition": 1, "report_index": 1, "side": 1, "ord_status": 3,
+    "order_qty_shares": 1000, "leaves_qty_shares": 900, "last_qty_shares": 100, "last_px_e4": 171_000,
+    "account": "A1", "venue_order_id": "V1", "exec_id": "T1", "time_ns": NOON_NS,
 }
 CANCEL_REPORT = BLANK | {
-    "kind": CANCELED,
-    "symbol": 1,
-    "cl_ord_id": "C2",
-    "orig_cl_ord_id": "C1",
-    "partition": 1,
-    "report_index": 2,
-    "side": 1,
-    "ord_type": 1,
-    "ord_status": 5,
-    "order_qty_shares": 1000,
-    "canceled_qty_shares": 900,
-    "account": "A1",
-    "venue_order_id": "V1",
-    "exec_id": "E1",
-    "time_ns": NOON_NS,
+    "kind": CANCELED, "symbol": 1, "cl_ord_id": "C2", "orig_cl_ord_id": "C1", "partition": 1, "report_index": 2,
+    "side": 1, "ord_type": 1, "ord_status": 5, "order_qty_shares": 1000, "canceled_qty_shares": 900, "account": "A1",
+    "venue_order_id": "V1", "exec_id": "E1", "time_ns": NOON_NS,
 }
 
 
@@ -421,10 +302,7 @@ def test_order_types_are_spelt_as_the_exchange_spells_them(ord_type, terms):
     frame = frame_of(100101, order_values(ORDER | {"ord_type": ord_type}))
     assert WIRE.decode(frame)[2]["ord_type"] == ord_type
     spelling = {
-        "OrdType": terms[0],
-        "TimeInForce": terms[1],
-        "MaxPriceLevels": terms[2],
-        "MinQty": 10000 if terms[3] else 0,
+        "OrdType": terms[0], "TimeInForce": terms[1], "MaxPriceLevels": terms[2], "MinQty": 10000 if terms[3] else 0,
     }
     assert WIRE.encode("order", ORDER | {"ord_type": ord_type}) == frame_of(100101, order_values(ORDER) | spelling)
 
@@ -432,26 +310,14 @@ def test_order_types_are_spelt_as_the_exchange_spells_them(ord_type, terms):
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        ({"SecurityID": "00001"}, "SecurityID"),
-        ({"SecurityID": "0000010"}, "SecurityID"),
-        ({"SecurityID": "00000X"}, "SecurityID"),
-        ({"Side": "0"}, "Side"),
-        ({"Side": "F"}, "Side"),
-        ({"OrdType": "3"}, "OrdType"),
-        ({"TimeInForce": "3"}, "OrdType"),
-        ({"MaxPriceLevels": 5}, "OrdType"),
-        ({"MinQty": 10000}, "OrdType"),
-        ({"StopPx": 1}, "OrdType"),
-        ({"Price": -1}, "price"),
-        ({"OrderQty": 10050}, "quantity"),
-        ({"OrderQty": -100}, "quantity"),
-        ({"ApplID": "020"}, "ApplID"),
-        ({"SecurityIDSource": "101"}, "SecurityIDSource"),
-        ({"CashMargin": "2"}, "ApplID"),
-        ({"OwnerType": 2}, "OwnerType"),
-        ({"TransactTime": 20130229144215555}, "TransactTime"),
-        ({"TransactTime": 20130228144260555}, "TransactTime"),
-        ({"TransactTime": -1}, "TransactTime"),
+        ({"SecurityID": "00001"}, "SecurityID"), ({"SecurityID": "0000010"}, "SecurityID"),
+        ({"SecurityID": "00000X"}, "SecurityID"), ({"Side": "0"}, "Side"), ({"Side": "F"}, "Side"),
+        ({"OrdType": "3"}, "OrdType"), ({"TimeInForce": "3"}, "OrdType"), ({"MaxPriceLevels": 5}, "OrdType"),
+        ({"MinQty": 10000}, "OrdType"), ({"StopPx": 1}, "OrdType"), ({"Price": -1}, "price"),
+        ({"OrderQty": 10050}, "quantity"), ({"OrderQty": -100}, "quantity"), ({"ApplID": "020"}, "ApplID"),
+        ({"SecurityIDSource": "101"}, "SecurityIDSource"), ({"CashMargin": "2"}, "ApplID"),
+        ({"OwnerType": 2}, "OwnerType"), ({"TransactTime": 20130229144215555}, "TransactTime"),
+        ({"TransactTime": 20130228144260555}, "TransactTime"), ({"TransactTime": -1}, "TransactTime"),
     ],
 )
 def test_an_order_with_a_bad_field_names_it(change, fault):
@@ -464,21 +330,14 @@ def test_an_order_with_a_bad_field_names_it(change, fault):
 @pytest.mark.parametrize(
     ("report", "change", "fault"),
     [
-        (TRADE_REPORT, {"ExecType": "0"}, "ExecType"),
-        (TRADE_REPORT, {"OrdStatus": "2"}, "OrdStatus"),
-        (TRADE_REPORT, {"LastPx": -1}, "price"),
-        (TRADE_REPORT, {"LastQty": 1}, "quantity"),
+        (TRADE_REPORT, {"ExecType": "0"}, "ExecType"), (TRADE_REPORT, {"OrdStatus": "2"}, "OrdStatus"),
+        (TRADE_REPORT, {"LastPx": -1}, "price"), (TRADE_REPORT, {"LastQty": 1}, "quantity"),
         (TRADE_REPORT, {"CumQty": 2**63 // 100 * 100}, "quantity"),
-        (TRADE_REPORT, {"ReportIndex": 0}, "ReportIndex"),
-        (TRADE_REPORT, {"ReportIndex": -1}, "ReportIndex"),
-        (TRADE_REPORT, {"PartitionNo": 0}, "ReportIndex"),
-        (TRADE_REPORT, {"TransactTime": 0}, "TransactTime"),
-        (CANCEL_REPORT, {"OrdStatus": "0"}, "OrdStatus"),
-        (CANCEL_REPORT, {"ExecType": "F"}, "ExecType"),
-        (CANCEL_REPORT, {"OrdType": "4"}, "OrdType"),
-        (CANCEL_REPORT, {"CumQty": 100_100}, "quantity"),
-        (CANCEL_REPORT, {"Price": -1}, "price"),
-        (CANCEL_REPORT, {"ApplID": "020"}, "ApplID"),
+        (TRADE_REPORT, {"ReportIndex": 0}, "ReportIndex"), (TRADE_REPORT, {"ReportIndex": -1}, "ReportIndex"),
+        (TRADE_REPORT, {"PartitionNo": 0}, "ReportIndex"), (TRADE_REPORT, {"TransactTime": 0}, "TransactTime"),
+        (CANCEL_REPORT, {"OrdStatus": "0"}, "OrdStatus"), (CANCEL_REPORT, {"ExecType": "F"}, "ExecType"),
+        (CANCEL_REPORT, {"OrdType": "4"}, "OrdType"), (CANCEL_REPORT, {"CumQty": 100_100}, "quantity"),
+        (CANCEL_REPORT, {"Price": -1}, "price"), (CANCEL_REPORT, {"ApplID": "020"}, "ApplID"),
     ],
 )
 def test_a_report_with_a_bad_field_names_it(report, change, fault):
@@ -512,11 +371,7 @@ def test_what_the_wire_cannot_say_is_refused(change):
 
 def test_a_business_reject_of_a_cancel_names_the_message_it_refers_to():
     reject = BLANK | {
-        "kind": BUSINESS_REJECT,
-        "symbol": 0,
-        "cl_ord_id": "C2",
-        "orig_cl_ord_id": "C1",
-        "reason": 5,
+        "kind": BUSINESS_REJECT, "symbol": 0, "cl_ord_id": "C2", "orig_cl_ord_id": "C1", "reason": 5,
         "time_ns": NOON_NS,
     }
     frame = WIRE.encode("report", reject)
@@ -535,16 +390,12 @@ SESSION = [
     (
         1,
         {
-            "sender_comp_id": "TIDEGATE",
-            "target_comp_id": "SZSE",
-            "heart_bt_int": 10,
-            "password": "secret",
+            "sender_comp_id": "TIDEGATE", "target_comp_id": "SZSE", "heart_bt_int": 10, "password": "secret",
             "default_appl_ver_id": "1.02",
         },
         b"TIDEGATE".ljust(20) + b"SZSE".ljust(20) + struct.pack(">i", 10) + b"secret".ljust(16) + b"1.02".ljust(32),
     ),
-    (2, {"session_status": -4, "text": "bye"}, struct.pack(">i", -4) + b"bye".ljust(200)),
-    (3, {}, b""),
+    (2, {"session_status": -4, "text": "bye"}, struct.pack(">i", -4) + b"bye".ljust(200)), (3, {}, b""),
     (6, {"platform_id": 1, "platform_state": 2}, struct.pack(">HH", 1, 2)),
     (9, {"platform_id": 1, "partitions": [{"partition_no": 1}, {"partition_no": 2}]}, struct.pack(">HIii", 1, 2, 1, 2)),
     (5, {"partitions": [{"partition_no": 1, "report_index": 7}]}, struct.pack(">Iiq", 1, 1, 7)),

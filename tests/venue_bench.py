@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 
 import pytest
 import uvloop
+
 from ext.buffers import Turn
 from ext.venue_link import VenueLink
 from ext.venue_sse import SseWire
 from ext.venue_szse import SzseWire
 from ext.wire import utc_of
-from loadtest.venue_echo import EchoExchange, ReportTape
-from loadtest.venue_session import Desk
-
 from gateway.venue import SESSIONS, LinkState, VenueConfig, VenueSession
 from loadtest.venue_acceptor import ACCEPTORS, VENUES, MemberConfig, VenueAcceptor
+from loadtest.venue_echo import EchoExchange, ReportTape
+from loadtest.venue_session import Desk
 
 DATE = 20240306
 NOON_NS = utc_of(DATE, 1200000000000)
@@ -26,29 +26,15 @@ both = pytest.mark.parametrize("venue", ["XSHG", "XSHE"])
 
 def order(number: int, symbol: int = 600000, **changes) -> dict:
     return {
-        "cl_ord_id": f"C{number}",
-        "account": "A123456789",
-        "symbol": symbol,
-        "side": 1,
-        "ord_type": 1,
-        "owner_type": 1,
-        "order_qty_shares": 100,
-        "price_e4": 100_000,
-        "time_ns": NOON_NS,
+        "cl_ord_id": f"C{number}", "account": "A123456789", "symbol": symbol, "side": 1, "ord_type": 1,
+        "owner_type": 1, "order_qty_shares": 100, "price_e4": 100_000, "time_ns": NOON_NS,
     } | changes
 
 
 def cancel(number: int, orig: int, symbol: int = 600000) -> dict:
     return {
-        "cl_ord_id": f"C{number}",
-        "orig_cl_ord_id": f"C{orig}",
-        "account": "A123456789",
-        "symbol": symbol,
-        "side": 1,
-        "owner_type": 1,
-        "order_qty_shares": 100,
-        "venue_order_id": "",
-        "time_ns": NOON_NS,
+        "cl_ord_id": f"C{number}", "orig_cl_ord_id": f"C{orig}", "account": "A123456789", "symbol": symbol,
+        "side": 1, "owner_type": 1, "order_qty_shares": 100, "venue_order_id": "", "time_ns": NOON_NS,
     }
 
 
@@ -62,8 +48,8 @@ class Gateway:
     states: list[tuple[str, str]]
     task: asyncio.Task
 
-    async def until(self, state: LinkState) -> None:
-        await until(lambda: self.session.state is state)
+    async def assert_reaches(self, state: LinkState) -> None:
+        await assert_soon(lambda: self.session.state is state)
 
 
 @dataclass
@@ -85,18 +71,9 @@ class Bench:
     def connect(self, port: int | None = None, **changes) -> Gateway:
         config = VenueConfig(
             **{
-                "venue": self.venue,
-                "host": "127.0.0.1",
-                "port": port or self.port,
-                "sender_comp_id": "TIDE",
-                "target_comp_id": "EXCH",
-                "pbu": "P1",
-                "password": "secret" if self.venue == "XSHE" else "",
-                "trade_date": DATE,
-                "heart_bt_int_s": 1,
-                "retry_s": 0.02,
-                "retry_limit_s": 0.05,
-                "quiet_s": 0.1,
+                "venue": self.venue, "host": "127.0.0.1", "port": port or self.port, "sender_comp_id": "TIDE",
+                "target_comp_id": "EXCH", "pbu": "P1", "password": "secret" if self.venue == "XSHE" else "",
+                "trade_date": DATE, "heart_bt_int_s": 1, "retry_s": 0.02, "retry_limit_s": 0.05, "quiet_s": 0.1,
             }
             | changes
         )
@@ -116,7 +93,7 @@ class Bench:
         return gateway
 
 
-async def until(condition: Callable[[], bool], limit_s: float = 5.0) -> None:
+async def assert_soon(condition: Callable[[], bool], limit_s: float = 5.0) -> None:
     async with asyncio.timeout(limit_s):
         while not condition():
             await asyncio.sleep(0.002)

@@ -169,13 +169,18 @@ def row(figure: str, native: list[float], baseline: list[float]) -> dict[str, An
 
 
 def run(runs: int = 3) -> dict[str, dict[str, Any]]:
-    """Rows by key. value, ratio, runs: how many times better the native server is; baseline, measured: grpcio's figure and its own."""
+    """Rows by key.
+
+    value, ratio, runs: how many times better the native server is; baseline, measured: grpcio's figure and its own.
+    """
     figures: dict[str, list[dict[str, float]]] = {"native": [], "grpcio": []}
     for _ in range(runs):
         for transport, measured in figures.items():
             measured.append(measure_server(transport))
     return {
-        f"transport_{name}_ratio": row(name, [run[name] for run in figures["native"]], [run[name] for run in figures["grpcio"]])
+        f"transport_{name}_ratio": row(
+            name, [run[name] for run in figures["native"]], [run[name] for run in figures["grpcio"]]
+        )
         for name in figures["native"][0]
     }
 

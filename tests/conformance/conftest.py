@@ -23,7 +23,10 @@ def start() -> Iterator[Callable[..., RunningServer]]:
     servers: list[RunningServer] = []
 
     def start_one(
-        transport: str, service_factory: Callable[..., Any] = make_service, limits: Limits | None = None, tls: Tls | None = None
+        transport: str,
+        service_factory: Callable[..., Any] = make_service,
+        limits: Limits | None = None,
+        tls: Tls | None = None,
     ) -> RunningServer:
         servers.append(RunningServer(transport, service_factory, limits, tls))
         return servers[-1]
@@ -45,9 +48,27 @@ def tls(tmp_path_factory: pytest.TempPathFactory) -> Tls:
     folder = tmp_path_factory.mktemp("tls")
     certificate, key = folder / "server.pem", folder / "server.key"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
-         "-keyout", str(key), "-out", str(certificate)],
-        check=True, capture_output=True,
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=localhost",
+            "-addext",
+            "subjectAltName=DNS:localhost,IP:127.0.0.1",
+            "-keyout",
+            str(key),
+            "-out",
+            str(certificate),
+        ],
+        check=True,
+        capture_output=True,
     )
     return Tls(str(certificate), str(key))

@@ -16,7 +16,9 @@ WAIT_S = 15.0
 class RunningServer:
     """A served service. service_factory: Turn -> mapping of method path -> Method."""
 
-    def __init__(self, transport: str, service_factory: Callable[[Turn], Any], limits: Limits | None, tls: Tls | None) -> None:
+    def __init__(
+        self, transport: str, service_factory: Callable[[Turn], Any], limits: Limits | None, tls: Tls | None
+    ) -> None:
         self.transport = transport
         self.loop = uvloop.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever, daemon=True)
@@ -52,3 +54,4 @@ class RunningServer:
         self.run(self.server.close())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join(WAIT_S)
+        self.loop.close()

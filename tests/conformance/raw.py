@@ -31,7 +31,14 @@ def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
 
 def settings(**values: int) -> bytes:
     """SETTINGS from names such as INITIAL_WINDOW_SIZE."""
-    names = ("HEADER_TABLE_SIZE", "ENABLE_PUSH", "MAX_CONCURRENT_STREAMS", "INITIAL_WINDOW_SIZE", "MAX_FRAME_SIZE", "MAX_HEADER_LIST_SIZE")
+    names = (
+        "HEADER_TABLE_SIZE",
+        "ENABLE_PUSH",
+        "MAX_CONCURRENT_STREAMS",
+        "INITIAL_WINDOW_SIZE",
+        "MAX_FRAME_SIZE",
+        "MAX_HEADER_LIST_SIZE",
+    )
     return frame(SETTINGS, 0, 0, b"".join(struct.pack(">HI", names.index(k) + 1, v) for k, v in values.items()))
 
 
@@ -58,8 +65,12 @@ def hpack(headers: dict[str, str]) -> bytes:
 def request_headers(path: str, **changes: str | None) -> dict[str, str]:
     """The headers of a gRPC request; a change names a header with _ for - and without the colon, None leaves it out."""
     headers: dict[str, str | None] = {
-        ":method": "POST", ":scheme": "http", ":authority": "localhost", ":path": path,
-        "content-type": "application/grpc", "te": "trailers",
+        ":method": "POST",
+        ":scheme": "http",
+        ":authority": "localhost",
+        ":path": path,
+        "content-type": "application/grpc",
+        "te": "trailers",
     }
     for name, value in changes.items():
         plain = name.replace("_", "-")
@@ -75,8 +86,13 @@ class Inflater:
     """HPACK decoding by libnghttp2 itself."""
 
     class Pair(ctypes.Structure):
-        _fields_ = (("name", ctypes.POINTER(ctypes.c_char)), ("value", ctypes.POINTER(ctypes.c_char)),
-                    ("name_size", ctypes.c_size_t), ("value_size", ctypes.c_size_t), ("flags", ctypes.c_uint8))
+        _fields_ = (
+            ("name", ctypes.POINTER(ctypes.c_char)),
+            ("value", ctypes.POINTER(ctypes.c_char)),
+            ("name_size", ctypes.c_size_t),
+            ("value_size", ctypes.c_size_t),
+            ("flags", ctypes.c_uint8),
+        )
 
     def __init__(self) -> None:
         self.library = ctypes.CDLL("libnghttp2.so.14")
@@ -89,7 +105,8 @@ class Inflater:
         while True:
             pair, flags = self.Pair(), ctypes.c_int(0)
             used = self.library.nghttp2_hd_inflate_hd2(
-                self.inflater, ctypes.byref(pair), ctypes.byref(flags), block, ctypes.c_size_t(len(block)), 1)
+                self.inflater, ctypes.byref(pair), ctypes.byref(flags), block, ctypes.c_size_t(len(block)), 1
+            )
             assert used >= 0, f"the server's header block does not decode: {used}"
             block = block[used:]
             if flags.value & 2:

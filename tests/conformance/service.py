@@ -1,4 +1,4 @@
-"""The service the conformance suite calls: echoes, and streams and unary methods that obey commands sent as messages."""
+"""The service the conformance suite calls: echoes, and methods that obey commands sent as messages."""
 
 import asyncio
 from typing import Any
@@ -16,7 +16,7 @@ BUFFER_BYTES = 1 << 18
 
 
 class Commands(PythonSink):
-    """A stream that obeys: echo:TEXT, end:STATUS:TEXT, crash, flood:COUNT:SIZE, later:MS:TEXT, closed (tell how many closed)."""
+    """A stream that obeys: echo:TEXT, end:STATUS:TEXT, crash, flood:COUNT:SIZE, later:MS:TEXT, closed (count)."""
 
     def __init__(self, turn: Turn, call: Call, closed: list[str]) -> None:
         super().__init__(turn, BUFFER_BYTES)
@@ -47,7 +47,7 @@ class Commands(PythonSink):
 
 
 async def obey(request: bytes, call: Call) -> bytes:
-    """A unary method that obeys: echo:TEXT, fail:STATUS:TEXT, crash, sleep:MS, metadata:KEY, deadline, peer, size:BYTES."""
+    """A unary method that obeys: echo:TEXT, fail:STATUS:TEXT, crash, sleep:MS, metadata:KEY, deadline, peer, size:N."""
     command, _, rest = request.decode().partition(":")
     if command == "echo":
         return rest.encode()

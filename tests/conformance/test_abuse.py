@@ -1,4 +1,4 @@
-"""Hand-built frames against the servers: what each abuse is answered with, and that a healthy client beside it notices nothing."""
+"""Hand-built frames: what each abuse is answered with, and that a healthy client beside it notices nothing."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -78,7 +78,9 @@ def test_a_plain_raw_call_works(anywhere: RawClient) -> None:
 def test_octet_by_octet(anywhere: RawClient) -> None:
     block = hpack(request_headers(ECHO))
     octets = frame(raw.HEADERS, raw.END_HEADERS, 1, block)
-    octets += b"".join(frame(raw.DATA, 0, 1, bytes([octet])) for octet in message(b"split") + message(b"") + message(b"up"))
+    octets += b"".join(
+        frame(raw.DATA, 0, 1, bytes([octet])) for octet in message(b"split") + message(b"") + message(b"up")
+    )
     for octet in octets + frame(raw.DATA, raw.END_STREAM, 1):
         anywhere.send(bytes([octet]))
     reply = anywhere.reply(1)
@@ -110,7 +112,10 @@ def test_a_method_that_is_not_post_is_http_405(site: Site) -> None:
     assert client.reply(1).headers == {":status": "405"}
 
 
-@pytest.mark.parametrize(("flag", "code"), [(1, grpc.StatusCode.UNIMPLEMENTED), (2, grpc.StatusCode.INTERNAL), (255, grpc.StatusCode.INTERNAL)])
+@pytest.mark.parametrize(
+    ("flag", "code"),
+    [(1, grpc.StatusCode.UNIMPLEMENTED), (2, grpc.StatusCode.INTERNAL), (255, grpc.StatusCode.INTERNAL)],
+)
 def test_compressed_flag(site: Site, flag: int, code: grpc.StatusCode) -> None:
     client = site.connect()
     client.call(1, ECHO_ONE, message(b"x", flag))
@@ -224,7 +229,9 @@ def test_malformed_frames(site: Site, octets: bytes, code: int) -> None:
     assert client.goaway.error_code == code
 
 
-@pytest.mark.parametrize("octets", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\0" * 100])
+@pytest.mark.parametrize(
+    "octets", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"\0" * 100]
+)
 def test_bad_preface(site: Site, octets: bytes) -> None:
     client = site.connect(greet=False)
     client.send(octets)
@@ -232,9 +239,11 @@ def test_bad_preface(site: Site, octets: bytes) -> None:
 
 
 def test_headers_that_are_no_request(site: Site) -> None:
+    site.serve(handshake_ns=200 * MS_NS)
     client = site.connect()
     client.send(frame(raw.HEADERS, raw.END_HEADERS, 1, hpack({"content-type": "application/grpc"})))
     assert client.reply(1).reset == raw.PROTOCOL_ERROR
+    time.sleep(0.5)
     client.call(3, ECHO_ONE, message(b"x"))
     assert client.reply(3).status == 0
 
@@ -280,7 +289,12 @@ def test_resets_that_the_server_was_made_to_send(site: Site) -> None:
 
 @pytest.mark.parametrize(
     "flood",
-    [frame(raw.PING, 0, 0, b"12345678"), frame(raw.SETTINGS, 0, 0), frame(raw.PRIORITY, 0, 1, b"\0\0\0\0\x10"), frame(raw.DATA, 0, 1)],
+    [
+        frame(raw.PING, 0, 0, b"12345678"),
+        frame(raw.SETTINGS, 0, 0),
+        frame(raw.PRIORITY, 0, 1, b"\0\0\0\0\x10"),
+        frame(raw.DATA, 0, 1),
+    ],
     ids=["ping", "settings", "priority", "empty data"],
 )
 def test_control_frame_floods(site: Site, flood: bytes) -> None:
@@ -414,3 +428,16 @@ def test_drain_announces_itself(site: Site) -> None:
     assert client.closed()
     site.server = None
     site.serve()
+
+
+def test_unfinished_messages_are_bounded(site: Site) -> None:
+    site.serve(max_partial_bytes=100_000, max_message_bytes=1 << 20)
+    client = site.connect()
+    most = b"\0\0\x0f\xff\xff" + b"x" * 16_000
+    for stream_id in range(1, 17, 2):
+        client.call(stream_id, ECHO, most, end=False)
+    assert client.reply(13).status == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+    assert site.cuts()["partial_messages"] >= 1
+    client.send(frame(raw.RST_STREAM, 0, 1, raw.CANCEL.to_bytes(4, "big")))
+    client.call(101, ECHO, message(b"x" * 15_000))
+    assert client.reply(101).body == message(b"x" * 15_000)

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from itertools import pairwise
 
 import grpc
 import pytest
@@ -14,7 +15,9 @@ from tests.conformance.harness import RunningServer
 from tests.conformance.raw import RawClient, frame, hpack, message, request_headers
 from tests.conformance.service import COMMAND, COMMANDS, ECHO, ECHO_ONE, make_service
 
-FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+FUZZ = settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 PATHS = [ECHO, ECHO_ONE, COMMAND, COMMANDS, "/no/Method", "", "*"]
 
 header_blocks = st.one_of(
@@ -23,7 +26,9 @@ header_blocks = st.one_of(
     st.builds(
         lambda path, name, value: hpack(request_headers(path) | {name: value}),
         st.sampled_from(PATHS),
-        st.sampled_from(["grpc-timeout", "content-type", "grpc-encoding", "te", "x-bin", ":path", "Upper", "grpc-status"]),
+        st.sampled_from(
+            ["grpc-timeout", "content-type", "grpc-encoding", "te", "x-bin", ":path", "Upper", "grpc-status"]
+        ),
         st.text(st.characters(codec="ascii"), max_size=20),
     ),
 )
@@ -31,15 +36,27 @@ payloads = st.one_of(
     st.binary(max_size=80),
     st.binary(max_size=40).map(message),
     st.lists(st.binary(max_size=10).map(message), max_size=5).map(b"".join),
-    st.sampled_from([message(b"crash"), message(b"end:3:x"), message(b"flood:40:9000"), b"\0\xff\xff\xff\xff", b"\1\0\0\0\0"]),
+    st.sampled_from(
+        [message(b"crash"), message(b"end:3:x"), message(b"flood:40:9000"), b"\0\xff\xff\xff\xff", b"\1\0\0\0\0"]
+    ),
 )
 stream_ids = st.one_of(st.integers(0, 9), st.integers(0, (1 << 32) - 1))
 frames = st.one_of(
     st.builds(frame, st.integers(0, 255), st.integers(0, 255), stream_ids, payloads),
-    st.builds(frame, st.just(raw.HEADERS), st.sampled_from([4, 4, 5, 0, 0x2C]), st.sampled_from([1, 3, 5, 7, 2]), header_blocks),
+    st.builds(
+        frame,
+        st.just(raw.HEADERS),
+        st.sampled_from([4, 4, 5, 0, 0x2C]),
+        st.sampled_from([1, 3, 5, 7, 2]),
+        header_blocks,
+    ),
     st.builds(frame, st.just(raw.DATA), st.sampled_from([0, 0, 1, 8]), st.sampled_from([1, 3, 5, 7]), payloads),
-    st.builds(frame, st.just(raw.RST_STREAM), st.just(0), st.sampled_from([1, 3, 5, 7]), st.binary(min_size=4, max_size=4)),
-    st.builds(frame, st.just(raw.WINDOW_UPDATE), st.just(0), st.sampled_from([0, 1, 3]), st.binary(min_size=4, max_size=4)),
+    st.builds(
+        frame, st.just(raw.RST_STREAM), st.just(0), st.sampled_from([1, 3, 5, 7]), st.binary(min_size=4, max_size=4)
+    ),
+    st.builds(
+        frame, st.just(raw.WINDOW_UPDATE), st.just(0), st.sampled_from([0, 1, 3]), st.binary(min_size=4, max_size=4)
+    ),
     st.builds(frame, st.just(raw.SETTINGS), st.sampled_from([0, 0, 1]), st.just(0), st.binary(max_size=18)),
     st.builds(frame, st.just(raw.PING), st.sampled_from([0, 1]), st.just(0), st.binary(min_size=8, max_size=8)),
 )
@@ -76,7 +93,9 @@ def test_arbitrary_frames(served: tuple[RunningServer, grpc.UnaryUnaryMultiCalla
 
 @FUZZ
 @given(octets=st.binary(max_size=300), prefix=st.sampled_from([b"", raw.PREFACE[:12], raw.PREFACE]))
-def test_arbitrary_octets(served: tuple[RunningServer, grpc.UnaryUnaryMultiCallable], octets: bytes, prefix: bytes) -> None:
+def test_arbitrary_octets(
+    served: tuple[RunningServer, grpc.UnaryUnaryMultiCallable], octets: bytes, prefix: bytes
+) -> None:
     server, echo = served
     send_and_leave(server.port, prefix + octets, greet=False)
     assert echo(b"healthy", timeout=10) == b"healthy"
@@ -92,7 +111,7 @@ def test_messages_survive_any_framing(
     edges = [0, *sorted(cut % (len(octets) + 1) for cut in cuts), len(octets)]
     client = RawClient(server.port)
     client.send(frame(raw.HEADERS, raw.END_HEADERS, 1, hpack(request_headers(ECHO))))
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         client.send(frame(raw.DATA, 0, 1, octets[start:end]))
     client.send(frame(raw.DATA, raw.END_STREAM, 1))
     reply = client.reply(1)

@@ -29,7 +29,9 @@ def node() -> str:
 
 
 def check_client(node: str, *arguments: str) -> None:
-    run = subprocess.run([node, "client.js", *arguments], cwd=HERE, capture_output=True, timeout=RUN_S, check=False, text=True)
+    run = subprocess.run(
+        [node, "client.js", *arguments], cwd=HERE, capture_output=True, timeout=RUN_S, check=False, text=True
+    )
     assert run.returncode == 0, run.stderr
     seen = json.loads(run.stdout)
     many = [f"message {i}" for i in range(500)]

@@ -30,7 +30,9 @@ def failure(channel: grpc.Channel, path: str, request: bytes, **options: Any) ->
     return caught.value.code(), caught.value.details()
 
 
-def stream_failure(channel: grpc.Channel, path: str, *requests: bytes, **options: Any) -> tuple[grpc.StatusCode, str, list[bytes]]:
+def stream_failure(
+    channel: grpc.Channel, path: str, *requests: bytes, **options: Any
+) -> tuple[grpc.StatusCode, str, list[bytes]]:
     received: list[bytes] = []
     with pytest.raises(grpc.RpcError) as caught:
         received.extend(channel.stream_stream(path)(iter(requests), timeout=options.pop("timeout", WAIT_S), **options))
@@ -192,7 +194,10 @@ def test_drain_lets_calls_end_and_refuses_new_ones(server: RunningServer, channe
     drained = server.start_drain(5.0)
     assert running.result() == b"slept"
     drained.result(WAIT_S)
-    assert failure(channel, ECHO_ONE, b"x", timeout=2)[0] in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+    assert failure(channel, ECHO_ONE, b"x", timeout=2)[0] in (
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+    )
 
 
 def test_drain_ends_streams_that_outlive_the_grace(server: RunningServer, channel: grpc.Channel) -> None:

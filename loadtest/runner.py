@@ -1,0 +1,178 @@
+"""One load run from start to verdict: inputs, processes, the drive, the measures beside it, the report files."""
+
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import uvloop
+
+from loadtest import sources
+from loadtest.drive import Drive, Endpoint, Progress, Sessions
+from loadtest.hiccup import HiccupMeter
+from loadtest.page import write_page, write_svg
+from loadtest.plan import Plan, make_plan
+from loadtest.processes import Plant, read_metrics, stages_of
+from loadtest.report import Objectives, Report, RunFacts, build_report, hiccups_of, write_json
+from loadtest.scenario import TOKEN, write_scenario
+from loadtest.schedule import Pace, planned_times_ns
+from loadtest.universe import Instrument, generate_universe, read_universe
+
+MARKET_FOLDER = Path("..") / "shared" / "data"
+SETTLE_S = 1.0  # quotes reach the gateway before the first order does
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What one run was asked for; see `tidegate load run --help`."""
+
+    pace: Pace
+    arrivals: str = "poisson"
+    flow: Path | None = None
+    mix: str | None = None
+    bad_share: float = 0.02
+    accounts: int = 4_000
+    sessions: int = 4
+    lanes: int = 8
+    seed: int = 1
+    target: Endpoint | None = None
+    token: str = TOKEN
+    market_data: tuple[Endpoint, ...] = ()
+    metrics: Endpoint | None = None
+    instruments: Path | None = None
+    background_per_s: float = 200.0
+    transport: str = "native"
+    drain_s: float = 5.0
+    burst_ns: int = 50_000
+    objectives: Objectives = field(default_factory=Objectives)
+    out: Path | None = Path("out")
+    svg: Path | None = None
+    keep: Path | None = None  # where the scenario and the logs stay; None: a temporary directory
+
+
+def run_load(
+    options: Options,
+    on_progress: Callable[[Progress], None] = lambda progress: None,
+    say: Callable[[str], None] = lambda line: None,
+) -> Report:
+    """Run, judge, write the files.
+
+    Raises ScheduleError, SourceError, FlowError, UniverseError for what cannot be run, StartError and OSError for what
+    does not come up.
+    """
+    universe, source, plan = prepare(options)
+    say(f"flow: {source.description}; {len(plan.planned_ns):,} requests planned")
+    folder: AbstractContextManager[Any] = (
+        nullcontext(options.keep) if options.keep else tempfile.TemporaryDirectory(prefix="tidegate-load-")
+    )
+    affinity = os.sched_getaffinity(0)
+    with folder as path:
+        try:
+            report = run_plan(options, universe, source.description, plan, Path(path), on_progress, say)
+        finally:
+            os.sched_setaffinity(0, affinity)
+    if options.out is not None:
+        write_json(report, options.out / "report.json")
+        write_page(report, options.out / "report.html")
+    if options.svg is not None:
+        write_svg(report, options.svg)
+    return report
+
+
+def prepare(options: Options) -> tuple[list[Instrument], sources.Source, Plan]:
+    """The market, the flow and the plan of a run; the same options give the same plan."""
+    universe = read_universe(options.instruments) if options.instruments else generate_universe(options.seed)
+    path = options.flow or (MARKET_FOLDER / sources.RECORDED if (MARKET_FOLDER / sources.RECORDED).exists() else None)
+    arrivals_us = None
+    if options.arrivals == "flow":
+        if path is None or options.mix:
+            raise sources.SourceError("arrivals", "flow", "poisson or even, or a recorded flow to follow")
+        arrivals_us = np.sort(sources.load_flow(path).rows["ts_us"])
+    times = planned_times_ns(options.pace, options.arrivals, options.seed, arrivals_us)
+    source = choose_source(options, universe, path, len(times))
+    return universe, source, make_plan(source, times, options.accounts, options.lanes, options.bad_share, options.seed)
+
+
+def choose_source(options: Options, universe: list[Instrument], path: Path | None, count: int) -> sources.Source:
+    """A mix when one was named, recorded flow when there is some, the calibrated generator otherwise."""
+    if options.mix is not None:
+        return sources.mixed(universe, count, options.lanes, options.seed, sources.parse_mix(options.mix))
+    if path is not None:
+        return sources.recorded(path, universe, count, options.lanes)
+    return sources.generated(universe, count, options.lanes, options.seed)
+
+
+def run_plan(
+    options: Options,
+    universe: list[Instrument],
+    flow: str,
+    plan: Plan,
+    folder: Path,
+    on_progress: Callable[[Progress], None],
+    say: Callable[[str], None],
+) -> Report:
+    """Against the target, or against exchanges and a gateway of this run's own."""
+    if options.target is not None:
+        return measured(options, options.target, options.market_data, options.metrics, flow, plan, on_progress)
+    say("starting two exchanges and the gateway")
+    scenario = write_scenario(folder, universe, plan, options.accounts, options.lanes)
+    cores = sorted(os.sched_getaffinity(0))
+    with Plant(scenario, options.background_per_s, options.transport) as plant:
+        if len(cores) > 1:
+            os.sched_setaffinity(0, set(cores[:-1]))
+        say(f"gateway on {plant.target}" + (f", core {cores[-1]} its own" if len(cores) > 1 else ""))
+        metrics = Endpoint("127.0.0.1", plant.metrics_port) if plant.metrics_port else None
+        report = measured(options, plant.target, tuple(plant.market_data), metrics, flow, plan, on_progress)
+        fallen = plant.fallen()
+    if fallen:
+        report.reasons += fallen
+        report.verdict = "FAIL"
+    return report
+
+
+def measured(
+    options: Options,
+    target: Endpoint,
+    market_data: tuple[Endpoint, ...],
+    metrics: Endpoint | None,
+    flow: str,
+    plan: Plan,
+    on_progress: Callable[[Progress], None],
+) -> Report:
+    """Drive the plan with a hiccup meter on every core, then judge."""
+    started_at = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
+    meters = [HiccupMeter(core) for core in range(os.cpu_count() or 1)]
+    for meter in meters:
+        meter.start()
+    drive = Drive(
+        plan,
+        Sessions(target, options.token, options.sessions, market_data),
+        options.drain_s,
+        options.burst_ns,
+        SETTLE_S,
+        on_progress=on_progress,
+    )
+    try:
+        outcome, start_ns = uvloop.run(drive.run())
+    finally:
+        samples = [(meter, *meter.stop()) for meter in meters]
+    windows = -(-options.pace.duration_ns // 100_000_000)
+    hiccups = [
+        hiccups_of(meter.core, woke, late, start_ns, windows) for meter, woke, late in samples if not meter.error
+    ]
+    stages = stages_of(read_metrics(metrics.port, metrics.host)) if metrics else []
+    facts = RunFacts(
+        started_at,
+        str(options.target or "exchanges and gateway started by this run"),
+        flow,
+        options.arrivals,
+        options.accounts,
+        options.sessions,
+        options.pace,
+    )
+    return build_report(facts, outcome, options.objectives, hiccups, stages)
