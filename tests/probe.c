@@ -2131,18 +2131,17 @@ struct __pyx_t_3ext_6tables_Map;
 /* "ext/tables.pxd":6
  * from libc.string cimport memcpy
  * 
- * cdef struct MapSlot:             # <<<<<<<<<<<<<<
- *     uint64_t key                       # 0: free
+ * cdef struct MapSlot:                   # eight bytes, so that one cache line holds eight             # <<<<<<<<<<<<<<
+ *     uint32_t tag                       # upper half of the key, 0: free
  *     uint32_t value
 */
 struct __pyx_t_3ext_6tables_MapSlot {
-  uint64_t key;
+  uint32_t tag;
   uint32_t value;
-  uint32_t spare;
 };
 
-/* "ext/tables.pxd":11
- *     uint32_t spare
+/* "ext/tables.pxd":10
+ *     uint32_t value
  * 
  * cdef struct Map:             # <<<<<<<<<<<<<<
  *     MapSlot *slots
@@ -2168,17 +2167,18 @@ struct __pyx_t_3ext_5state_Instrument;
 struct __pyx_t_3ext_5state_Position;
 struct __pyx_t_3ext_5state_Order;
 struct __pyx_t_3ext_5state_PortState;
+struct __pyx_t_3ext_5state_Restriction;
 
 /* "ext/state.pxd":7
- * from ext.tables cimport Map
+ * from ext.tables cimport Map, mix
  * 
  * cdef enum:             # <<<<<<<<<<<<<<
  *     NONE = 0xFFFFFFFF                  # no index
- *     STEPS = 17                         # of a one-second window: the current 1/16 s and the 16 before it
+ *     VENUES = VENUE_COUNT - 1           # exchanges; tables of them are indexed by venue - 1
 */
 enum  {
 
-  /* "ext/state.pxd":14
+  /* "ext/state.pxd":16
  *     MOST_GROUPS = 1 << 16
  *     MOST_PROFILES = 1 << 12
  *     MOST_INSTRUMENTS = 1 << 15             # <<<<<<<<<<<<<<
@@ -2186,6 +2186,8 @@ enum  {
  *     RULE_ID_SIZE = 24
 */
   __pyx_e_3ext_5state_NONE = 0xFFFFFFFF,
+  __pyx_e_3ext_5state_VENUES = (__pyx_e_3ext_5codes_VENUE_COUNT - 1),
+  __pyx_e_3ext_5state_MOST_RESTRICTIONS = (1 << 16),
   __pyx_e_3ext_5state_STEPS = 17,
   __pyx_e_3ext_5state_STEP_NS = 0x3B9ACA0,
   __pyx_e_3ext_5state_MOST_PORTS = 0x400,
@@ -2196,7 +2198,7 @@ enum  {
   __pyx_e_3ext_5state_RULE_ID_SIZE = 24
 };
 
-/* "ext/state.pxd":18
+/* "ext/state.pxd":20
  *     RULE_ID_SIZE = 24
  * 
  * cdef enum AccountState:             # <<<<<<<<<<<<<<
@@ -2210,7 +2212,7 @@ enum __pyx_t_3ext_5state_AccountState {
   __pyx_e_3ext_5state_ACCOUNT_FROZEN = 4
 };
 
-/* "ext/state.pxd":24
+/* "ext/state.pxd":26
  *     ACCOUNT_FROZEN = 4
  * 
  * cdef enum InstrumentStatus:             # <<<<<<<<<<<<<<
@@ -2224,7 +2226,7 @@ enum __pyx_t_3ext_5state_InstrumentStatus {
   __pyx_e_3ext_5state_INSTRUMENT_DELISTED = 4
 };
 
-/* "ext/state.pxd":175
+/* "ext/state.pxd":176
  *     Window accepted
  * 
  * cdef enum:             # <<<<<<<<<<<<<<
@@ -2236,7 +2238,7 @@ enum  {
   __pyx_e_3ext_5state_NO_SELL = 0x7FFFFFFFFFFFFFFF
 };
 
-/* "ext/state.pxd":179
+/* "ext/state.pxd":180
  *     NO_SELL = 0x7FFFFFFFFFFFFFFF       # no own open sell
  * 
  * cdef enum OrderFlag:             # <<<<<<<<<<<<<<
@@ -2249,7 +2251,7 @@ enum __pyx_t_3ext_5state_OrderFlag {
   __pyx_e_3ext_5state_FLAG_ACKED = 4
 };
 
-/* "ext/state.pxd":30
+/* "ext/state.pxd":32
  *     INSTRUMENT_DELISTED = 4
  * 
  * cdef struct Window:                    # events in the last second, in steps of 1/16 s             # <<<<<<<<<<<<<<
@@ -2262,7 +2264,7 @@ struct __pyx_t_3ext_5state_Window {
   uint16_t counts[__pyx_e_3ext_5state_STEPS];
 };
 
-/* "ext/state.pxd":35
+/* "ext/state.pxd":37
  *     uint16_t counts[STEPS]
  * 
  * cdef struct Usage:                     # notional in 1e-4 yuan             # <<<<<<<<<<<<<<
@@ -2276,7 +2278,7 @@ struct __pyx_t_3ext_5state_Usage {
   int64_t filled_sell_e4;
 };
 
-/* "ext/state.pxd":41
+/* "ext/state.pxd":43
  *     int64_t filled_sell_e4
  * 
  * cdef struct ScopeLimits:             # <<<<<<<<<<<<<<
@@ -2289,7 +2291,7 @@ struct __pyx_t_3ext_5state_ScopeLimits {
   int64_t short_limit_e4;
 };
 
-/* "ext/state.pxd":46
+/* "ext/state.pxd":48
  *     int64_t short_limit_e4
  * 
  * cdef struct BoardRules:             # <<<<<<<<<<<<<<
@@ -2305,7 +2307,7 @@ struct __pyx_t_3ext_5state_BoardRules {
   uint32_t spare;
 };
 
-/* "ext/state.pxd":54
+/* "ext/state.pxd":56
  *     uint32_t spare
  * 
  * cdef struct Collar:             # <<<<<<<<<<<<<<
@@ -2317,7 +2319,7 @@ struct __pyx_t_3ext_5state_Collar {
   int64_t ticks;
 };
 
-/* "ext/state.pxd":58
+/* "ext/state.pxd":60
  *     int64_t ticks
  * 
  * cdef struct Rules:                     # body of EV_RULES after the frame             # <<<<<<<<<<<<<<
@@ -2340,7 +2342,7 @@ struct __pyx_t_3ext_5state_Rules {
   char rule_id[__pyx_e_3ext_5state_RULE_ID_SIZE];
 };
 
-/* "ext/state.pxd":73
+/* "ext/state.pxd":75
  *     char rule_id[RULE_ID_SIZE]
  * 
  * cdef struct Profile:                   # EV_PROFILE: limits that many accounts share             # <<<<<<<<<<<<<<
@@ -2366,7 +2368,7 @@ struct __pyx_t_3ext_5state_Profile {
   uint32_t restricted;
 };
 
-/* "ext/state.pxd":91
+/* "ext/state.pxd":93
  *     uint32_t restricted                # it has banned instruments
  * 
  * cdef struct Group:                     # EV_GROUP: accounts under one controller             # <<<<<<<<<<<<<<
@@ -2382,7 +2384,7 @@ struct __pyx_t_3ext_5state_Group {
   char id[16];
 };
 
-/* "ext/state.pxd":99
+/* "ext/state.pxd":101
  *     char id[16]
  * 
  * cdef struct AccountEvent:              # EV_ACCOUNT: what is set from outside; cash counts only when the account is new             # <<<<<<<<<<<<<<
@@ -2399,12 +2401,11 @@ struct __pyx_t_3ext_5state_AccountEvent {
   uint8_t id_size;
   uint8_t spare[4];
   char id[16];
-  char shareholder[__pyx_e_3ext_5codes_VENUE_COUNT][12];
-  uint8_t spare_end[4];
+  char shareholder[__pyx_e_3ext_5state_VENUES][12];
 };
 
-/* "ext/state.pxd":112
- *     uint8_t spare_end[4]
+/* "ext/state.pxd":113
+ *     char shareholder[VENUES][12]
  * 
  * cdef struct Account:             # <<<<<<<<<<<<<<
  *     char id[16]
@@ -2428,13 +2429,13 @@ struct __pyx_t_3ext_5state_Account {
   uint32_t last_order;
   uint16_t owner_type;
   uint16_t spare_end;
-  uint32_t sent_today[__pyx_e_3ext_5codes_VENUE_COUNT];
-  struct __pyx_t_3ext_5state_Window sent[__pyx_e_3ext_5codes_VENUE_COUNT];
-  char shareholder[__pyx_e_3ext_5codes_VENUE_COUNT][12];
+  uint32_t sent_today[__pyx_e_3ext_5state_VENUES];
+  struct __pyx_t_3ext_5state_Window sent[__pyx_e_3ext_5state_VENUES];
+  char shareholder[__pyx_e_3ext_5state_VENUES][12];
 };
 
-/* "ext/state.pxd":134
- *     char shareholder[VENUE_COUNT][12]
+/* "ext/state.pxd":135
+ *     char shareholder[VENUES][12]
  * 
  * cdef struct Instrument:                # EV_INSTRUMENT: the exchange's static file             # <<<<<<<<<<<<<<
  *     Frame head
@@ -2459,7 +2460,7 @@ struct __pyx_t_3ext_5state_Instrument {
   uint8_t spare[7];
 };
 
-/* "ext/state.pxd":153
+/* "ext/state.pxd":154
  * 
  * # One account in one instrument; for a group, its own record holds the self-match part of all its accounts.
  * cdef struct Position:             # <<<<<<<<<<<<<<
@@ -2489,7 +2490,7 @@ struct __pyx_t_3ext_5state_Position {
   struct __pyx_t_3ext_5state_Window accepted;
 };
 
-/* "ext/state.pxd":184
+/* "ext/state.pxd":185
  *     FLAG_ACKED = 4                     # the exchange has confirmed it: no longer in doubt
  * 
  * cdef struct Order:             # <<<<<<<<<<<<<<
@@ -2526,7 +2527,7 @@ struct __pyx_t_3ext_5state_Order {
   char venue_order_id[16];
 };
 
-/* "ext/state.pxd":213
+/* "ext/state.pxd":214
  *     char venue_order_id[16]
  * 
  * cdef struct PortState:             # <<<<<<<<<<<<<<
@@ -2548,6 +2549,19 @@ struct __pyx_t_3ext_5state_PortState {
   int64_t latched_until_ns;
 };
 
+/* "ext/state.pxd":229
+ *     int64_t latched_until_ns
+ * 
+ * cdef struct Restriction:             # <<<<<<<<<<<<<<
+ *     uint32_t profile
+ *     uint32_t instrument
+*/
+struct __pyx_t_3ext_5state_Restriction {
+  uint32_t profile;
+  uint32_t instrument;
+  uint32_t side_mask;
+};
+
 /* "ext/journal.pxd":5
  * from ext.events cimport Frame
  * 
@@ -2559,8 +2573,8 @@ enum  {
   __pyx_e_3ext_7journal_JOURNAL_START = 64
 };
 
-/* "ext/state.pxd":228
- *     int64_t latched_until_ns
+/* "ext/state.pxd":234
+ *     uint32_t side_mask                 # bit 1 << Side
  * 
  * cdef class State:             # <<<<<<<<<<<<<<
  *     # tables, each indexed from 0 unless said
@@ -2582,6 +2596,7 @@ struct __pyx_obj_3ext_5state_State {
   struct __pyx_t_3ext_6tables_Map position_map;
   struct __pyx_t_3ext_6tables_Map order_map;
   struct __pyx_t_3ext_6tables_Map restriction_map;
+  struct __pyx_t_3ext_5state_Restriction *restrictions;
   struct __pyx_t_3ext_5state_Usage firm;
   int firm_killed;
   uint32_t group_count;
@@ -2624,8 +2639,8 @@ struct __pyx_obj_3ext_7journal_Journal {
 
 
 
-/* "ext/state.pxd":228
- *     int64_t latched_until_ns
+/* "ext/state.pxd":234
+ *     uint32_t side_mask                 # bit 1 << Side
  * 
  * cdef class State:             # <<<<<<<<<<<<<<
  *     # tables, each indexed from 0 unless said
@@ -2636,8 +2651,10 @@ struct __pyx_vtabstruct_3ext_5state_State {
   uint32_t (*find_account)(struct __pyx_obj_3ext_5state_State *, uint8_t const *, size_t);
   uint32_t (*find_instrument)(struct __pyx_obj_3ext_5state_State *, int, uint32_t);
   struct __pyx_t_3ext_5state_Position *(*find_position)(struct __pyx_obj_3ext_5state_State *, uint32_t, uint32_t);
+  void (*fetch_position)(struct __pyx_obj_3ext_5state_State *, uint32_t, uint32_t);
   struct __pyx_t_3ext_5state_Position *(*open_position)(struct __pyx_obj_3ext_5state_State *, uint32_t, uint32_t);
   uint32_t (*restriction)(struct __pyx_obj_3ext_5state_State *, uint32_t, uint32_t);
+  void (*__pyx_restrict)(struct __pyx_obj_3ext_5state_State *, uint32_t, uint32_t, uint32_t);
   PyObject *(*hash_rows)(struct __pyx_obj_3ext_5state_State *, PyObject *, char *, size_t);
 };
 static struct __pyx_vtabstruct_3ext_5state_State *__pyx_vtabptr_3ext_5state_State;
@@ -3490,6 +3507,7 @@ static CYTHON_INLINE struct __pyx_t_3ext_6events_Frame const *__pyx_f_3ext_7jour
 
 /* Module declarations from "ext.tables" */
 static CYTHON_INLINE uint64_t __pyx_f_3ext_6tables_mix(uint64_t, uint64_t); /*proto*/
+static CYTHON_INLINE uint32_t __pyx_f_3ext_6tables_map_tag(uint64_t); /*proto*/
 
 /* Module declarations from "ext.state" */
 static CYTHON_INLINE void __pyx_f_3ext_5state_window_advance(struct __pyx_t_3ext_5state_Window *, int64_t); /*proto*/
@@ -3899,7 +3917,7 @@ static CYTHON_INLINE uint64_t __pyx_f_3ext_6tables_hash_bytes(uint8_t const *__p
  *         h = mix(h, word)
  *     return h | 1                       # never 0, the mark of a free slot             # <<<<<<<<<<<<<<
  * 
- * # First slot that holds key, or the free slot where it belongs. Keys may repeat (hash collisions): go on with map_next.
+ * cdef inline uint32_t map_tag(uint64_t key) noexcept nogil:
 */
   {
 
@@ -3924,38 +3942,75 @@ static CYTHON_INLINE uint64_t __pyx_f_3ext_6tables_hash_bytes(uint8_t const *__p
   return __pyx_r;
 }
 
-/* "ext/tables.pxd":44
+/* "ext/tables.pxd":43
+ *     return h | 1                       # never 0, the mark of a free slot
  * 
- * # First slot that holds key, or the free slot where it belongs. Keys may repeat (hash collisions): go on with map_next.
- * cdef inline MapSlot *map_find(Map *table, uint64_t key) noexcept nogil:             # <<<<<<<<<<<<<<
- *     cdef uint64_t at = (key ^ (key >> 31)) & table.mask
- *     while table.slots[at].key and table.slots[at].key != key:
+ * cdef inline uint32_t map_tag(uint64_t key) noexcept nogil:             # <<<<<<<<<<<<<<
+ *     return <uint32_t>(key >> 32) | 1
+ * 
 */
 
-static CYTHON_INLINE struct __pyx_t_3ext_6tables_MapSlot *__pyx_f_3ext_6tables_map_find(struct __pyx_t_3ext_6tables_Map *__pyx_v_table, uint64_t __pyx_v_key) {
+static CYTHON_INLINE uint32_t __pyx_f_3ext_6tables_map_tag(uint64_t __pyx_v_key) {
+  uint32_t __pyx_r;
+
+  /* "ext/tables.pxd":44
+ * 
+ * cdef inline uint32_t map_tag(uint64_t key) noexcept nogil:
+ *     return <uint32_t>(key >> 32) | 1             # <<<<<<<<<<<<<<
+ * 
+ * # First slot that may hold key, or the free slot where it belongs. Tags repeat: the caller compares what the slot names, and
+*/
+  {
+
+    __pyx_r = (((uint32_t)(__pyx_v_key >> 32)) | 1);
+  }
+  goto __pyx_L0;
+
+  /* "ext/tables.pxd":43
+ *     return h | 1                       # never 0, the mark of a free slot
+ * 
+ * cdef inline uint32_t map_tag(uint64_t key) noexcept nogil:             # <<<<<<<<<<<<<<
+ *     return <uint32_t>(key >> 32) | 1
+ * 
+*/
+
+  /* function exit code */
+  __pyx_L0:;
+  return __pyx_r;
+}
+
+/* "ext/tables.pxd":48
+ * # First slot that may hold key, or the free slot where it belongs. Tags repeat: the caller compares what the slot names, and
+ * # goes on with map_next.
+ * cdef inline MapSlot *map_find(const Map *table, uint64_t key) noexcept nogil:             # <<<<<<<<<<<<<<
+ *     cdef uint64_t at = key & table.mask
+ *     while table.slots[at].tag and table.slots[at].tag != map_tag(key):
+*/
+
+static CYTHON_INLINE struct __pyx_t_3ext_6tables_MapSlot *__pyx_f_3ext_6tables_map_find(struct __pyx_t_3ext_6tables_Map const *__pyx_v_table, uint64_t __pyx_v_key) {
   uint64_t __pyx_v_at;
   struct __pyx_t_3ext_6tables_MapSlot *__pyx_r;
   int __pyx_t_1;
   int __pyx_t_2;
 
-  /* "ext/tables.pxd":45
- * # First slot that holds key, or the free slot where it belongs. Keys may repeat (hash collisions): go on with map_next.
- * cdef inline MapSlot *map_find(Map *table, uint64_t key) noexcept nogil:
- *     cdef uint64_t at = (key ^ (key >> 31)) & table.mask             # <<<<<<<<<<<<<<
- *     while table.slots[at].key and table.slots[at].key != key:
+  /* "ext/tables.pxd":49
+ * # goes on with map_next.
+ * cdef inline MapSlot *map_find(const Map *table, uint64_t key) noexcept nogil:
+ *     cdef uint64_t at = key & table.mask             # <<<<<<<<<<<<<<
+ *     while table.slots[at].tag and table.slots[at].tag != map_tag(key):
  *         at = (at + 1) & table.mask
 */
-  __pyx_v_at = ((__pyx_v_key ^ (__pyx_v_key >> 31)) & __pyx_v_table->mask);
+  __pyx_v_at = (__pyx_v_key & __pyx_v_table->mask);
 
-  /* "ext/tables.pxd":46
- * cdef inline MapSlot *map_find(Map *table, uint64_t key) noexcept nogil:
- *     cdef uint64_t at = (key ^ (key >> 31)) & table.mask
- *     while table.slots[at].key and table.slots[at].key != key:             # <<<<<<<<<<<<<<
+  /* "ext/tables.pxd":50
+ * cdef inline MapSlot *map_find(const Map *table, uint64_t key) noexcept nogil:
+ *     cdef uint64_t at = key & table.mask
+ *     while table.slots[at].tag and table.slots[at].tag != map_tag(key):             # <<<<<<<<<<<<<<
  *         at = (at + 1) & table.mask
  *     return &table.slots[at]
 */
   while (1) {
-    __pyx_t_2 = ((__pyx_v_table->slots[__pyx_v_at]).key != 0);
+    __pyx_t_2 = ((__pyx_v_table->slots[__pyx_v_at]).tag != 0);
 
     if (__pyx_t_2) {
 
@@ -3965,7 +4020,7 @@ static CYTHON_INLINE struct __pyx_t_3ext_6tables_MapSlot *__pyx_f_3ext_6tables_m
 
       goto __pyx_L5_bool_binop_done;
     }
-    __pyx_t_2 = ((__pyx_v_table->slots[__pyx_v_at]).key != __pyx_v_key);
+    __pyx_t_2 = ((__pyx_v_table->slots[__pyx_v_at]).tag != __pyx_f_3ext_6tables_map_tag(__pyx_v_key));
 
 
     __pyx_t_1 = __pyx_t_2;
@@ -3974,9 +4029,9 @@ static CYTHON_INLINE struct __pyx_t_3ext_6tables_MapSlot *__pyx_f_3ext_6tables_m
 
     if (!__pyx_t_1) break;
 
-    /* "ext/tables.pxd":47
- *     cdef uint64_t at = (key ^ (key >> 31)) & table.mask
- *     while table.slots[at].key and table.slots[at].key != key:
+    /* "ext/tables.pxd":51
+ *     cdef uint64_t at = key & table.mask
+ *     while table.slots[at].tag and table.slots[at].tag != map_tag(key):
  *         at = (at + 1) & table.mask             # <<<<<<<<<<<<<<
  *     return &table.slots[at]
  * 
@@ -3984,12 +4039,12 @@ static CYTHON_INLINE struct __pyx_t_3ext_6tables_MapSlot *__pyx_f_3ext_6tables_m
     __pyx_v_at = ((__pyx_v_at + 1) & __pyx_v_table->mask);
   }
 
-  /* "ext/tables.pxd":48
- *     while table.slots[at].key and table.slots[at].key != key:
+  /* "ext/tables.pxd":52
+ *     while table.slots[at].tag and table.slots[at].tag != map_tag(key):
  *         at = (at + 1) & table.mask
  *     return &table.slots[at]             # <<<<<<<<<<<<<<
  * 
- * cdef inline MapSlot *map_next(Map *table, MapSlot *slot) noexcept nogil:
+ * cdef inline MapSlot *map_next(const Map *table, MapSlot *slot) noexcept nogil:
 */
   {
 
@@ -3997,12 +4052,12 @@ static CYTHON_INLINE struct __pyx_t_3ext_6tables_MapSlot *__pyx_f_3ext_6tables_m
   }
   goto __pyx_L0;
 
-  /* "ext/tables.pxd":44
- * 
- * # First slot that holds key, or the free slot where it belongs. Keys may repeat (hash collisions): go on with map_next.
- * cdef inline MapSlot *map_find(Map *table, uint64_t key) noexcept nogil:             # <<<<<<<<<<<<<<
- *     cdef uint64_t at = (key ^ (key >> 31)) & table.mask
- *     while table.slots[at].key and table.slots[at].key != key:
+  /* "ext/tables.pxd":48
+ * # First slot that may hold key, or the free slot where it belongs. Tags repeat: the caller compares what the slot names, and
+ * # goes on with map_next.
+ * cdef inline MapSlot *map_find(const Map *table, uint64_t key) noexcept nogil:             # <<<<<<<<<<<<<<
+ *     cdef uint64_t at = key & table.mask
+ *     while table.slots[at].tag and table.slots[at].tag != map_tag(key):
 */
 
   /* function exit code */
@@ -4011,51 +4066,51 @@ static CYTHON_INLINE struct __pyx_t_3ext_6tables_MapSlot *__pyx_f_3ext_6tables_m
   return __pyx_r;
 }
 
-/* "ext/tables.pxd":50
+/* "ext/tables.pxd":54
  *     return &table.slots[at]
  * 
- * cdef inline MapSlot *map_next(Map *table, MapSlot *slot) noexcept nogil:             # <<<<<<<<<<<<<<
- *     cdef uint64_t key = slot.key
+ * cdef inline MapSlot *map_next(const Map *table, MapSlot *slot) noexcept nogil:             # <<<<<<<<<<<<<<
+ *     cdef uint32_t tag = slot.tag
  *     cdef uint64_t at = (<uint64_t>(slot - table.slots) + 1) & table.mask
 */
 
-static CYTHON_INLINE struct __pyx_t_3ext_6tables_MapSlot *__pyx_f_3ext_6tables_map_next(struct __pyx_t_3ext_6tables_Map *__pyx_v_table, struct __pyx_t_3ext_6tables_MapSlot *__pyx_v_slot) {
-  uint64_t __pyx_v_key;
+static CYTHON_INLINE struct __pyx_t_3ext_6tables_MapSlot *__pyx_f_3ext_6tables_map_next(struct __pyx_t_3ext_6tables_Map const *__pyx_v_table, struct __pyx_t_3ext_6tables_MapSlot *__pyx_v_slot) {
+  uint32_t __pyx_v_tag;
   uint64_t __pyx_v_at;
   struct __pyx_t_3ext_6tables_MapSlot *__pyx_r;
-  uint64_t __pyx_t_1;
+  uint32_t __pyx_t_1;
   int __pyx_t_2;
   int __pyx_t_3;
 
-  /* "ext/tables.pxd":51
+  /* "ext/tables.pxd":55
  * 
- * cdef inline MapSlot *map_next(Map *table, MapSlot *slot) noexcept nogil:
- *     cdef uint64_t key = slot.key             # <<<<<<<<<<<<<<
+ * cdef inline MapSlot *map_next(const Map *table, MapSlot *slot) noexcept nogil:
+ *     cdef uint32_t tag = slot.tag             # <<<<<<<<<<<<<<
  *     cdef uint64_t at = (<uint64_t>(slot - table.slots) + 1) & table.mask
- *     while table.slots[at].key and table.slots[at].key != key:
+ *     while table.slots[at].tag and table.slots[at].tag != tag:
 */
-  __pyx_t_1 = __pyx_v_slot->key;
+  __pyx_t_1 = __pyx_v_slot->tag;
 
-  __pyx_v_key = __pyx_t_1;
+  __pyx_v_tag = __pyx_t_1;
 
-  /* "ext/tables.pxd":52
- * cdef inline MapSlot *map_next(Map *table, MapSlot *slot) noexcept nogil:
- *     cdef uint64_t key = slot.key
+  /* "ext/tables.pxd":56
+ * cdef inline MapSlot *map_next(const Map *table, MapSlot *slot) noexcept nogil:
+ *     cdef uint32_t tag = slot.tag
  *     cdef uint64_t at = (<uint64_t>(slot - table.slots) + 1) & table.mask             # <<<<<<<<<<<<<<
- *     while table.slots[at].key and table.slots[at].key != key:
+ *     while table.slots[at].tag and table.slots[at].tag != tag:
  *         at = (at + 1) & table.mask
 */
   __pyx_v_at = ((((uint64_t)(__pyx_v_slot - __pyx_v_table->slots)) + 1) & __pyx_v_table->mask);
 
-  /* "ext/tables.pxd":53
- *     cdef uint64_t key = slot.key
+  /* "ext/tables.pxd":57
+ *     cdef uint32_t tag = slot.tag
  *     cdef uint64_t at = (<uint64_t>(slot - table.slots) + 1) & table.mask
- *     while table.slots[at].key and table.slots[at].key != key:             # <<<<<<<<<<<<<<
+ *     while table.slots[at].tag and table.slots[at].tag != tag:             # <<<<<<<<<<<<<<
  *         at = (at + 1) & table.mask
  *     return &table.slots[at]
 */
   while (1) {
-    __pyx_t_3 = ((__pyx_v_table->slots[__pyx_v_at]).key != 0);
+    __pyx_t_3 = ((__pyx_v_table->slots[__pyx_v_at]).tag != 0);
 
     if (__pyx_t_3) {
 
@@ -4065,7 +4120,7 @@ static CYTHON_INLINE struct __pyx_t_3ext_6tables_MapSlot *__pyx_f_3ext_6tables_m
 
       goto __pyx_L5_bool_binop_done;
     }
-    __pyx_t_3 = ((__pyx_v_table->slots[__pyx_v_at]).key != __pyx_v_key);
+    __pyx_t_3 = ((__pyx_v_table->slots[__pyx_v_at]).tag != __pyx_v_tag);
 
 
     __pyx_t_2 = __pyx_t_3;
@@ -4074,9 +4129,9 @@ static CYTHON_INLINE struct __pyx_t_3ext_6tables_MapSlot *__pyx_f_3ext_6tables_m
 
     if (!__pyx_t_2) break;
 
-    /* "ext/tables.pxd":54
+    /* "ext/tables.pxd":58
  *     cdef uint64_t at = (<uint64_t>(slot - table.slots) + 1) & table.mask
- *     while table.slots[at].key and table.slots[at].key != key:
+ *     while table.slots[at].tag and table.slots[at].tag != tag:
  *         at = (at + 1) & table.mask             # <<<<<<<<<<<<<<
  *     return &table.slots[at]
  * 
@@ -4084,8 +4139,8 @@ static CYTHON_INLINE struct __pyx_t_3ext_6tables_MapSlot *__pyx_f_3ext_6tables_m
     __pyx_v_at = ((__pyx_v_at + 1) & __pyx_v_table->mask);
   }
 
-  /* "ext/tables.pxd":55
- *     while table.slots[at].key and table.slots[at].key != key:
+  /* "ext/tables.pxd":59
+ *     while table.slots[at].tag and table.slots[at].tag != tag:
  *         at = (at + 1) & table.mask
  *     return &table.slots[at]             # <<<<<<<<<<<<<<
  * 
@@ -4097,11 +4152,11 @@ static CYTHON_INLINE struct __pyx_t_3ext_6tables_MapSlot *__pyx_f_3ext_6tables_m
   }
   goto __pyx_L0;
 
-  /* "ext/tables.pxd":50
+  /* "ext/tables.pxd":54
  *     return &table.slots[at]
  * 
- * cdef inline MapSlot *map_next(Map *table, MapSlot *slot) noexcept nogil:             # <<<<<<<<<<<<<<
- *     cdef uint64_t key = slot.key
+ * cdef inline MapSlot *map_next(const Map *table, MapSlot *slot) noexcept nogil:             # <<<<<<<<<<<<<<
+ *     cdef uint32_t tag = slot.tag
  *     cdef uint64_t at = (<uint64_t>(slot - table.slots) + 1) & table.mask
 */
 
@@ -4112,7 +4167,7 @@ static CYTHON_INLINE struct __pyx_t_3ext_6tables_MapSlot *__pyx_f_3ext_6tables_m
   return __pyx_r;
 }
 
-/* "ext/tables.pxd":57
+/* "ext/tables.pxd":61
  *     return &table.slots[at]
  * 
  * cdef inline bint map_full(const Map *table) noexcept nogil:             # <<<<<<<<<<<<<<
@@ -4123,7 +4178,7 @@ static CYTHON_INLINE struct __pyx_t_3ext_6tables_MapSlot *__pyx_f_3ext_6tables_m
 static CYTHON_INLINE int __pyx_f_3ext_6tables_map_full(struct __pyx_t_3ext_6tables_Map const *__pyx_v_table) {
   int __pyx_r;
 
-  /* "ext/tables.pxd":58
+  /* "ext/tables.pxd":62
  * 
  * cdef inline bint map_full(const Map *table) noexcept nogil:
  *     return table.count >= table.most             # <<<<<<<<<<<<<<
@@ -4136,7 +4191,7 @@ static CYTHON_INLINE int __pyx_f_3ext_6tables_map_full(struct __pyx_t_3ext_6tabl
   }
   goto __pyx_L0;
 
-  /* "ext/tables.pxd":57
+  /* "ext/tables.pxd":61
  *     return &table.slots[at]
  * 
  * cdef inline bint map_full(const Map *table) noexcept nogil:             # <<<<<<<<<<<<<<
@@ -4149,80 +4204,186 @@ static CYTHON_INLINE int __pyx_f_3ext_6tables_map_full(struct __pyx_t_3ext_6tabl
   return __pyx_r;
 }
 
-/* "ext/tables.pxd":60
+/* "ext/tables.pxd":64
  *     return table.count >= table.most
  * 
  * cdef inline void map_put(Map *table, MapSlot *free_slot, uint64_t key, uint32_t value) noexcept nogil:             # <<<<<<<<<<<<<<
- *     free_slot.key = key
+ *     free_slot.tag = map_tag(key)
  *     free_slot.value = value
 */
 
 static CYTHON_INLINE void __pyx_f_3ext_6tables_map_put(struct __pyx_t_3ext_6tables_Map *__pyx_v_table, struct __pyx_t_3ext_6tables_MapSlot *__pyx_v_free_slot, uint64_t __pyx_v_key, uint32_t __pyx_v_value) {
 
-  /* "ext/tables.pxd":61
+  /* "ext/tables.pxd":65
  * 
  * cdef inline void map_put(Map *table, MapSlot *free_slot, uint64_t key, uint32_t value) noexcept nogil:
- *     free_slot.key = key             # <<<<<<<<<<<<<<
+ *     free_slot.tag = map_tag(key)             # <<<<<<<<<<<<<<
  *     free_slot.value = value
  *     table.count += 1
 */
-  __pyx_v_free_slot->key = __pyx_v_key;
+  __pyx_v_free_slot->tag = __pyx_f_3ext_6tables_map_tag(__pyx_v_key);
 
-  /* "ext/tables.pxd":62
+  /* "ext/tables.pxd":66
  * cdef inline void map_put(Map *table, MapSlot *free_slot, uint64_t key, uint32_t value) noexcept nogil:
- *     free_slot.key = key
+ *     free_slot.tag = map_tag(key)
  *     free_slot.value = value             # <<<<<<<<<<<<<<
  *     table.count += 1
+ * 
 */
   __pyx_v_free_slot->value = __pyx_v_value;
 
-  /* "ext/tables.pxd":63
- *     free_slot.key = key
+  /* "ext/tables.pxd":67
+ *     free_slot.tag = map_tag(key)
  *     free_slot.value = value
  *     table.count += 1             # <<<<<<<<<<<<<<
+ * 
+ * cdef extern from * nogil:
 */
   __pyx_v_table->count = (__pyx_v_table->count + 1);
 
-  /* "ext/tables.pxd":60
+  /* "ext/tables.pxd":64
  *     return table.count >= table.most
  * 
  * cdef inline void map_put(Map *table, MapSlot *free_slot, uint64_t key, uint32_t value) noexcept nogil:             # <<<<<<<<<<<<<<
- *     free_slot.key = key
+ *     free_slot.tag = map_tag(key)
  *     free_slot.value = value
 */
 
   /* function exit code */
 }
 
-/* "ext/state.pxd":257
+/* "ext/tables.pxd":73
+ * 
+ * # Ask for what will be read soon. Tables are larger than the caches, so an order's rows are fetched side by side, not in turn.
+ * cdef inline void map_prefetch(const Map *table, uint64_t key) noexcept nogil:             # <<<<<<<<<<<<<<
+ *     __builtin_prefetch(&table.slots[key & table.mask])
+ * 
+*/
+
+static CYTHON_INLINE void __pyx_f_3ext_6tables_map_prefetch(struct __pyx_t_3ext_6tables_Map const *__pyx_v_table, uint64_t __pyx_v_key) {
+
+  /* "ext/tables.pxd":74
+ * # Ask for what will be read soon. Tables are larger than the caches, so an order's rows are fetched side by side, not in turn.
+ * cdef inline void map_prefetch(const Map *table, uint64_t key) noexcept nogil:
+ *     __builtin_prefetch(&table.slots[key & table.mask])             # <<<<<<<<<<<<<<
+ * 
+ * cdef inline void prefetch(const void *at, size_t size) noexcept nogil:
+*/
+  __builtin_prefetch((&(__pyx_v_table->slots[(__pyx_v_key & __pyx_v_table->mask)])));
+
+  /* "ext/tables.pxd":73
+ * 
+ * # Ask for what will be read soon. Tables are larger than the caches, so an order's rows are fetched side by side, not in turn.
+ * cdef inline void map_prefetch(const Map *table, uint64_t key) noexcept nogil:             # <<<<<<<<<<<<<<
+ *     __builtin_prefetch(&table.slots[key & table.mask])
+ * 
+*/
+
+  /* function exit code */
+}
+
+/* "ext/tables.pxd":76
+ *     __builtin_prefetch(&table.slots[key & table.mask])
+ * 
+ * cdef inline void prefetch(const void *at, size_t size) noexcept nogil:             # <<<<<<<<<<<<<<
+ *     cdef const char *line = <const char *>at
+ *     cdef size_t offset = 0
+*/
+
+static CYTHON_INLINE void __pyx_f_3ext_6tables_prefetch(void const *__pyx_v_at, size_t __pyx_v_size) {
+  char const *__pyx_v_line;
+  size_t __pyx_v_offset;
+  int __pyx_t_1;
+
+  /* "ext/tables.pxd":77
+ * 
+ * cdef inline void prefetch(const void *at, size_t size) noexcept nogil:
+ *     cdef const char *line = <const char *>at             # <<<<<<<<<<<<<<
+ *     cdef size_t offset = 0
+ *     while offset < size:
+*/
+  __pyx_v_line = ((char const *)__pyx_v_at);
+
+  /* "ext/tables.pxd":78
+ * cdef inline void prefetch(const void *at, size_t size) noexcept nogil:
+ *     cdef const char *line = <const char *>at
+ *     cdef size_t offset = 0             # <<<<<<<<<<<<<<
+ *     while offset < size:
+ *         __builtin_prefetch(line + offset)
+*/
+  __pyx_v_offset = 0;
+
+  /* "ext/tables.pxd":79
+ *     cdef const char *line = <const char *>at
+ *     cdef size_t offset = 0
+ *     while offset < size:             # <<<<<<<<<<<<<<
+ *         __builtin_prefetch(line + offset)
+ *         offset += 64
+*/
+  while (1) {
+    __pyx_t_1 = (__pyx_v_offset < __pyx_v_size);
+
+
+    if (!__pyx_t_1) break;
+
+    /* "ext/tables.pxd":80
+ *     cdef size_t offset = 0
+ *     while offset < size:
+ *         __builtin_prefetch(line + offset)             # <<<<<<<<<<<<<<
+ *         offset += 64
+*/
+    __builtin_prefetch((__pyx_v_line + __pyx_v_offset));
+
+    /* "ext/tables.pxd":81
+ *     while offset < size:
+ *         __builtin_prefetch(line + offset)
+ *         offset += 64             # <<<<<<<<<<<<<<
+*/
+    __pyx_v_offset = (__pyx_v_offset + 64);
+  }
+
+  /* "ext/tables.pxd":76
+ *     __builtin_prefetch(&table.slots[key & table.mask])
+ * 
+ * cdef inline void prefetch(const void *at, size_t size) noexcept nogil:             # <<<<<<<<<<<<<<
+ *     cdef const char *line = <const char *>at
+ *     cdef size_t offset = 0
+*/
+
+  /* function exit code */
+
+
+}
+
+/* "ext/state.pxd":266
  *     cdef hash_rows(self, object digest, char *rows, size_t size)
  * 
  * cdef inline uint64_t position_key(uint32_t owner, uint32_t instrument) noexcept nogil:             # <<<<<<<<<<<<<<
- *     return ((<uint64_t>owner << 32) | instrument) * 0x9E3779B97F4A7C15ULL | 1
+ *     return mix(owner, instrument)
  * 
 */
 
 static CYTHON_INLINE uint64_t __pyx_f_3ext_5state_position_key(uint32_t __pyx_v_owner, uint32_t __pyx_v_instrument) {
   uint64_t __pyx_r;
 
-  /* "ext/state.pxd":258
+  /* "ext/state.pxd":267
  * 
  * cdef inline uint64_t position_key(uint32_t owner, uint32_t instrument) noexcept nogil:
- *     return ((<uint64_t>owner << 32) | instrument) * 0x9E3779B97F4A7C15ULL | 1             # <<<<<<<<<<<<<<
+ *     return mix(owner, instrument)             # <<<<<<<<<<<<<<
  * 
  * # Window: count first, then ask; both advance it to now's step.
 */
   {
 
-    __pyx_r = ((((((uint64_t)__pyx_v_owner) << 32) | __pyx_v_instrument) * 0x9E3779B97F4A7C15ULL) | 1);
+    __pyx_r = __pyx_f_3ext_6tables_mix(__pyx_v_owner, __pyx_v_instrument);
   }
   goto __pyx_L0;
 
-  /* "ext/state.pxd":257
+  /* "ext/state.pxd":266
  *     cdef hash_rows(self, object digest, char *rows, size_t size)
  * 
  * cdef inline uint64_t position_key(uint32_t owner, uint32_t instrument) noexcept nogil:             # <<<<<<<<<<<<<<
- *     return ((<uint64_t>owner << 32) | instrument) * 0x9E3779B97F4A7C15ULL | 1
+ *     return mix(owner, instrument)
  * 
 */
 
@@ -4231,7 +4392,7 @@ static CYTHON_INLINE uint64_t __pyx_f_3ext_5state_position_key(uint32_t __pyx_v_
   return __pyx_r;
 }
 
-/* "ext/state.pxd":261
+/* "ext/state.pxd":270
  * 
  * # Window: count first, then ask; both advance it to now's step.
  * cdef inline void window_advance(Window *window, int64_t now_ns) noexcept nogil:             # <<<<<<<<<<<<<<
@@ -4250,7 +4411,7 @@ static CYTHON_INLINE void __pyx_f_3ext_5state_window_advance(struct __pyx_t_3ext
   int64_t __pyx_t_5;
   int64_t __pyx_t_6;
 
-  /* "ext/state.pxd":262
+  /* "ext/state.pxd":271
  * # Window: count first, then ask; both advance it to now's step.
  * cdef inline void window_advance(Window *window, int64_t now_ns) noexcept nogil:
  *     cdef int64_t step = now_ns // STEP_NS             # <<<<<<<<<<<<<<
@@ -4259,7 +4420,7 @@ static CYTHON_INLINE void __pyx_f_3ext_5state_window_advance(struct __pyx_t_3ext
 */
   __pyx_v_step = (__pyx_v_now_ns / __pyx_e_3ext_5state_STEP_NS);
 
-  /* "ext/state.pxd":263
+  /* "ext/state.pxd":272
  * cdef inline void window_advance(Window *window, int64_t now_ns) noexcept nogil:
  *     cdef int64_t step = now_ns // STEP_NS
  *     cdef int64_t passed = step - window.step             # <<<<<<<<<<<<<<
@@ -4268,7 +4429,7 @@ static CYTHON_INLINE void __pyx_f_3ext_5state_window_advance(struct __pyx_t_3ext
 */
   __pyx_v_passed = (__pyx_v_step - __pyx_v_window->step);
 
-  /* "ext/state.pxd":265
+  /* "ext/state.pxd":274
  *     cdef int64_t passed = step - window.step
  *     cdef int64_t at
  *     if passed <= 0:             # <<<<<<<<<<<<<<
@@ -4280,7 +4441,7 @@ static CYTHON_INLINE void __pyx_f_3ext_5state_window_advance(struct __pyx_t_3ext
   if (__pyx_t_1) {
 
 
-    /* "ext/state.pxd":266
+    /* "ext/state.pxd":275
  *     cdef int64_t at
  *     if passed <= 0:
  *         return             # <<<<<<<<<<<<<<
@@ -4291,7 +4452,7 @@ static CYTHON_INLINE void __pyx_f_3ext_5state_window_advance(struct __pyx_t_3ext
     }
     goto __pyx_L0;
 
-    /* "ext/state.pxd":265
+    /* "ext/state.pxd":274
  *     cdef int64_t passed = step - window.step
  *     cdef int64_t at
  *     if passed <= 0:             # <<<<<<<<<<<<<<
@@ -4300,7 +4461,7 @@ static CYTHON_INLINE void __pyx_f_3ext_5state_window_advance(struct __pyx_t_3ext
 */
   }
 
-  /* "ext/state.pxd":267
+  /* "ext/state.pxd":276
  *     if passed <= 0:
  *         return
  *     if passed >= STEPS:             # <<<<<<<<<<<<<<
@@ -4312,7 +4473,7 @@ static CYTHON_INLINE void __pyx_f_3ext_5state_window_advance(struct __pyx_t_3ext
   if (__pyx_t_1) {
 
 
-    /* "ext/state.pxd":268
+    /* "ext/state.pxd":277
  *         return
  *     if passed >= STEPS:
  *         for at in range(STEPS):             # <<<<<<<<<<<<<<
@@ -4326,7 +4487,7 @@ static CYTHON_INLINE void __pyx_f_3ext_5state_window_advance(struct __pyx_t_3ext
     for (__pyx_t_4 = 0; __pyx_t_4 < __pyx_t_3; __pyx_t_4+=1) {
       __pyx_v_at = __pyx_t_4;
 
-      /* "ext/state.pxd":269
+      /* "ext/state.pxd":278
  *     if passed >= STEPS:
  *         for at in range(STEPS):
  *             window.counts[at] = 0             # <<<<<<<<<<<<<<
@@ -4337,7 +4498,7 @@ static CYTHON_INLINE void __pyx_f_3ext_5state_window_advance(struct __pyx_t_3ext
     }
 
 
-    /* "ext/state.pxd":270
+    /* "ext/state.pxd":279
  *         for at in range(STEPS):
  *             window.counts[at] = 0
  *         window.total = 0             # <<<<<<<<<<<<<<
@@ -4346,7 +4507,7 @@ static CYTHON_INLINE void __pyx_f_3ext_5state_window_advance(struct __pyx_t_3ext
 */
     __pyx_v_window->total = 0;
 
-    /* "ext/state.pxd":267
+    /* "ext/state.pxd":276
  *     if passed <= 0:
  *         return
  *     if passed >= STEPS:             # <<<<<<<<<<<<<<
@@ -4356,7 +4517,7 @@ static CYTHON_INLINE void __pyx_f_3ext_5state_window_advance(struct __pyx_t_3ext
     goto __pyx_L4;
   }
 
-  /* "ext/state.pxd":272
+  /* "ext/state.pxd":281
  *         window.total = 0
  *     else:
  *         for at in range(window.step + 1, step + 1):             # <<<<<<<<<<<<<<
@@ -4371,7 +4532,7 @@ static CYTHON_INLINE void __pyx_f_3ext_5state_window_advance(struct __pyx_t_3ext
     for (__pyx_t_6 = (__pyx_v_window->step + 1); __pyx_t_6 < __pyx_t_5; __pyx_t_6+=1) {
       __pyx_v_at = __pyx_t_6;
 
-      /* "ext/state.pxd":273
+      /* "ext/state.pxd":282
  *     else:
  *         for at in range(window.step + 1, step + 1):
  *             window.total -= window.counts[at % STEPS]             # <<<<<<<<<<<<<<
@@ -4380,7 +4541,7 @@ static CYTHON_INLINE void __pyx_f_3ext_5state_window_advance(struct __pyx_t_3ext
 */
       __pyx_v_window->total = (__pyx_v_window->total - (__pyx_v_window->counts[(__pyx_v_at % __pyx_e_3ext_5state_STEPS)]));
 
-      /* "ext/state.pxd":274
+      /* "ext/state.pxd":283
  *         for at in range(window.step + 1, step + 1):
  *             window.total -= window.counts[at % STEPS]
  *             window.counts[at % STEPS] = 0             # <<<<<<<<<<<<<<
@@ -4393,7 +4554,7 @@ static CYTHON_INLINE void __pyx_f_3ext_5state_window_advance(struct __pyx_t_3ext
   }
   __pyx_L4:;
 
-  /* "ext/state.pxd":275
+  /* "ext/state.pxd":284
  *             window.total -= window.counts[at % STEPS]
  *             window.counts[at % STEPS] = 0
  *     window.step = step             # <<<<<<<<<<<<<<
@@ -4402,7 +4563,7 @@ static CYTHON_INLINE void __pyx_f_3ext_5state_window_advance(struct __pyx_t_3ext
 */
   __pyx_v_window->step = __pyx_v_step;
 
-  /* "ext/state.pxd":261
+  /* "ext/state.pxd":270
  * 
  * # Window: count first, then ask; both advance it to now's step.
  * cdef inline void window_advance(Window *window, int64_t now_ns) noexcept nogil:             # <<<<<<<<<<<<<<
@@ -4417,7 +4578,7 @@ static CYTHON_INLINE void __pyx_f_3ext_5state_window_advance(struct __pyx_t_3ext
 
 }
 
-/* "ext/state.pxd":277
+/* "ext/state.pxd":286
  *     window.step = step
  * 
  * cdef inline uint32_t window_count(const Window *window, int64_t now_ns) noexcept nogil:             # <<<<<<<<<<<<<<
@@ -4438,7 +4599,7 @@ static CYTHON_INLINE uint32_t __pyx_f_3ext_5state_window_count(struct __pyx_t_3e
   int64_t __pyx_t_5;
   int64_t __pyx_t_6;
 
-  /* "ext/state.pxd":279
+  /* "ext/state.pxd":288
  * cdef inline uint32_t window_count(const Window *window, int64_t now_ns) noexcept nogil:
  *     """Events still in the window at now, without moving it: checks are pure."""
  *     cdef int64_t step = now_ns // STEP_NS             # <<<<<<<<<<<<<<
@@ -4447,7 +4608,7 @@ static CYTHON_INLINE uint32_t __pyx_f_3ext_5state_window_count(struct __pyx_t_3e
 */
   __pyx_v_step = (__pyx_v_now_ns / __pyx_e_3ext_5state_STEP_NS);
 
-  /* "ext/state.pxd":280
+  /* "ext/state.pxd":289
  *     """Events still in the window at now, without moving it: checks are pure."""
  *     cdef int64_t step = now_ns // STEP_NS
  *     cdef int64_t passed = step - window.step             # <<<<<<<<<<<<<<
@@ -4456,7 +4617,7 @@ static CYTHON_INLINE uint32_t __pyx_f_3ext_5state_window_count(struct __pyx_t_3e
 */
   __pyx_v_passed = (__pyx_v_step - __pyx_v_window->step);
 
-  /* "ext/state.pxd":282
+  /* "ext/state.pxd":291
  *     cdef int64_t passed = step - window.step
  *     cdef int64_t at
  *     cdef uint32_t total = window.total             # <<<<<<<<<<<<<<
@@ -4467,7 +4628,7 @@ static CYTHON_INLINE uint32_t __pyx_f_3ext_5state_window_count(struct __pyx_t_3e
 
   __pyx_v_total = __pyx_t_1;
 
-  /* "ext/state.pxd":283
+  /* "ext/state.pxd":292
  *     cdef int64_t at
  *     cdef uint32_t total = window.total
  *     if passed <= 0:             # <<<<<<<<<<<<<<
@@ -4479,7 +4640,7 @@ static CYTHON_INLINE uint32_t __pyx_f_3ext_5state_window_count(struct __pyx_t_3e
   if (__pyx_t_2) {
 
 
-    /* "ext/state.pxd":284
+    /* "ext/state.pxd":293
  *     cdef uint32_t total = window.total
  *     if passed <= 0:
  *         return total             # <<<<<<<<<<<<<<
@@ -4492,7 +4653,7 @@ static CYTHON_INLINE uint32_t __pyx_f_3ext_5state_window_count(struct __pyx_t_3e
     }
     goto __pyx_L0;
 
-    /* "ext/state.pxd":283
+    /* "ext/state.pxd":292
  *     cdef int64_t at
  *     cdef uint32_t total = window.total
  *     if passed <= 0:             # <<<<<<<<<<<<<<
@@ -4501,7 +4662,7 @@ static CYTHON_INLINE uint32_t __pyx_f_3ext_5state_window_count(struct __pyx_t_3e
 */
   }
 
-  /* "ext/state.pxd":285
+  /* "ext/state.pxd":294
  *     if passed <= 0:
  *         return total
  *     if passed >= STEPS or total == 0:             # <<<<<<<<<<<<<<
@@ -4527,7 +4688,7 @@ static CYTHON_INLINE uint32_t __pyx_f_3ext_5state_window_count(struct __pyx_t_3e
   if (__pyx_t_2) {
 
 
-    /* "ext/state.pxd":286
+    /* "ext/state.pxd":295
  *         return total
  *     if passed >= STEPS or total == 0:
  *         return 0             # <<<<<<<<<<<<<<
@@ -4540,7 +4701,7 @@ static CYTHON_INLINE uint32_t __pyx_f_3ext_5state_window_count(struct __pyx_t_3e
     }
     goto __pyx_L0;
 
-    /* "ext/state.pxd":285
+    /* "ext/state.pxd":294
  *     if passed <= 0:
  *         return total
  *     if passed >= STEPS or total == 0:             # <<<<<<<<<<<<<<
@@ -4549,7 +4710,7 @@ static CYTHON_INLINE uint32_t __pyx_f_3ext_5state_window_count(struct __pyx_t_3e
 */
   }
 
-  /* "ext/state.pxd":287
+  /* "ext/state.pxd":296
  *     if passed >= STEPS or total == 0:
  *         return 0
  *     for at in range(window.step + 1, step + 1):             # <<<<<<<<<<<<<<
@@ -4563,7 +4724,7 @@ static CYTHON_INLINE uint32_t __pyx_f_3ext_5state_window_count(struct __pyx_t_3e
   for (__pyx_t_6 = (__pyx_v_window->step + 1); __pyx_t_6 < __pyx_t_5; __pyx_t_6+=1) {
     __pyx_v_at = __pyx_t_6;
 
-    /* "ext/state.pxd":288
+    /* "ext/state.pxd":297
  *         return 0
  *     for at in range(window.step + 1, step + 1):
  *         total -= window.counts[at % STEPS]             # <<<<<<<<<<<<<<
@@ -4574,7 +4735,7 @@ static CYTHON_INLINE uint32_t __pyx_f_3ext_5state_window_count(struct __pyx_t_3e
   }
 
 
-  /* "ext/state.pxd":289
+  /* "ext/state.pxd":298
  *     for at in range(window.step + 1, step + 1):
  *         total -= window.counts[at % STEPS]
  *     return total             # <<<<<<<<<<<<<<
@@ -4587,7 +4748,7 @@ static CYTHON_INLINE uint32_t __pyx_f_3ext_5state_window_count(struct __pyx_t_3e
   }
   goto __pyx_L0;
 
-  /* "ext/state.pxd":277
+  /* "ext/state.pxd":286
  *     window.step = step
  * 
  * cdef inline uint32_t window_count(const Window *window, int64_t now_ns) noexcept nogil:             # <<<<<<<<<<<<<<
@@ -4604,7 +4765,7 @@ static CYTHON_INLINE uint32_t __pyx_f_3ext_5state_window_count(struct __pyx_t_3e
   return __pyx_r;
 }
 
-/* "ext/state.pxd":291
+/* "ext/state.pxd":300
  *     return total
  * 
  * cdef inline void window_add(Window *window, int64_t now_ns) noexcept nogil:             # <<<<<<<<<<<<<<
@@ -4615,7 +4776,7 @@ static CYTHON_INLINE uint32_t __pyx_f_3ext_5state_window_count(struct __pyx_t_3e
 static CYTHON_INLINE void __pyx_f_3ext_5state_window_add(struct __pyx_t_3ext_5state_Window *__pyx_v_window, int64_t __pyx_v_now_ns) {
   int64_t __pyx_t_1;
 
-  /* "ext/state.pxd":292
+  /* "ext/state.pxd":301
  * 
  * cdef inline void window_add(Window *window, int64_t now_ns) noexcept nogil:
  *     window_advance(window, now_ns)             # <<<<<<<<<<<<<<
@@ -4624,7 +4785,7 @@ static CYTHON_INLINE void __pyx_f_3ext_5state_window_add(struct __pyx_t_3ext_5st
 */
   __pyx_f_3ext_5state_window_advance(__pyx_v_window, __pyx_v_now_ns);
 
-  /* "ext/state.pxd":293
+  /* "ext/state.pxd":302
  * cdef inline void window_add(Window *window, int64_t now_ns) noexcept nogil:
  *     window_advance(window, now_ns)
  *     window.counts[window.step % STEPS] += 1             # <<<<<<<<<<<<<<
@@ -4634,14 +4795,14 @@ static CYTHON_INLINE void __pyx_f_3ext_5state_window_add(struct __pyx_t_3ext_5st
   __pyx_t_1 = (__pyx_v_window->step % __pyx_e_3ext_5state_STEPS);
   (__pyx_v_window->counts[__pyx_t_1]) = ((__pyx_v_window->counts[__pyx_t_1]) + 1);
 
-  /* "ext/state.pxd":294
+  /* "ext/state.pxd":303
  *     window_advance(window, now_ns)
  *     window.counts[window.step % STEPS] += 1
  *     window.total += 1             # <<<<<<<<<<<<<<
 */
   __pyx_v_window->total = (__pyx_v_window->total + 1);
 
-  /* "ext/state.pxd":291
+  /* "ext/state.pxd":300
  *     return total
  * 
  * cdef inline void window_add(Window *window, int64_t now_ns) noexcept nogil:             # <<<<<<<<<<<<<<
@@ -5976,7 +6137,7 @@ static int __Pyx_modinit_Type_import_code(__pyx_mstatetype *__pyx_mstate) {
   CYTHON_UNUSED_VAR(__pyx_mstate);
   __Pyx_RefNannySetupContext("__Pyx_modinit_Type_import_code", 0);
   /*--- Type import code ---*/
-  __pyx_t_1 = PyImport_ImportModule("ext.state"); if (unlikely(!__pyx_t_1)) __PYX_ERR(1, 228, __pyx_L1_error)
+  __pyx_t_1 = PyImport_ImportModule("ext.state"); if (unlikely(!__pyx_t_1)) __PYX_ERR(1, 234, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);
   __pyx_mstate->__pyx_ptype_3ext_5state_State = __Pyx_ImportType_3_3_1(__pyx_t_1, "ext.state", "State",
   #if defined(PYPY_VERSION_NUM) && PYPY_VERSION_NUM < 0x050B0000
@@ -5986,8 +6147,8 @@ static int __Pyx_modinit_Type_import_code(__pyx_mstatetype *__pyx_mstate) {
   #else
   sizeof(struct __pyx_obj_3ext_5state_State), __PYX_GET_STRUCT_ALIGNMENT_3_3_1(struct __pyx_obj_3ext_5state_State),
   #endif
-  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_3ext_5state_State) __PYX_ERR(1, 228, __pyx_L1_error)
-  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_3ext_5state_State, (void**)&__pyx_vtabptr_3ext_5state_State) != 1)) __PYX_ERR(1, 228, __pyx_L1_error)
+  __Pyx_ImportType_CheckSize_Warn_3_3_1); if (!__pyx_mstate->__pyx_ptype_3ext_5state_State) __PYX_ERR(1, 234, __pyx_L1_error)
+  if (unlikely(__Pyx_GetVtable(__pyx_mstate->__pyx_ptype_3ext_5state_State, (void**)&__pyx_vtabptr_3ext_5state_State) != 1)) __PYX_ERR(1, 234, __pyx_L1_error)
   __Pyx_DECREF(__pyx_t_1); __pyx_t_1 = 0;
   __pyx_t_1 = PyImport_ImportModule("ext.journal"); if (unlikely(!__pyx_t_1)) __PYX_ERR(2, 8, __pyx_L1_error)
   __Pyx_GOTREF(__pyx_t_1);

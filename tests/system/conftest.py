@@ -21,16 +21,16 @@ def exchanges(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchanges]:
 
 @pytest.fixture
 def start_gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
-    """start_gateway(exchanges, transport, flags, change, wait_for) -> a running Gateway, ended after the test."""
+    """start_gateway(exchanges, transport, flags, change, member, wait_for) -> a running Gateway, ended after the test."""
     started: list[Gateway] = []
 
     def start(**choices: Any) -> Gateway:
         folder = tmp_path / f"gateway-{len(started)}"
         folder.mkdir()
-        wait_for = choices.pop("wait_for", ())
+        wait_for = choices.pop("wait_for", ("XSHG", "XSHE"))
         exchanges = choices.pop("exchanges", None) or request.getfixturevalue("exchanges")
         started.append(Gateway(exchanges, folder, **choices))
-        return started[-1].start(*wait_for)
+        return started[-1].start(wait_for)
 
     yield start
     for gateway in started:
@@ -38,7 +38,9 @@ def start_gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ca
 
 
 @pytest.fixture(scope="module", params=TRANSPORTS)
-def shared_gateway(request: pytest.FixtureRequest, exchanges: Exchanges, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+def shared_gateway(
+    request: pytest.FixtureRequest, exchanges: Exchanges, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Gateway]:
     """One gateway for a module's tests, on each transport."""
     gateway = Gateway(exchanges, tmp_path_factory.mktemp(f"gateway-{request.param}"), transport=str(request.param))
     try:

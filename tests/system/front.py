@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
+import pytest
 
 from gateway.pb import order_entry_pb2 as pb
 
@@ -56,9 +57,13 @@ class Front:
                 self.changed.wait(left)
             return value
 
-    def log_on(self, token: str, *accounts: str, seen: dict[str, int] | None = None, grace_ms: int | None = None) -> Any:
+    def log_on(
+        self, token: str, *accounts: str, seen: dict[str, int] | None = None, grace_ms: int | None = None
+    ) -> Any:
         """Log on to these accounts from the event sequences in `seen`; the LogonAck."""
-        cursors = [pb.AccountCursor(account=account, last_event_seq=(seen or {}).get(account, 0)) for account in accounts]
+        cursors = [
+            pb.AccountCursor(account=account, last_event_seq=(seen or {}).get(account, 0)) for account in accounts
+        ]
         choice = pb.CancelOnDisconnect(enabled=grace_ms is not None, grace_ms=grace_ms or 0)
         self.send(logon=pb.Logon(token=token, accounts=cursors, cancel_on_disconnect=choice))
         return self.first("logon_ack")
@@ -70,10 +75,19 @@ class Front:
     def first(self, kind: str, matches: Callable[[Any], bool] = lambda message: True, within_s: float = WAIT_S) -> Any:
         return self.wait(lambda: next((one for one in self.of(kind) if matches(one)), None), f"a {kind}", within_s)
 
-    def report(self, cl_ord_id: str, exec_type: int | None = None, status: int | None = None, within_s: float = WAIT_S) -> Any:
+    def report(
+        self, cl_ord_id: str, exec_type: int | None = None, status: int | None = None, within_s: float = WAIT_S
+    ) -> Any:
         """The first report of an order with this type and status."""
-        return self.first("execution_report", lambda report: report.cl_ord_id == cl_ord_id
-                          and exec_type in (None, report.exec_type) and status in (None, report.ord_status), within_s)
+        return self.first(
+            "execution_report",
+            lambda report: (
+                report.cl_ord_id == cl_ord_id
+                and exec_type in (None, report.exec_type)
+                and status in (None, report.ord_status)
+            ),
+            within_s,
+        )
 
     def order(self, order: Any) -> Any:
         """Send an order; its first report."""
@@ -86,7 +100,11 @@ class Front:
         return self.report(order.cl_ord_id, pb.NEW)
 
     def cancel(self, account: str, orig_cl_ord_id: str, name: str = "") -> None:
-        self.send(cancel_order=pb.CancelOrder(cl_ord_id=name or f"x-{orig_cl_ord_id}", account=account, orig_cl_ord_id=orig_cl_ord_id))
+        self.send(
+            cancel_order=pb.CancelOrder(
+                cl_ord_id=name or f"x-{orig_cl_ord_id}", account=account, orig_cl_ord_id=orig_cl_ord_id
+            )
+        )
 
     def sequence(self, account: str) -> list[int]:
         """Event sequence numbers of the account, as they arrived."""
@@ -96,6 +114,10 @@ class Front:
             if hasattr(event, "event_seq") and event.event_seq and event.account == account:
                 found.append(event.event_seq)
         return found
+
+    def named(self) -> set[str]:
+        """Every cl_ord_id that a report named."""
+        return {report.cl_ord_id for report in self.of("execution_report")}
 
     def end(self) -> None:
         """Half-close, and wait for the stream to end."""
@@ -114,8 +136,34 @@ def bearer(token: str) -> dict[str, Any]:
     return {"metadata": [("authorization", f"Bearer {token}")], "timeout": WAIT_S}
 
 
-def limit_order(cl_ord_id: str, account: str, symbol: str, side: int = pb.BUY, qty: int = 100, price_e4: int = 99_000, **fields: Any) -> Any:
+def limit_order(
+    cl_ord_id: str, account: str, symbol: str, side: int = pb.BUY, qty: int = 100, price_e4: int = 99_000, **fields: Any
+) -> Any:
     """A DAY limit order; the exchange follows from the symbol unless it is given."""
     exchange = pb.XSHG if symbol.startswith("6") else pb.XSHE
-    return pb.NewOrder(**{"cl_ord_id": cl_ord_id, "account": account, "symbol": symbol, "security_exchange": exchange, "side": side,
-                          "ord_type": pb.LIMIT, "order_qty_shares": qty, "price_e4": price_e4, "time_in_force": pb.DAY} | fields)
+    return pb.NewOrder(
+        **{
+            "cl_ord_id": cl_ord_id,
+            "account": account,
+            "symbol": symbol,
+            "security_exchange": exchange,
+            "side": side,
+            "ord_type": pb.LIMIT,
+            "order_qty_shares": qty,
+            "price_e4": price_e4,
+            "time_in_force": pb.DAY,
+        }
+        | fields
+    )
+
+
+def refused_with(code: grpc.StatusCode, call: Any, *arguments: Any, **keywords: Any) -> str:
+    """The details of a call that must end with this status."""
+    with pytest.raises(grpc.RpcError) as refusal:
+        call(*arguments, **keywords)
+    assert refusal.value.code() == code
+    return str(refusal.value.details())
+
+
+def state_of(gateway: Any, account: str, token: str = "alpha") -> Any:
+    return gateway.stub().GetAccount(pb.GetAccountRequest(account=account), **bearer(token))

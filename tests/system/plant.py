@@ -49,8 +49,14 @@ class Child:
         self.log = log
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         with log.open("ab") as errors:
-            self.process = subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, stderr=errors,
-                                            stdin=subprocess.DEVNULL, env=environment, start_new_session=True)
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", code, *arguments],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                stdin=subprocess.DEVNULL,
+                env=environment,
+                start_new_session=True,
+            )
 
     def ready(self, within_s: float = START_S) -> dict[str, Any]:
         """The ready line's fields; raises StartError when it does not come."""
@@ -117,11 +123,16 @@ def wait_until(holds: Callable[[], Any], what: str, within_s: float = 10.0) -> A
 
 def small_universe() -> list[Instrument]:
     """A few hundred main-board shares at 10.00 yuan on each exchange, and one of each special kind."""
-    shares = [list_share(f"{first + number:06d}", f"Share {first + number:06d}", 0, PREV_CLOSE_E4, "NORMAL", 10**9)
-              for first in (600_000, 1) for number in range(MEMBERS * BLOCK)]
-    shares += [list_share("688001", "Star", 0, PREV_CLOSE_E4, "NORMAL", 10**9),
-               list_share("300001", "ChiNext", 0, PREV_CLOSE_E4, "NORMAL", 10**9),
-               list_share("605001", "Suspended", 0, PREV_CLOSE_E4, "SUSPENDED", 10**9)]
+    shares = [
+        list_share(f"{first + number:06d}", f"Share {first + number:06d}", 0, PREV_CLOSE_E4, "NORMAL", 10**9)
+        for first in (600_000, 1)
+        for number in range(MEMBERS * BLOCK)
+    ]
+    shares += [
+        list_share("688001", "Star", 0, PREV_CLOSE_E4, "NORMAL", 10**9),
+        list_share("300001", "ChiNext", 0, PREV_CLOSE_E4, "NORMAL", 10**9),
+        list_share("605001", "Suspended", 0, PREV_CLOSE_E4, "SUSPENDED", 10**9),
+    ]
     return shares
 
 
@@ -150,8 +161,18 @@ class Exchanges:
     def start(self, *venues: str) -> None:
         """Start these; one that ran before listens where it did."""
         for venue in venues:
-            arguments = [venue, "--instruments", str(self.instruments), "--empty", "--clock", self.clock, "--speed", f"{self.speed:g}",
-                         "--date", DAY]
+            arguments = [
+                venue,
+                "--instruments",
+                str(self.instruments),
+                "--empty",
+                "--clock",
+                self.clock,
+                "--speed",
+                f"{self.speed:g}",
+                "--date",
+                DAY,
+            ]
             for member in range(self.members):
                 arguments += ["--member", f"GW{member:02d}:P{member:05d}"]
             for flag, key in (("--order-port", "order_entry_port"), ("--market-data-port", "market_data_port")):
@@ -182,15 +203,24 @@ class Exchanges:
 class Gateway:
     """One gateway of one member, restartable on its journal. Its symbols on each exchange are its own."""
 
-    def __init__(self, exchanges: Exchanges, folder: Path, transport: str = "native", flags: tuple[str, ...] = (),
-                 change: Callable[[dict[str, Any]], None] | None = None) -> None:
+    def __init__(
+        self,
+        exchanges: Exchanges,
+        folder: Path,
+        transport: str = "native",
+        flags: tuple[str, ...] = (),
+        change: Callable[[dict[str, Any]], None] | None = None,
+        member: int | None = None,
+    ) -> None:
         self.exchanges = exchanges
         self.folder = folder
         self.transport = transport
         self.flags = flags
-        self.member = exchanges.next_member()
-        self.symbols = {venue: [f"{first + self.member * BLOCK + number:06d}" for number in range(BLOCK)]
-                        for venue, first in (("XSHG", 600_000), ("XSHE", 1))}
+        self.member = exchanges.next_member() if member is None else member
+        self.symbols = {
+            venue: [f"{first + self.member * BLOCK + number:06d}" for number in range(BLOCK)]
+            for venue, first in (("XSHG", 600_000), ("XSHE", 1))
+        }
         self.journal = folder / "journal"
         self.limits = folder / "limits.yaml"
         self.log = folder / "gateway.log"
@@ -208,21 +238,47 @@ class Gateway:
         return self.journal / f"{DAY.replace('-', '')}-00.journal"
 
     def arguments(self) -> list[str]:
-        venues = [f"{venue}=127.0.0.1:{ports['order_entry_port']},{ports['market_data_port']}"
-                  for venue, ports in self.exchanges.ports.items()]
-        return ["serve", "--instruments", str(self.exchanges.instruments), "--limits", str(self.limits),
-                "--venue", venues[0], "--venue", venues[1], "--journal", str(self.journal), "--port", "0", "--metrics-port", "0",
-                "--date", DAY, "--comp-id", f"GW{self.member:02d}", "--pbu", f"P{self.member:05d}", "--transport", self.transport,
-                "--max-orders", "200000", *self.flags]
+        venues = [
+            f"{venue}=127.0.0.1:{ports['order_entry_port']},{ports['market_data_port']}"
+            for venue, ports in self.exchanges.ports.items()
+        ]
+        return [
+            "serve",
+            "--instruments",
+            str(self.exchanges.instruments),
+            "--limits",
+            str(self.limits),
+            "--venue",
+            venues[0],
+            "--venue",
+            venues[1],
+            "--journal",
+            str(self.journal),
+            "--port",
+            "0",
+            "--metrics-port",
+            "0",
+            "--date",
+            DAY,
+            "--comp-id",
+            f"GW{self.member:02d}",
+            "--pbu",
+            f"P{self.member:05d}",
+            "--transport",
+            self.transport,
+            "--max-orders",
+            "200000",
+            *self.flags,
+        ]
 
-    def start(self, *venues: str) -> "Gateway":
-        """Start it, and wait until the links to these exchanges (both when none is named) and their quotes are up."""
+    def start(self, venues: tuple[str, ...] = ("XSHG", "XSHE")) -> "Gateway":
+        """Start it, and wait until the links to these exchanges and all market data are up."""
         self.child = Child("gateway", GATEWAY, self.arguments(), self.log)
         ready = self.child.ready()
         self.address = f"127.0.0.1:{ready['port']}"
         self.metrics_port = ready["metrics_port"]
         self.channel = grpc.insecure_channel(self.address)
-        for venue in venues or ("XSHG", "XSHE"):
+        for venue in venues:
             self.wait_for_link(venue)
         # A quote of every book comes first of all on the feed; it travels while the links log on.
         wait_until(lambda: len(self.child.logged("quotes_connected")) >= 2, "market data connected")
@@ -243,7 +299,8 @@ class Gateway:
         wait_until(lambda: self.is_link_up(venue) == up, f"link to {venue} {'up' if up else 'down'}", within_s)
 
     def kill(self) -> None:
-        assert self.child is not None and self.channel is not None
+        assert self.child is not None
+        assert self.channel is not None
         self.child.kill()
         self.channel.close()
 
@@ -257,5 +314,11 @@ class Gateway:
 
 def tidegate(*arguments: str, within_s: float = 30.0) -> subprocess.CompletedProcess[str]:
     """One run of the command line."""
-    return subprocess.run([sys.executable, "-c", GATEWAY, *arguments], capture_output=True, text=True, timeout=within_s, check=False,
-                          env=os.environ | {"PYTHONPATH": str(ROOT)})
+    return subprocess.run(
+        [sys.executable, "-c", GATEWAY, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=within_s,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )

@@ -69,8 +69,14 @@ def accounts_of(gateway):
     for token, accounts in (("alpha", FRONTS[:3]), ("beta", FRONTS[3:4]), ("narrow", [*NARROW, "RESTRICTED"])):
         for name in accounts:
             account = gateway.stub().GetAccount(pb.GetAccountRequest(account=name), **bearer(token))
-            seen[name] = (account.cash_e4, account.cash_held_e4, account.open_orders, str(account.positions),
-                          str(account.limits), account.state)
+            seen[name] = (
+                account.cash_e4,
+                account.cash_held_e4,
+                account.open_orders,
+                str(account.positions),
+                str(account.limits),
+                account.state,
+            )
     return seen
 
 
@@ -83,7 +89,9 @@ def unchanged(shared_gateway):
 
 
 def bad_order(gateway, account, change):
-    return limit_order(**({"cl_ord_id": next(names), "account": account, "symbol": gateway.symbols["XSHG"][0]} | change))
+    return limit_order(
+        **({"cl_ord_id": next(names), "account": account, "symbol": gateway.symbols["XSHG"][0]} | change)
+    )
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -97,7 +105,12 @@ def test_malformed_orders_name_the_field(shared_gateway, fronts):
         front.wait(lambda answered=answered: len(front.of("execution_report")) > answered, f"an answer to {change}")
         for report in (front.of("execution_report")[-1], shared_gateway.stub().Submit(order, **bearer("alpha"))):
             assert (report.reject_code, report.exec_type, report.ord_status, report.event_seq, report.order_id) == (
-                "R1605", pb.REJECTED, pb.STATUS_REJECTED, 0, 0), change
+                "R1605",
+                pb.REJECTED,
+                pb.STATUS_REJECTED,
+                0,
+                0,
+            ), change
             assert text in report.text
     assert front.sequence("A1") == []
 
@@ -115,13 +128,22 @@ def test_a_refused_order_says_which_limit_it_met(shared_gateway, fronts, account
         if report.reject_code != "R1001":
             assert "rule=system-tests@3 scope=" in report.text
             assert report.event_seq > 0
-    unary = shared_gateway.stub().Submit(bad_order(shared_gateway, account, {"security_exchange": pb.XSHG} | change), **bearer("narrow"))
+    unary = shared_gateway.stub().Submit(
+        bad_order(shared_gateway, account, {"security_exchange": pb.XSHG} | change), **bearer("narrow")
+    )
     assert unary.reject_code == report.reject_code
 
 
-@pytest.mark.parametrize(("account", "passes", "code"), [
-    ("OPEN", 1, "R1208"), ("OPENSYM", 1, "R1208"), ("RATEOUT", 2, "R1204"), ("RATESYM", 2, "R1205"), ("DUPLICATE", 2, "R1202"),
-])
+@pytest.mark.parametrize(
+    ("account", "passes", "code"),
+    [
+        ("OPEN", 1, "R1208"),
+        ("OPENSYM", 1, "R1208"),
+        ("RATEOUT", 2, "R1204"),
+        ("RATESYM", 2, "R1205"),
+        ("DUPLICATE", 2, "R1202"),
+    ],
+)
 def test_a_limit_that_fills_up_leaves_what_passed_and_nothing_more(shared_gateway, fronts, account, passes, code):
     front = fronts(shared_gateway, "narrow", account)
     symbol = shared_gateway.symbols["XSHE"][0]
@@ -154,7 +176,10 @@ def test_rejects_in_a_row_close_the_port_for_a_while(shared_gateway, fronts):
         assert front.order(limit_order(next(names), "LATCH1", symbol, price_e4=99_050)).reject_code == "R1105"
     refused = front.order(limit_order(next(names), "LATCH1", symbol))
     assert (refused.reject_code, refused.event_seq) == ("R1207", 0)
-    assert shared_gateway.stub().Submit(limit_order(next(names), "LATCH1", symbol), **bearer("latch")).reject_code == "R1207"
+    assert (
+        shared_gateway.stub().Submit(limit_order(next(names), "LATCH1", symbol), **bearer("latch")).reject_code
+        == "R1207"
+    )
     front.cancel("LATCH1", "none")
     assert front.first("cancel_reject").reject_code == "R1604", "a latched port may still cancel"
 
@@ -176,3 +201,18 @@ def test_what_the_exchange_refuses_releases_its_hold(shared_gateway, fronts, exc
         assert refused.event_seq > 0
         after = shared_gateway.stub().GetAccount(pb.GetAccountRequest(account="A2"), **bearer("alpha"))
         assert (after.cash_held_e4, after.open_orders) == (before.cash_held_e4, before.open_orders)
+
+
+def test_a_full_order_store_refuses_and_still_cancels(start_gateway, fronts):
+    gateway = start_gateway(flags=("--max-orders", "1000"))
+    front = fronts(gateway, "load", "L0001")
+    symbol = gateway.symbols["XSHG"][0]
+    for number in range(1001):
+        front.send(new_order=limit_order(f"full{number}", "L0001", symbol))
+    refused = front.report("full1000", within_s=30)
+    assert (refused.reject_code, refused.event_seq) == ("R1603", 0)
+    front.report("full999", pb.NEW)
+    front.cancel("L0001", "full0")
+    front.report("full0", pb.CANCELED)
+    again = front.order(limit_order("full1001", "L0001", symbol))
+    assert again.reject_code == "R1603", "an order of today keeps its place for today"

@@ -115,11 +115,16 @@ def test_while_a_link_is_down_the_cancels_wait_for_it(start_gateway, fronts, exc
 
 
 @pytest.mark.parametrize("restart", [False, True])
-@pytest.mark.parametrize(("opened", "window", "phase", "later", "next_phase", "outcome"), [
-    ("09:16:00", "09:21:00", Phase.OPEN_CALL_LOCKED, "09:30:00", Phase.CONTINUOUS, pb.STATUS_CANCELED),
-    ("14:50:00", "14:58:00", Phase.CLOSE_CALL, "15:00:00", Phase.ENDED, pb.STATUS_EXPIRED),
-])
-def test_in_a_no_cancel_window_they_wait(tmp_path, start_gateway, fronts, restart, opened, window, phase, later, next_phase, outcome):
+@pytest.mark.parametrize(
+    ("opened", "window", "phase", "later", "next_phase", "outcome"),
+    [
+        ("09:16:00", "09:21:00", Phase.OPEN_CALL_LOCKED, "09:30:00", Phase.CONTINUOUS, pb.STATUS_CANCELED),
+        ("14:50:00", "14:58:00", Phase.CLOSE_CALL, "15:00:00", Phase.ENDED, pb.STATUS_EXPIRED),
+    ],
+)
+def test_in_a_no_cancel_window_they_wait(
+    tmp_path, start_gateway, fronts, restart, opened, window, phase, later, next_phase, outcome
+):
     exchanges = Exchanges(tmp_path, clock=opened, members=1)
     try:
         gateway = start_gateway(exchanges=exchanges)

@@ -36,7 +36,9 @@ def settled(front, orders, within_s=30.0):
     wanted = {order.cl_ord_id for order in orders}
 
     def answered():
-        return wanted <= {one.cl_ord_id for one in front.of("execution_report") if one.exec_type in (pb.NEW, pb.REJECTED)}
+        return wanted <= {
+            one.cl_ord_id for one in front.of("execution_report") if one.exec_type in (pb.NEW, pb.REJECTED)
+        }
 
     front.wait(answered, "an answer to every order", within_s)
     new = [one.cl_ord_id for one in front.of("execution_report") if one.exec_type == pb.NEW]
@@ -55,10 +57,16 @@ def test_while_one_exchange_is_down_the_other_trades_on(shared_gateway, fronts, 
         before = account(shared_gateway)
         refused = front.order(limit_order(next(names), "A1", shared_gateway.symbols[venue][0]))
         assert (refused.reject_code, refused.ord_status) == ("R1601", pb.STATUS_REJECTED)
-        unary = shared_gateway.stub().Submit(limit_order(next(names), "A1", shared_gateway.symbols[venue][0]), **bearer("alpha"))
+        unary = shared_gateway.stub().Submit(
+            limit_order(next(names), "A1", shared_gateway.symbols[venue][0]), **bearer("alpha")
+        )
         assert unary.reject_code == "R1601"
         after = account(shared_gateway)
-        assert (after.cash_held_e4, after.open_orders, after.positions) == (before.cash_held_e4, before.open_orders, before.positions)
+        assert (after.cash_held_e4, after.open_orders, after.positions) == (
+            before.cash_held_e4,
+            before.open_orders,
+            before.positions,
+        )
         front.cancel("A1", kept.cl_ord_id)
         assert front.first("cancel_reject").reject_code == "R1601"
         trading = limit_order(next(names), "A1", shared_gateway.symbols[other(venue)][0])
@@ -100,7 +108,7 @@ def test_orders_in_doubt_are_settled_once(shared_gateway, fronts, exchanges, ven
 
 @pytest.mark.parametrize("venue", BOTH)
 def test_a_link_that_drops_again_and_again_under_load(shared_gateway, fronts, exchanges, venue):
-    """Every order that was not refused for the link's sake is at the exchange exactly once, whatever was cut in between."""
+    """Every order that was not refused for the link's sake is at the exchange exactly once, whatever was cut."""
     accounts = [f"L{number:04d}" for number in range(1, 21)]
     front = fronts(shared_gateway, "load", *accounts)
     taken = accepted_at(exchanges, venue)
@@ -147,7 +155,7 @@ def test_a_report_that_comes_twice_or_not_at_all(shared_gateway, fronts, exchang
 
 @pytest.mark.parametrize("venue", BOTH)
 def test_an_exchange_that_lost_its_day_is_not_traded_with(tmp_path, start_gateway, fronts, venue):
-    """Killed and started again, it has an empty book and no reports: its link stays down and says why; nothing is resent."""
+    """Started again it has no book and no reports: its link stays down and says why; nothing is resent."""
     exchanges = Exchanges(tmp_path, members=1)
     try:
         gateway = start_gateway(exchanges=exchanges)
@@ -159,8 +167,15 @@ def test_an_exchange_that_lost_its_day_is_not_traded_with(tmp_path, start_gatewa
         gateway.wait_for_link(venue, up=False)
         front.accepted(limit_order(next(names), "A1", gateway.symbols[other(venue)][0]))
         exchanges.start(venue)
-        reason = wait_until(lambda: [line["reason"] for line in gateway.child.logged("venue_link")
-                                     if line["venue"] == venue and "eport" in line["reason"] and line["state"] == "DOWN"], "the reason", 20)
+        reason = wait_until(
+            lambda: [
+                line["reason"]
+                for line in gateway.child.logged("venue_link")
+                if line["venue"] == venue and "eport" in line["reason"] and line["state"] == "DOWN"
+            ],
+            "the reason",
+            20,
+        )
         assert "expected 1 to 1" in reason[0]
         assert not gateway.is_link_up(venue)
         refused = front.order(limit_order(next(names), "A1", gateway.symbols[venue][0]))
@@ -188,6 +203,19 @@ def test_an_exchange_that_is_not_there_at_the_start(tmp_path, start_gateway, exc
     front.accepted(limit_order(next(names), "A1", gateway.symbols["XSHE"][0]))
 
 
+def test_a_second_gateway_under_the_same_name_is_kept_out(start_gateway, fronts):
+    """An exchange has one session for each CompID: the second gateway stays down there, the first is not disturbed."""
+    first = start_gateway()
+    second = start_gateway(member=first.member, wait_for=())
+    refused = [line["reason"] for line in second.child.logged("venue_link") if "has a live session" in line["reason"]]
+    assert refused
+    front = fronts(second, "alpha", "A1")
+    assert front.order(limit_order(next(names), "A1", second.symbols["XSHG"][0])).reject_code == "R1601"
+    working = fronts(first, "alpha", "A1")
+    for venue in BOTH:
+        working.accepted(limit_order(next(names), "A1", first.symbols[venue][0]))
+
+
 def test_silent_market_data_stops_orders_and_not_cancels(start_gateway, fronts, exchanges):
     gateway = start_gateway(change=lambda limits: limits["market_data"].update(max_age_ms=1500))
     front = fronts(gateway, "alpha", "A1")
@@ -203,4 +231,8 @@ def test_silent_market_data_stops_orders_and_not_cancels(start_gateway, fronts, 
         front.report(kept.cl_ord_id, pb.CANCELED)
     finally:
         exchanges.control("XSHG", "quotes_on")
-    wait_until(lambda: front.order(limit_order(next(names), "A1", gateway.symbols["XSHG"][0])).reject_code == "", "fresh quotes", 5)
+    wait_until(
+        lambda: front.order(limit_order(next(names), "A1", gateway.symbols["XSHG"][0])).reject_code == "",
+        "fresh quotes",
+        5,
+    )

@@ -1,4 +1,4 @@
-"""OrderEntry end to end on both transports: sessions, orders, cancels, reports, queries."""
+"""OrderEntry end to end on both transports: orders, cancels, reports, queries."""
 
 import itertools
 import time
@@ -7,112 +7,21 @@ import grpc
 import pytest
 
 from gateway.pb import order_entry_pb2 as pb
-from tests.system.front import bearer, limit_order
+from tests.system.front import bearer, limit_order, refused_with, state_of
 
 names = (f"o{number}" for number in itertools.count(1))
 RESTING = {"side": pb.BUY, "price_e4": 99_000}
 
 
-def refused_with(code, call, *arguments, **keywords):
-    with pytest.raises(grpc.RpcError) as refusal:
-        call(*arguments, **keywords)
-    assert refusal.value.code() == code
-    return refusal.value.details()
-
-
-def state_of(gateway, account, token="alpha"):
-    return gateway.stub().GetAccount(pb.GetAccountRequest(account=account), **bearer(token))
-
-
 def frozen(account):
     """What must not change when an order is refused."""
-    return (account.cash_e4, account.cash_held_e4, account.open_orders, account.positions,
-            [limit for limit in account.limits if limit.unit != "messages"])
-
-
-# Log on
-
-
-def test_logon_tells_where_every_account_stands(shared_gateway, fronts):
-    front = fronts(shared_gateway)
-    acknowledged = front.log_on("alpha", "A1", "A2")
-    assert [cursor.account for cursor in acknowledged.accounts] == ["A1", "A2"]
-    assert acknowledged.session_id > 0
-    assert acknowledged.max_orders_per_s == 100_000
-    assert abs(acknowledged.time_ns - time.time_ns()) < 60_000_000_000
-
-
-@pytest.mark.parametrize(("token", "accounts", "seen", "code", "field", "value", "status"), [
-    ("wrong", ["A1"], {}, "R1001", "token", "unknown", grpc.StatusCode.UNAUTHENTICATED),
-    ("", ["A1"], {}, "R1001", "token", "empty", grpc.StatusCode.UNAUTHENTICATED),
-    ("alpha", ["B1"], {}, "R1001", "accounts", "B1", grpc.StatusCode.FAILED_PRECONDITION),
-    ("alpha", ["A1", "NOBODY"], {}, "R1001", "accounts", "NOBODY", grpc.StatusCode.FAILED_PRECONDITION),
-    ("alpha", [], {}, "R1605", "accounts", "0", grpc.StatusCode.FAILED_PRECONDITION),
-    ("alpha", ["A1", "A1"], {}, "R1605", "accounts", "A1", grpc.StatusCode.FAILED_PRECONDITION),
-    ("alpha", ["A3"], {"A3": 10**9}, "R1605", "accounts.last_event_seq", "1000000000", grpc.StatusCode.FAILED_PRECONDITION),
-])
-def test_a_logon_that_is_wrong_ends_the_stream_and_says_why(shared_gateway, fronts, token, accounts, seen, code, field, value, status):
-    front = fronts(shared_gateway)
-    front.send(logon=pb.Logon(token=token, accounts=[pb.AccountCursor(account=a, last_event_seq=seen.get(a, 0)) for a in accounts]))
-    front.wait(lambda: front.ended, "the end of the stream")
-    reject = front.first("session_reject")
-    assert (reject.reject_code, reject.field, reject.value, reject.fatal) == (code, field, value, True)
-    assert reject.expected
-    assert front.call.code() == status
-
-
-def test_a_second_logon_ends_the_session(shared_gateway, fronts):
-    front = fronts(shared_gateway, "alpha", "A1")
-    front.send(logon=pb.Logon(token="alpha", accounts=[pb.AccountCursor(account="A2")]))
-    front.wait(lambda: front.ended, "the end of the stream")
-    reject = front.first("session_reject")
-    assert (reject.reject_code, reject.field, reject.fatal) == ("R1001", "logon", True)
-
-
-@pytest.mark.parametrize("kind", ["new_order", "cancel_order", "mass_cancel", "heartbeat"])
-def test_nothing_passes_before_the_logon(shared_gateway, fronts, kind):
-    before = state_of(shared_gateway, "A1")
-    front = fronts(shared_gateway)
-    front.send(**{kind: {
-        "new_order": limit_order("early", "A1", shared_gateway.symbols["XSHG"][0]),
-        "cancel_order": pb.CancelOrder(cl_ord_id="c", account="A1", orig_cl_ord_id="early"),
-        "mass_cancel": pb.MassCancelRequest(cl_ord_id="m", account="A1"),
-        "heartbeat": pb.Heartbeat(time_ns=1),
-    }[kind]})
-    front.wait(lambda: front.ended, "the end of the stream")
-    reject = front.first("session_reject")
-    assert (reject.reject_code, reject.field, reject.fatal) == ("R1001", kind, True)
-    assert state_of(shared_gateway, "A1") == before
-
-
-def test_a_heartbeat_is_answered_and_an_empty_message_named(shared_gateway, fronts):
-    front = fronts(shared_gateway, "alpha", "A1")
-    front.send(heartbeat=pb.Heartbeat(time_ns=1))
-    assert abs(front.first("heartbeat").time_ns - time.time_ns()) < 60_000_000_000
-    front.send()
-    assert front.first("session_reject").reject_code == "R1605"
-    assert not front.ended
-
-
-def test_bytes_that_are_no_message_end_the_session(shared_gateway, fronts):
-    front = fronts(shared_gateway, "alpha", "A1")
-    raw = shared_gateway.channel.stream_stream("/tidegate.v1.OrderEntry/Session", request_serializer=bytes,
-                                               response_deserializer=pb.ServerMessage.FromString)
-    logon = pb.ClientMessage(logon=pb.Logon(token="alpha", accounts=[pb.AccountCursor(account="A1")])).SerializeToString()
-    for octets in (b"\xff\xff\xff", b"\x12\x7f\x01"):
-        for first in ([octets], [logon, octets]):
-            call = raw(iter(first), timeout=10)
-            answers = []
-            with pytest.raises(grpc.RpcError) as ended:
-                answers.extend(call)
-                raise AssertionError(f"the stream ended well: {answers}")
-            assert ended.value.code() == grpc.StatusCode.INVALID_ARGUMENT, ended.value
-    assert not front.ended
-
-
-def test_a_message_past_the_limit_is_refused(shared_gateway):
-    order = limit_order("x" * (8 << 20), "A1", shared_gateway.symbols["XSHG"][0])
-    refused_with(grpc.StatusCode.RESOURCE_EXHAUSTED, shared_gateway.stub().Submit, order, **bearer("alpha"))
+    return (
+        account.cash_e4,
+        account.cash_held_e4,
+        account.open_orders,
+        account.positions,
+        [limit for limit in account.limits if limit.unit != "messages"],
+    )
 
 
 # Orders
@@ -130,8 +39,14 @@ def test_an_order_goes_through_and_comes_back(shared_gateway, fronts, venue):
     assert new.exec_id != pending.exec_id
     assert new.venue_order_id.strip()
     for report in (pending, new):
-        assert (report.symbol, report.side, report.order_qty_shares, report.price_e4, report.leaves_qty_shares, report.planned_ns) == (
-            order.symbol, pb.BUY, 100, 99_000, 100, 77)
+        assert (
+            report.symbol,
+            report.side,
+            report.order_qty_shares,
+            report.price_e4,
+            report.leaves_qty_shares,
+            report.planned_ns,
+        ) == (order.symbol, pb.BUY, 100, 99_000, 100, 77)
 
 
 @pytest.mark.parametrize("venue", ["XSHG", "XSHE"])
@@ -144,10 +59,19 @@ def test_two_sides_trade_and_money_moves(shared_gateway, fronts, venue):
     front.accepted(sell)
     front.send(new_order=buy)
     filled = front.report(buy.cl_ord_id, pb.TRADE)
-    assert (filled.ord_status, filled.last_qty_shares, filled.last_px_e4, filled.cum_qty_shares, filled.leaves_qty_shares) == (
-        pb.STATUS_FILLED, 200, 100_000, 200, 0)
+    assert (
+        filled.ord_status,
+        filled.last_qty_shares,
+        filled.last_px_e4,
+        filled.cum_qty_shares,
+        filled.leaves_qty_shares,
+    ) == (pb.STATUS_FILLED, 200, 100_000, 200, 0)
     partial = front.report(sell.cl_ord_id, pb.TRADE)
-    assert (partial.ord_status, partial.leaves_qty_shares, partial.cum_notional_e4) == (pb.STATUS_PARTIALLY_FILLED, 100, 20_000_000)
+    assert (partial.ord_status, partial.leaves_qty_shares, partial.cum_notional_e4) == (
+        pb.STATUS_PARTIALLY_FILLED,
+        100,
+        20_000_000,
+    )
     front.cancel("A1", sell.cl_ord_id)
     front.report(sell.cl_ord_id, pb.CANCELED)
     seller, buyer = state_of(shared_gateway, "A1"), state_of(shared_gateway, "A2")
@@ -188,17 +112,6 @@ def test_a_repeated_order_is_the_same_order(shared_gateway, fronts):
     assert (refused.reject_code, refused.event_seq, refused.order_qty_shares) == ("R1201", 0, 200)
     assert shared_gateway.stub().Submit(other, **bearer("alpha")).reject_code == "R1201"
     assert state_of(shared_gateway, "A3") == before
-
-
-def test_two_sessions_watch_one_account(shared_gateway, fronts):
-    first, second = fronts(shared_gateway, "alpha", "A1"), fronts(shared_gateway, "alpha", "A1", "A2")
-    order = limit_order(next(names), "A1", shared_gateway.symbols["XSHG"][0], **RESTING)
-    first.accepted(order)
-    second.cancel("A1", order.cl_ord_id)
-    for front in (first, second):
-        front.report(order.cl_ord_id, pb.CANCELED)
-    assert first.sequence("A1") == second.sequence("A1")
-    assert first.sequence("A1") == list(range(1, len(first.sequence("A1")) + 1))
 
 
 # Cancels
@@ -251,7 +164,9 @@ def test_a_second_cancel_waits_for_the_first(shared_gateway, fronts, exchanges):
         front.cancel("A1", order.cl_ord_id, "second")
         reject = front.first("cancel_reject")
         assert (reject.cl_ord_id, reject.reject_code, reject.ord_status) == ("second", "R1607", pb.STATUS_NEW)
-        kept = shared_gateway.stub().GetOrder(pb.GetOrderRequest(account="A1", cl_ord_id=order.cl_ord_id), **bearer("alpha"))
+        kept = shared_gateway.stub().GetOrder(
+            pb.GetOrderRequest(account="A1", cl_ord_id=order.cl_ord_id), **bearer("alpha")
+        )
         assert kept.cancel_pending
     finally:
         exchanges.control("XSHE", "resume")
@@ -261,9 +176,15 @@ def test_a_second_cancel_waits_for_the_first(shared_gateway, fronts, exchanges):
 def test_mass_cancel_all_by_symbol_and_by_side(shared_gateway, fronts):
     front = fronts(shared_gateway, "beta", "B1")
     shanghai, shenzhen = (shared_gateway.symbols[venue][3] for venue in ("XSHG", "XSHE"))
-    orders = {name: limit_order(next(names), "B1", symbol, side=side, price_e4=price_e4) for name, symbol, side, price_e4 in (
-        ("sh buy", shanghai, pb.BUY, 99_000), ("sh sell", shanghai, pb.SELL, 101_000),
-        ("sz buy", shenzhen, pb.BUY, 99_000), ("sz sell", shenzhen, pb.SELL, 101_000))}
+    orders = {
+        name: limit_order(next(names), "B1", symbol, side=side, price_e4=price_e4)
+        for name, symbol, side, price_e4 in (
+            ("sh buy", shanghai, pb.BUY, 99_000),
+            ("sh sell", shanghai, pb.SELL, 101_000),
+            ("sz buy", shenzhen, pb.BUY, 99_000),
+            ("sz sell", shenzhen, pb.SELL, 101_000),
+        )
+    }
 
     def cancelled_by(**request):
         for order in orders.values():
@@ -275,7 +196,9 @@ def test_mass_cancel_all_by_symbol_and_by_side(shared_gateway, fronts):
         report = front.of("mass_cancel_report")[-1]
         gone = set()
         for name, order in orders.items():
-            listed = shared_gateway.stub().GetOrder(pb.GetOrderRequest(account="B1", cl_ord_id=order.cl_ord_id), **bearer("beta"))
+            listed = shared_gateway.stub().GetOrder(
+                pb.GetOrderRequest(account="B1", cl_ord_id=order.cl_ord_id), **bearer("beta")
+            )
             if listed.cancel_pending or listed.state.ord_status == pb.STATUS_CANCELED:
                 front.report(order.cl_ord_id, pb.CANCELED)
                 gone.add(name)
@@ -294,50 +217,20 @@ def test_mass_cancel_all_by_symbol_and_by_side(shared_gateway, fronts):
 
 def test_a_mass_cancel_that_is_wrong_does_nothing(shared_gateway, fronts):
     front = fronts(shared_gateway, "alpha", "A1")
-    for number, (fields, code) in enumerate([({"account": "B1"}, "R1001"), ({"account": "A2"}, "R1001"), ({"account": ""}, "R1001"),
-                                             ({"account": "A1", "symbol": "699999", "security_exchange": pb.XSHG}, "R1003"),
-                                             ({"account": "A1", "symbol": "six", "security_exchange": pb.XSHG}, "R1003"),
-                                             ({"account": "A1", "side": 9}, "R1605")]):
+    for number, (fields, code) in enumerate(
+        [
+            ({"account": "B1"}, "R1001"),
+            ({"account": "A2"}, "R1001"),
+            ({"account": ""}, "R1001"),
+            ({"account": "A1", "symbol": "699999", "security_exchange": pb.XSHG}, "R1003"),
+            ({"account": "A1", "symbol": "six", "security_exchange": pb.XSHG}, "R1003"),
+            ({"account": "A1", "side": 9}, "R1605"),
+        ]
+    ):
         front.send(mass_cancel=pb.MassCancelRequest(cl_ord_id=f"m{number}", **fields))
         report = front.first("mass_cancel_report", lambda one, number=number: one.cl_ord_id == f"m{number}")
         assert (report.reject_code, report.total_affected_orders) == (code, 0)
         assert report.text
-
-
-# Sequences
-
-
-def test_a_session_that_comes_back_gets_exactly_the_rest(shared_gateway, fronts):
-    """Thousands of events of catch-up in pages, while live ones keep coming; two accounts, one cursor each."""
-    accounts = ("L0001", "L0002")
-    symbol = shared_gateway.symbols["XSHG"][4]
-    busy = fronts(shared_gateway, "load", *accounts)
-    count = 3000
-    for number in range(count):
-        busy.send(new_order=limit_order(f"seq{number}", accounts[number % 2], symbol, **RESTING))
-    busy.report(f"seq{count - 1}", pb.NEW)
-    seen = {"L0001": 1000, "L0002": 7}
-    for number in range(count, count + 500):
-        busy.send(new_order=limit_order(f"seq{number}", accounts[number % 2], symbol, **RESTING))
-    back = fronts(shared_gateway, "load", *accounts, seen=seen)
-    busy.report(f"seq{count + 499}", pb.NEW)
-    back.report(f"seq{count + 499}", pb.NEW)
-    for account in accounts:
-        whole = busy.sequence(account)
-        assert whole == list(range(1, len(whole) + 1))
-        assert back.sequence(account) == whole[seen[account]:]
-    reports = {(one.account, one.event_seq): one for one in busy.of("execution_report")}
-    assert all(reports[one.account, one.event_seq] == one for one in back.of("execution_report"))
-
-
-def test_a_session_that_has_seen_everything_gets_only_what_is_new(shared_gateway, fronts):
-    front = fronts(shared_gateway)
-    acknowledged = front.log_on("alpha", "A2")
-    newest = acknowledged.accounts[0].last_event_seq
-    second = fronts(shared_gateway, "alpha", "A2", seen={"A2": newest})
-    order = limit_order(next(names), "A2", shared_gateway.symbols["XSHG"][0], **RESTING)
-    second.accepted(order)
-    assert second.sequence("A2")[:2] == [newest + 1, newest + 2]
 
 
 # Unary calls
@@ -351,7 +244,11 @@ def test_unary_order_and_cancel(shared_gateway, fronts, venue):
     assert (report.exec_type, report.ord_status) == (pb.PENDING_NEW, pb.STATUS_PENDING_NEW)
     front.report(order.cl_ord_id, pb.NEW)
     found = stub.GetOrder(pb.GetOrderRequest(account="A1", order_id=report.order_id), **bearer("alpha"))
-    assert (found.state.cl_ord_id, found.state.ord_status, found.cancel_pending) == (order.cl_ord_id, pb.STATUS_NEW, False)
+    assert (found.state.cl_ord_id, found.state.ord_status, found.cancel_pending) == (
+        order.cl_ord_id,
+        pb.STATUS_NEW,
+        False,
+    )
     assert found.accepted_ns == report.time_ns
     answer = stub.Cancel(pb.CancelOrder(cl_ord_id="x", account="A1", orig_cl_ord_id=order.cl_ord_id), **bearer("alpha"))
     assert answer.execution_report.order_id == report.order_id
@@ -372,8 +269,10 @@ def test_list_orders_pages_through(shared_gateway, fronts):
     def pages(open_only):
         listed, after, more = [], 0, True
         while more:
-            answer = stub.ListOrders(pb.ListOrdersRequest(account="L0010", open_only=open_only, after_order_id=after, limit=5),
-                                     **bearer("load"))
+            answer = stub.ListOrders(
+                pb.ListOrdersRequest(account="L0010", open_only=open_only, after_order_id=after, limit=5),
+                **bearer("load"),
+            )
             more = answer.more
             assert len(answer.orders) == 5 or not more
             listed += [order.state.cl_ord_id for order in answer.orders]
@@ -382,7 +281,12 @@ def test_list_orders_pages_through(shared_gateway, fronts):
 
     assert pages(False) == [f"page{number}" for number in range(25)]
     assert pages(True) == [f"page{number}" for number in range(1, 25, 2)]
-    refused_with(grpc.StatusCode.INVALID_ARGUMENT, stub.ListOrders, pb.ListOrdersRequest(account="L0010", limit=1001), **bearer("load"))
+    refused_with(
+        grpc.StatusCode.INVALID_ARGUMENT,
+        stub.ListOrders,
+        pb.ListOrdersRequest(account="L0010", limit=1001),
+        **bearer("load"),
+    )
 
 
 def test_get_account_shows_holds_and_limits_in_use(shared_gateway, fronts):
@@ -397,25 +301,40 @@ def test_get_account_shows_holds_and_limits_in_use(shared_gateway, fronts):
     assert after.event_seq == 2
     assert [position.open_buy_shares for position in after.positions] == [1000]
     used = {(limit.code, limit.scope): limit.used for limit in after.limits}
-    assert (used["R1303", "account"], used["R1304", "account:long"], used["R1208", "account"], used["R1204", "account:XSHE:day"]) == (
-        notional, notional, 1, 1)
+    assert (
+        used["R1303", "account"],
+        used["R1304", "account:long"],
+        used["R1208", "account"],
+        used["R1204", "account:XSHE:day"],
+    ) == (notional, notional, 1, 1)
 
 
 def test_unary_calls_need_a_token_and_their_own_account(shared_gateway):
     stub = shared_gateway.stub()
     order = limit_order(next(names), "A1", shared_gateway.symbols["XSHG"][0], **RESTING)
-    calls = [(stub.Submit, order), (stub.Cancel, pb.CancelOrder(cl_ord_id="x", account="A1", orig_cl_ord_id="o")),
-             (stub.MassCancel, pb.MassCancelRequest(account="A1")), (stub.GetOrder, pb.GetOrderRequest(account="A1", cl_ord_id="o")),
-             (stub.ListOrders, pb.ListOrdersRequest(account="A1")), (stub.GetAccount, pb.GetAccountRequest(account="A1"))]
+    calls = [
+        (stub.Submit, order),
+        (stub.Cancel, pb.CancelOrder(cl_ord_id="x", account="A1", orig_cl_ord_id="o")),
+        (stub.MassCancel, pb.MassCancelRequest(account="A1")),
+        (stub.GetOrder, pb.GetOrderRequest(account="A1", cl_ord_id="o")),
+        (stub.ListOrders, pb.ListOrdersRequest(account="A1")),
+        (stub.GetAccount, pb.GetAccountRequest(account="A1")),
+    ]
     for call, request in calls:
-        for metadata in ([], [("authorization", "alpha")], [("authorization", "Bearer wrong")], [("authorization", "Basic alpha")]):
+        for metadata in (
+            [],
+            [("authorization", "alpha")],
+            [("authorization", "Bearer wrong")],
+            [("authorization", "Basic alpha")],
+        ):
             refused_with(grpc.StatusCode.UNAUTHENTICATED, call, request, metadata=metadata, timeout=10)
     for call, request in calls[2:]:
         refused_with(grpc.StatusCode.PERMISSION_DENIED, call, request, **bearer("beta"))
     assert stub.Submit(order, **bearer("beta")).reject_code == "R1001"
     assert stub.Cancel(calls[1][1], **bearer("beta")).cancel_reject.reject_code == "R1001"
-    assert "never" in refused_with(grpc.StatusCode.NOT_FOUND, stub.GetOrder, pb.GetOrderRequest(account="A1", cl_ord_id="never"),
-                                   **bearer("alpha"))
+    assert "never" in refused_with(
+        grpc.StatusCode.NOT_FOUND, stub.GetOrder, pb.GetOrderRequest(account="A1", cl_ord_id="never"), **bearer("alpha")
+    )
 
 
 def test_the_inbound_rate_is_a_report_on_the_stream_and_a_status_on_unary(shared_gateway, fronts):
@@ -428,10 +347,15 @@ def test_the_inbound_rate_is_a_report_on_the_stream_and_a_status_on_unary(shared
     refused = front.report(orders[3].cl_ord_id, pb.REJECTED)
     assert (refused.reject_code, refused.event_seq) == ("R1203", 0)
     before = state_of(shared_gateway, "SLOW1", "slow")
-    details = refused_with(grpc.StatusCode.RESOURCE_EXHAUSTED, shared_gateway.stub().Submit, orders[3], **bearer("slow"))
+    details = refused_with(
+        grpc.StatusCode.RESOURCE_EXHAUSTED, shared_gateway.stub().Submit, orders[3], **bearer("slow")
+    )
     assert "R1203" in details
     assert frozen(state_of(shared_gateway, "SLOW1", "slow")) == frozen(before)
     for number in range(4):
         front.cancel("SLOW1", "none", f"rate{number}")
-    codes = [front.first("cancel_reject", lambda one, n=number: one.cl_ord_id == f"rate{n}").reject_code for number in range(4)]
+    codes = [
+        front.first("cancel_reject", lambda one, n=number: one.cl_ord_id == f"rate{n}").reject_code
+        for number in range(4)
+    ]
     assert codes == ["R1604"] * 3 + ["R1203"]

@@ -59,7 +59,9 @@ class Trader:
         return codes
 
     def state(self, order):
-        return self.gateway.stub().GetOrder(pb.GetOrderRequest(account=order.account, cl_ord_id=order.cl_ord_id), **bearer("alpha"))
+        return self.gateway.stub().GetOrder(
+            pb.GetOrderRequest(account=order.account, cl_ord_id=order.cl_ord_id), **bearer("alpha")
+        )
 
     def are_gone(self, orders):
         for order in orders:
@@ -135,7 +137,9 @@ def test_a_gateway_that_was_away_at_the_end_of_the_day_still_expires_its_orders(
 
 
 def test_the_clock_runs_through_the_close_by_itself(tmp_path, start_gateway, fronts):
-    exchanges = Exchanges(tmp_path, clock="14:54:00", speed=60, members=1)  # three seconds to the auction, six to the end
+    exchanges = Exchanges(
+        tmp_path, clock="14:54:00", speed=60, members=1
+    )  # three seconds to the auction, six to the end
     try:
         gateway = start_gateway(exchanges=exchanges)
         trader = Trader(gateway, fronts(gateway, "alpha", "A1"))

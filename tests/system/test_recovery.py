@@ -16,7 +16,7 @@ from tests.system.plant import StartError, tidegate, wait_until
 
 ACCOUNTS = [f"L{number:04d}" for number in range(1, 41)]
 ROUNDS = 3
-ORDERS_A_ROUND = 4000
+ORDERS_A_ROUND = 20_000  # at most: a round ends with a kill
 BATCH = 40  # every few milliseconds: a few thousand orders a second
 
 
@@ -34,8 +34,13 @@ class Trader:
         venue = ("XSHG", "XSHE")[self.random.randrange(2)]
         side = (pb.BUY, pb.SELL)[number % 5 == 0]
         price = self.random.choice((99_000, 99_500, 100_000))
-        order = limit_order(f"r{number}", self.random.choice(ACCOUNTS), self.random.choice(gateway.symbols[venue]), side=side,
-                            price_e4=price)
+        order = limit_order(
+            f"r{number}",
+            self.random.choice(ACCOUNTS),
+            self.random.choice(gateway.symbols[venue]),
+            side=side,
+            price_e4=price,
+        )
         self.sent[order.cl_ord_id] = order
         return order
 
@@ -75,7 +80,9 @@ def listed(gateway):
     for account in ACCOUNTS:
         after, more = 0, True
         while more:
-            page = gateway.stub().ListOrders(pb.ListOrdersRequest(account=account, after_order_id=after, limit=1000), **bearer("load"))
+            page = gateway.stub().ListOrders(
+                pb.ListOrdersRequest(account=account, after_order_id=after, limit=1000), **bearer("load")
+            )
             more = page.more
             for order in page.orders:
                 assert order.state.cl_ord_id not in found, "one cl_ord_id, two orders"
@@ -101,58 +108,66 @@ def folded(path):
         file.close()
 
 
+def accepted_by(exchanges):
+    """Orders that each exchange has accepted so far."""
+    return [exchanges.control(venue, "status")["accepted"] for venue in ("XSHG", "XSHE")]
+
+
+def kill_under_load(gateway, front, trader, exchanges, in_doubt):
+    """Load, kill -9 in the middle of it, start again; in_doubt: the exchanges never read the last orders."""
+    stopped = threading.Event()
+    loader = threading.Thread(target=trader.load, args=(gateway, front, stopped))
+    loader.start()
+    wait_until(lambda: len(front.messages) > 2000, "load", 30)
+    for venue in exchanges.ports if in_doubt else ():
+        exchanges.control(venue, "stall")
+    time.sleep(0.1 if in_doubt else 0.0)
+    assert loader.is_alive(), "the load ended before the kill"
+    gateway.kill()
+    for venue in exchanges.ports if in_doubt else ():
+        exchanges.control(venue, "disconnect")
+    front.wait(lambda: front.ended, "the end of the stream")
+    stopped.set()
+    loader.join()
+    trader.take(front)
+    gateway.start()
+
+
+def finish(gateway, front, trader):
+    """Ask again for every order that got no answer, and wait until the exchanges and every event have come."""
+    for cl_ord_id in set(trader.sent) - set(trader.status):
+        front.send(new_order=trader.sent[cl_ord_id])
+    front.wait(lambda: front.named() | set(trader.status) >= set(trader.sent), "every order", 60)
+    wait_until(lambda: pb.STATUS_PENDING_NEW not in {one.ord_status for one in listed(gateway).values()}, "NEW", 20)
+    seen = trader.seen()
+    for name in ACCOUNTS:
+        newest = gateway.stub().GetAccount(pb.GetAccountRequest(account=name), **bearer("load")).event_seq
+        front.wait(lambda name=name, newest=newest: seen[name] + len(front.sequence(name)) >= newest, "every event", 30)
+    trader.take(front)
+
+
 @pytest.mark.parametrize("transport", ["native", "grpcio"])
 def test_kill_9_under_load(start_gateway, fronts, exchanges, transport):
     gateway = start_gateway(transport=transport)
-    taken = [exchanges.control(venue, "status")["accepted"] for venue in exchanges.ports]
+    taken = accepted_by(exchanges)
     trader = Trader()
     for round_number in range(ROUNDS):
         front = fronts(gateway, "load", *ACCOUNTS, seen=trader.seen())
-        stopped = threading.Event()
-        loader = threading.Thread(target=trader.load, args=(gateway, front, stopped))
-        loader.start()
-        # Somewhere in the middle of a round, when thousands are under way.
-        wait_until(lambda front=front: len(front.messages) > 2000, "load", 30)
-        if round_number == 1:
-            # What leaves for the exchanges from here on is never read there: in doubt after the restart.
-            for venue in exchanges.ports:
-                exchanges.control(venue, "stall")
-            time.sleep(0.1)
-        assert loader.is_alive(), "the load ended before the kill"
-        gateway.kill()
-        if round_number == 1:
-            for venue in exchanges.ports:
-                exchanges.control(venue, "disconnect")
-        front.wait(lambda front=front: front.ended, "the end of the stream")
-        stopped.set()
-        loader.join()
-        trader.take(front)
-        gateway.start()
+        kill_under_load(gateway, front, trader, exchanges, in_doubt=round_number == 1)
         found = listed(gateway)
         for cl_ord_id, status in trader.status.items():
             assert cl_ord_id in found, f"{cl_ord_id} was acknowledged and is gone"
             assert found[cl_ord_id].ord_status >= status
-
     assert sum(line.get("resent", 0) for line in gateway.child.logged("venue_link")) > 0, "no order was in doubt"
-    front = fronts(gateway, "load", *ACCOUNTS, seen=trader.seen())
-    # Whoever got no answer asks again under the same name.
-    for cl_ord_id, order in trader.sent.items():
-        if cl_ord_id not in trader.status:
-            front.send(new_order=order)
-    front.wait(lambda: {one.cl_ord_id for one in front.of("execution_report")} | set(trader.status) >= set(trader.sent), "every order", 60)
-    wait_until(lambda: all(one.ord_status != pb.STATUS_PENDING_NEW for one in listed(gateway).values()), "the exchanges' word", 20)
-    newest = listed(gateway)
-    events = {one.account: one.event_seq for one in (
-        gateway.stub().GetAccount(pb.GetAccountRequest(account=name), **bearer("load")) for name in ACCOUNTS)}
-    front.wait(lambda: all((front.sequence(name) or [trader.seen()[name]])[-1] >= events[name] for name in ACCOUNTS), "every event", 30)
-    trader.take(front)
-    assert set(newest) == set(trader.sent)
-    assert {name: one.ord_status for name, one in newest.items()} == trader.status
+
+    finish(gateway, fronts(gateway, "load", *ACCOUNTS, seen=trader.seen()), trader)
+    assert set(trader.status) == set(trader.sent)
+    assert {name: one.ord_status for name, one in listed(gateway).items()} == trader.status
 
     assert gateway.stop() == 0
     state_hash, faults, accepted = folded(gateway.journal_file)
     assert faults == []
-    now = [exchanges.control(venue, "status")["accepted"] for venue in exchanges.ports]
+    now = accepted_by(exchanges)
     assert [after - before for after, before in zip(now, taken, strict=True)] == [accepted[1], accepted[2]]
     assert gateway.child.logged("stopped")[-1]["state_hash"] == state_hash
     verified, replayed = (tidegate("journal", command, str(gateway.journal)) for command in ("verify", "replay"))
@@ -180,6 +195,19 @@ def frame_offsets(path):
         return [offset for offset, *_ in replay.frames(file.journal)], file.journal.end
     finally:
         file.close()
+
+
+def test_names_are_kept_over_a_restart(with_orders, fronts):
+    with_orders.start()
+    front = fronts(with_orders, "load", "L0001")
+    order = limit_order("t0", "L0001", with_orders.symbols["XSHG"][0])
+    front.send(new_order=order)
+    again = front.first("execution_report", lambda report: report.possible_duplicate)
+    assert (again.cl_ord_id, again.ord_status, again.event_seq) == ("t0", pb.STATUS_NEW, 0)
+    order.price_e4 += 100
+    assert with_orders.stub().Submit(order, **bearer("load")).reject_code == "R1201"
+    listed_now = with_orders.stub().ListOrders(pb.ListOrdersRequest(account="L0001", limit=1000), **bearer("load"))
+    assert len(listed_now.orders) == 150
 
 
 @pytest.mark.parametrize("left", [8, 40, 100])

@@ -69,11 +69,14 @@ def test_a_metrics_port_in_use(stopped):
     assert str(port) in line
 
 
-@pytest.mark.parametrize(("change", "named"), [
-    (("cash_yuan: 1000000000", "cash_yuan: much"), "cash_yuan: got 'much'"),
-    (("max_qty_shares: 1000000", "max_quantity_shares: 1000000"), "max_quantity_shares"),
-    (("profile: roomy", "profile: rumy"), "profile: got 'rumy'"),
-])
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        (("cash_yuan: 1000000000", "cash_yuan: much"), "cash_yuan: got 'much'"),
+        (("max_qty_shares: 1000000", "max_quantity_shares: 1000000"), "max_quantity_shares"),
+        (("profile: roomy", "profile: rumy"), "profile: got 'rumy'"),
+    ],
+)
 def test_a_limits_file_with_a_mistake(stopped, change, named):
     stopped.limits.write_text(stopped.limits.read_text().replace(*change, 1))
     stopped.log.write_text("")
@@ -87,8 +90,11 @@ def test_a_limits_file_with_a_mistake(stopped, change, named):
 
 def test_a_limit_on_an_instrument_that_is_not_listed(stopped):
     text = stopped.limits.read_text()
-    stopped.limits.write_text(text.replace(f"'{stopped.symbols['XSHE'][0]}'", "'009999'").replace(
-        f"symbol: {stopped.symbols['XSHE'][0]}", "symbol: '009999'"))
+    stopped.limits.write_text(
+        text.replace(f"'{stopped.symbols['XSHE'][0]}'", "'009999'").replace(
+            f"symbol: {stopped.symbols['XSHE'][0]}", "symbol: '009999'"
+        )
+    )
     assert stopped.limits.read_text() != text
     assert "009999" in refusal_of(stopped)
 
@@ -132,20 +138,23 @@ def test_a_journal_that_another_gateway_holds(start_gateway):
     assert "another gateway holds it" in line
 
 
-@pytest.mark.parametrize(("flags", "named"), [
-    (("--transport", "carrier-pigeon"), "--transport"),
-    (("--date", "tomorrow"), "--date: got 'tomorrow'"),
-    (("--port", "70000"), "--port"),
-    (("--limits", "/none/limits.yaml"), "--limits: got '/none/limits.yaml'"),
-    (("--instruments", "/none/i.csv"), "--instruments: got '/none/i.csv'"),
-    (("--venue", "XLON=127.0.0.1:1"), "--venue: got 'XLON=127.0.0.1:1'"),
-    (("--venue", "XSHG=127.0.0.1:1"), "expected each exchange once"),
-    (("--host", "203.0.113.7"), "203.0.113.7"),
-    (("--cpu", "9999"), "--cpu: got 9999"),
-    (("--tls-cert", "/none.pem"), "--tls-key"),
-    (("--journal", "/dev/null/journal"), "--journal: got '/dev/null/journal'"),
-    (("--colour", "blue"), "--colour"),
-])
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (("--transport", "carrier-pigeon"), "--transport"),
+        (("--date", "tomorrow"), "--date: got 'tomorrow'"),
+        (("--port", "70000"), "--port"),
+        (("--limits", "/none/limits.yaml"), "--limits: got '/none/limits.yaml'"),
+        (("--instruments", "/none/i.csv"), "--instruments: got '/none/i.csv'"),
+        (("--venue", "XLON=127.0.0.1:1"), "--venue: got 'XLON=127.0.0.1:1'"),
+        (("--venue", "XSHG=127.0.0.1:1"), "expected each exchange once"),
+        (("--host", "203.0.113.7"), "203.0.113.7"),
+        (("--cpu", "9999"), "--cpu: got 9999"),
+        (("--tls-cert", "/none.pem"), "--tls-key"),
+        (("--journal", "/dev/null/journal"), "--journal: got '/dev/null/journal'"),
+        (("--colour", "blue"), "--colour"),
+    ],
+)
 def test_a_flag_that_is_wrong(stopped, flags, named):
     stopped.flags = flags
     assert named in refusal_of(stopped)
