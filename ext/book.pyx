@@ -8,8 +8,8 @@ cdef extern from *:
     int __builtin_ctzll(unsigned long long) noexcept nogil
 
 cdef enum:
-    FIRST_SLOTS = 1 << 12
-    MAX_TICKS = 1 << 24
+    FIRST_SLOTS = 4096
+    MAX_TICKS = 0x1000000
 
 
 cdef class Slab:

@@ -44,6 +44,7 @@ cdef class ServerConnection(Http2Connection):
     cdef object deadline_timer
     cdef bint greeted                      # the client's SETTINGS arrived
     cdef bint going                        # the final GOAWAY is submitted
+    cdef bint calmed                       # that one was for a flood
     cdef int64_t second_ns                 # the flood counters' current second
     cdef int64_t control_frames, resets
 

@@ -376,9 +376,9 @@ cdef class ServerConnection(Http2Connection):
     cdef void calm(self, str reason):
         """End the connection: this client costs more than it may."""
         cdef bytes debug = reason.encode("ascii")
-        if self.going:
+        if self.calmed:
             return
-        self.going = True
+        self.calmed = self.going = True
         self.counters.cut(reason)
         nghttp2_submit_goaway(self.session, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(self.session),
                               NGHTTP2_ENHANCE_YOUR_CALM, <const uint8_t *>debug, len(debug))

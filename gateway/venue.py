@@ -260,11 +260,11 @@ class ShanghaiSession(VenueSession):
                 "trade_date": config.trade_date, "q_size": 0}
 
     async def learn_partitions(self) -> list[int]:
-        answer = await self.expect(SSE_EXEC_RPT_GROUPS)
-        pbus = [entry["pbu"] for entry in answer["pbus"]]
+        groups = await self.expect(SSE_EXEC_RPT_GROUPS)
+        pbus = [entry["pbu"] for entry in groups["pbus"]]
         if self.config.pbu not in pbus:
             raise SessionEndedError(f"ExecRptInfo.Pbu: {pbus}, expected {self.config.pbu} among them")
-        return [entry["set_id"] for entry in answer["set_ids"]]
+        return [entry["set_id"] for entry in groups["set_ids"]]
 
     async def synchronise(self, partitions: list[int]) -> None:
         """Ask for what is missing; done when the engine is past every EndReportIndex of the answer."""

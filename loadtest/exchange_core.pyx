@@ -10,8 +10,8 @@ from ext.venue cimport REPORT_ACCEPTED, REPORT_CANCEL_REJECTED, REPORT_CANCELED,
 from loadtest.venue_session cimport OrderEntrySink
 
 cdef enum:
-    FIRST_ORDERS = 1 << 16
-    CLIENT_PLACES = 1 << 20
+    FIRST_ORDERS = 0x10000
+    CLIENT_PLACES = 0x100000
     ROWS_PER_CLOCK_READ = 16
     SPACE = 32
 

@@ -1,3 +1,5 @@
+# cython: overflowcheck=False
+# Hashes and distances between places wrap around by design, in the checked build too.
 """A hash table from a 16-byte key to a number; linear probing, grows at half full. Keeps no object and no order of entry."""
 
 from libc.stdlib cimport calloc, free

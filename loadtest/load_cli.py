@@ -188,6 +188,8 @@ def show(report: Report, console: Console) -> None:
                 *(f"{number:,}" for number in (reject.expected, reject.unexpected, reject.missing, reject.cancels)),
             )
         console.print(rejects)
+    for note in report.notes:
+        console.print(note, soft_wrap=True)
     for reason in report.reasons:
         console.print(f"failed: {reason}", soft_wrap=True)
     console.print(report.summary(), soft_wrap=True)

@@ -14,6 +14,7 @@ cdef enum:
     LOGON = 1
     NEW_ORDER = 2
     CANCEL_ORDER = 3
+    HEARTBEAT = 5
 
 
 cdef class MirrorSession(StreamSink):
@@ -39,8 +40,10 @@ cdef class MirrorSession(StreamSink):
             self.event_seq.update({cursor.account.encode(): 0 for cursor in logon.accounts})
             self.send(pb.ServerMessage(logon_ack=pb.LogonAck(session_id=1, accounts=[
                 pb.AccountCursor(account=cursor.account) for cursor in logon.accounts])).SerializeToString())
+        elif request.kind == HEARTBEAT:
+            self.send(pb.ServerMessage(heartbeat=pb.Heartbeat(time_ns=recv_ns)).SerializeToString())
         else:
-            self.finish(INVALID_ARGUMENT, "the mirror knows Logon, NewOrder and CancelOrder")
+            self.finish(INVALID_ARGUMENT, "the mirror knows Logon, NewOrder, CancelOrder and Heartbeat")
 
     cdef void report(self, const ClientRequest *request, int exec_type, int ord_status) except *:
         cdef uint8_t *room = self.begin_message(MAX_REQUEST_SIZE)

@@ -199,6 +199,11 @@ class Plant:
                 f"gateway: exchange links not ready within {START_S:g} s: {self.children[-1].last_words()}"
             )
 
+    @property
+    def pids(self) -> dict[str, int]:
+        """The processes by name."""
+        return {child.name: child.process.pid for child in self.children}
+
     def fallen(self) -> list[str]:
         """Processes that ended by themselves, with their last words."""
         return [

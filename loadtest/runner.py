@@ -13,8 +13,10 @@ import numpy as np
 import uvloop
 
 from loadtest import sources
+from loadtest.cpu_use import CpuUse
 from loadtest.drive import Drive, Endpoint, Progress, Sessions
 from loadtest.hiccup import HiccupMeter
+from loadtest.measure import WINDOW_NS
 from loadtest.page import write_page, write_svg
 from loadtest.plan import Plan, make_plan
 from loadtest.processes import Plant, read_metrics, stages_of
@@ -107,6 +109,16 @@ def choose_source(options: Options, universe: list[Instrument], path: Path | Non
     return sources.generated(universe, count, options.lanes, options.seed)
 
 
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is loaded: where it listens, and which processes belong to it."""
+
+    target: Endpoint
+    market_data: tuple[Endpoint, ...]
+    metrics: Endpoint | None
+    pids: dict[str, int]
+
+
 def run_plan(
     options: Options,
     universe: list[Instrument],
@@ -118,7 +130,8 @@ def run_plan(
 ) -> Report:
     """Against the target, or against exchanges and a gateway of this run's own."""
     if options.target is not None:
-        return measured(options, options.target, options.market_data, options.metrics, flow, plan, on_progress)
+        subject = Subject(options.target, options.market_data, options.metrics, {})
+        return measured(options, subject, flow, plan, on_progress)
     say("starting two exchanges and the gateway")
     scenario = write_scenario(folder, universe, plan, options.accounts, options.lanes)
     cores = sorted(os.sched_getaffinity(0))
@@ -126,8 +139,9 @@ def run_plan(
         if len(cores) > 1:
             os.sched_setaffinity(0, set(cores[:-1]))
         say(f"gateway on {plant.target}" + (f", core {cores[-1]} its own" if len(cores) > 1 else ""))
-        metrics = Endpoint("127.0.0.1", plant.metrics_port) if plant.metrics_port else None
-        report = measured(options, plant.target, tuple(plant.market_data), metrics, flow, plan, on_progress)
+        metrics = Endpoint(plant.target.host, plant.metrics_port) if plant.metrics_port else None
+        subject = Subject(plant.target, tuple(plant.market_data), metrics, plant.pids)
+        report = measured(options, subject, flow, plan, on_progress)
         fallen = plant.fallen()
     if fallen:
         report.reasons += fallen
@@ -136,43 +150,29 @@ def run_plan(
 
 
 def measured(
-    options: Options,
-    target: Endpoint,
-    market_data: tuple[Endpoint, ...],
-    metrics: Endpoint | None,
-    flow: str,
-    plan: Plan,
-    on_progress: Callable[[Progress], None],
+    options: Options, subject: Subject, flow: str, plan: Plan, on_progress: Callable[[Progress], None]
 ) -> Report:
     """Drive the plan with a hiccup meter on every core, then judge."""
     started_at = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
+    pids = subject.pids | {"load": os.getpid()}
+    sessions = Sessions(subject.target, options.token, options.sessions, subject.market_data)
+    drive = Drive(plan, sessions, options.drain_s, options.burst_ns, SETTLE_S, on_progress)
     meters = [HiccupMeter(core) for core in range(os.cpu_count() or 1)]
     for meter in meters:
         meter.start()
-    drive = Drive(
-        plan,
-        Sessions(target, options.token, options.sessions, market_data),
-        options.drain_s,
-        options.burst_ns,
-        SETTLE_S,
-        on_progress=on_progress,
-    )
+    before = CpuUse.read(pids)
     try:
         outcome, start_ns = uvloop.run(drive.run())
     finally:
         samples = [(meter, *meter.stop()) for meter in meters]
-    windows = -(-options.pace.duration_ns // 100_000_000)
+    cpu_use = CpuUse.read(pids).since(before)
+    windows = -(-options.pace.duration_ns // WINDOW_NS)
     hiccups = [
         hiccups_of(meter.core, woke, late, start_ns, windows) for meter, woke, late in samples if not meter.error
     ]
-    stages = stages_of(read_metrics(metrics.port, metrics.host)) if metrics else []
+    stages = stages_of(read_metrics(subject.metrics.port, subject.metrics.host)) if subject.metrics else []
+    target = str(options.target or "exchanges and gateway started by this run")
     facts = RunFacts(
-        started_at,
-        str(options.target or "exchanges and gateway started by this run"),
-        flow,
-        options.arrivals,
-        options.accounts,
-        options.sessions,
-        options.pace,
+        started_at, target, flow, options.arrivals, options.accounts, options.sessions, options.pace, (cpu_use,)
     )
     return build_report(facts, outcome, options.objectives, hiccups, stages)

@@ -171,6 +171,17 @@ def test_it_restarts_again_and_again_with_nothing_in_between(plain: Pair) -> Non
     plain.step(act.Link(START_NS, XSHG, True))
 
 
+def test_a_queued_cancel_outlives_the_process(plain: Pair) -> None:
+    plain.step(buy("one"))
+    plain.step(act.VenueAnswer(START_NS, "accepted", "A", "one"))
+    plain.step(act.MarketPhase(START_NS, XSHG, P_LUNCH))
+    plain.step(act.Cancel(START_NS, "p", 1, "A", "one"))
+    plain.step(act.Restart(START_NS))
+    plain.step(act.MarketPhase(START_NS, XSHG, P_LUNCH))
+    assert plain.step(act.Link(START_NS, XSHG, True)).sent == ()
+    assert [s.kind for s in plain.step(act.MarketPhase(START_NS, XSHG, P_CONTINUOUS)).sent] == ["cancel"]
+
+
 def test_a_second_cancel_is_told_that_the_first_is_under_way(plain: Pair) -> None:
     plain.step(buy("one"))
     plain.step(act.MarketPhase(START_NS, XSHG, P_LUNCH))

@@ -309,6 +309,19 @@ def test_control_frame_floods(site: Site, flood: bytes) -> None:
     assert site.cuts()["too_many_pings"] == 1
 
 
+def test_a_flood_is_cut_while_the_server_drains(site: Site) -> None:
+    server = site.serve(control_frames_per_s=50)
+    client = site.connect()
+    client.call(1, COMMAND, message(b"sleep:10000"))
+    drained = server.start_drain(8)
+    time.sleep(0.3)
+    client.send(frame(raw.PING, 0, 0, b"12345678") * 200)
+    assert client.closed()
+    assert site.cuts()["too_many_pings"] == 1
+    drained.result(10)
+    site.serve()
+
+
 def test_a_few_pings_are_answered(site: Site) -> None:
     client = site.connect()
     for i in range(5):
