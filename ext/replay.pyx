@@ -4,11 +4,12 @@ from libc.stdint cimport uint64_t
 
 from ext.apply cimport apply
 from ext.events cimport (
-    EV_ACCOUNT, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_CANCELED, EV_EXPIRED, EV_KILL, EV_NEW, EV_ORDER,
-    EV_POSITION, EV_REPORT_SKIPPED, EV_TRADE, EV_VENUE_REJECTED, CancelEvent, DayEvent, Frame, KillEvent, OrderEvent, ReportEvent,
+    EV_ACCOUNT, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_CANCELED, EV_DAY, EV_EXPIRED, EV_KILL, EV_NEW,
+    EV_ORDER, EV_POSITION, EV_REPORT_SKIPPED, EV_TRADE, EV_VENUE_REJECTED, CancelEvent, DayEvent, Frame, KillEvent,
+    OrderEvent, PortEvent, PositionEvent, ReportEvent,
 )
 from ext.journal cimport JOURNAL_START, Journal
-from ext.state cimport State
+from ext.state cimport AccountEvent, Group, Instrument, Profile, Rules, State
 
 from ext.journal import JournalError
 
@@ -29,12 +30,24 @@ def fold(State state, Journal journal) -> int:
         frame = journal.next_frame(offset)
         if frame == NULL:
             return journal.seq
+        if frame.type == EV_DAY and (<const DayEvent *>frame).layout != layout_number():
+            raise JournalError(journal.path, offset, "it was written by another build, with other frames: layout "
+                               f"{(<const DayEvent *>frame).layout}, expected {layout_number()}")
         if not has_row(state, frame):
             raise JournalError(journal.path, offset, f"it has more orders, accounts or positions than fit: at most "
                                f"{state.most_orders} orders (--max-orders), {state.most_accounts} accounts, "
                                f"{state.most_positions} positions")
         apply(state, frame, offset)
         offset = journal.end
+
+
+def layout_number() -> int:
+    """A number that changes when a struct in the journal changes size."""
+    number = 0
+    for size in (sizeof(Rules), sizeof(Profile), sizeof(AccountEvent), sizeof(Instrument), sizeof(Group), sizeof(PortEvent),
+                 sizeof(PositionEvent), sizeof(OrderEvent), sizeof(ReportEvent), sizeof(CancelEvent)):
+        number = (number * 8191 + size) & 0xFFFFFFFFFFFF
+    return number
 
 
 cdef inline bint has_row(State state, const Frame *frame) noexcept:

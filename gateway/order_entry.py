@@ -156,7 +156,8 @@ class OrderEntry:
                 reject(session, "R1605", "accounts", cursor.account, "each account once", fatal=True)
                 return None
             if cursor.last_event_seq > newest:
-                reject(session, "R1605", "accounts.last_event_seq", str(cursor.last_event_seq), f"at most {newest}", fatal=True)
+                value = str(cursor.last_event_seq)
+                reject(session, "R1605", "accounts.last_event_seq", value, f"at most {newest}", fatal=True)
                 return None
             cursors[index] = cursor.last_event_seq
         return cursors
@@ -239,7 +240,8 @@ class OrderEntry:
             )
             return report
         if request.side not in pb.Side.values():
-            report.reject_code, report.text = "R1605", f"side: got {request.side}, expected 1 (BUY), 2 (SELL) or nothing"
+            report.reject_code = "R1605"
+            report.text = f"side: got {request.side}, expected 1 (BUY), 2 (SELL) or nothing"
             return report
         narrowed: dict[str, int] = {"side": request.side}
         if request.symbol:

@@ -21,7 +21,7 @@ def exchanges(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exchanges]:
 
 @pytest.fixture
 def start_gateway(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
-    """start_gateway(exchanges, transport, flags, change, member, wait_for) -> a running Gateway, ended after the test."""
+    """start_gateway(exchanges, transport, flags, change, member, wait_for) -> a Gateway that runs, ended after it."""
     started: list[Gateway] = []
 
     def start(**choices: Any) -> Gateway:

@@ -113,8 +113,8 @@ def test_a_journal_of_another_day(stopped):
     shutil.copy(stopped.journal_file, stopped.journal / "20261124-00.journal")
     stopped.flags = ("--date", "2026-11-24")
     line = refusal_of(stopped)
-    assert "20261123" in line
-    assert "20261124" in line
+    assert "--journal" in line
+    assert "it is of 20261123, shard 0; asked for 20261124" in line
 
 
 def test_a_journal_of_another_shard(stopped):
@@ -128,6 +128,32 @@ def test_a_file_that_is_no_journal(stopped):
     line = refusal_of(stopped)
     assert str(stopped.journal_file) in line
     assert "not a journal" in line
+
+
+def crc32c(octets: bytes) -> int:
+    """The journal's checksum of its first frame."""
+    crc = 0
+    for byte in octets:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ 0x82F63B78 * (crc & 1)
+    return crc
+
+
+def test_a_journal_of_another_build(stopped):
+    """The first frame says how frames are laid out; here it says otherwise, under a good checksum."""
+    with stopped.journal_file.open("r+b") as file:
+        head = bytearray(file.read(4096))
+        frame = 64  # the first, behind the file's own head
+        size = int.from_bytes(head[frame : frame + 4], "little")
+        assert crc32c(head[frame + 8 : frame + size]) == int.from_bytes(head[frame + 4 : frame + 8], "little")
+        head[frame + size - 8] ^= 1
+        head[frame + 4 : frame + 8] = crc32c(head[frame + 8 : frame + size]).to_bytes(4, "little")
+        file.seek(0)
+        file.write(head[: frame + size])
+        file.write(bytes(1 << 20))
+        file.truncate()
+    assert "another build" in refusal_of(stopped)
 
 
 def test_a_journal_that_another_gateway_holds(start_gateway):
