@@ -73,7 +73,19 @@ class Front:
         return [getattr(message, kind) for message in list(self.messages) if message.WhichOneof("message") == kind]
 
     def first(self, kind: str, matches: Callable[[Any], bool] = lambda message: True, within_s: float = WAIT_S) -> Any:
-        return self.wait(lambda: next((one for one in self.of(kind) if matches(one)), None), f"a {kind}", within_s)
+        """The first message of a kind that matches; each is looked at once, however often something arrives."""
+        looked_at = 0
+
+        def found() -> Any:
+            nonlocal looked_at
+            while looked_at < len(self.messages):
+                message = self.messages[looked_at]
+                looked_at += 1
+                if message.WhichOneof("message") == kind and matches(getattr(message, kind)):
+                    return getattr(message, kind)
+            return None
+
+        return self.wait(found, f"a {kind}", within_s)
 
     def report(
         self, cl_ord_id: str, exec_type: int | None = None, status: int | None = None, within_s: float = WAIT_S

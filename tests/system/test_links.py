@@ -40,7 +40,7 @@ def settled(front, orders, within_s=30.0):
             one.cl_ord_id for one in front.of("execution_report") if one.exec_type in (pb.NEW, pb.REJECTED)
         }
 
-    front.wait(answered, "an answer to every order", within_s)
+    wait_until(answered, "an answer to every order", within_s)
     new = [one.cl_ord_id for one in front.of("execution_report") if one.exec_type == pb.NEW]
     assert len(new) == len(set(new)), "an order was acknowledged twice"
     return [order for order in orders if order.cl_ord_id in set(new)]

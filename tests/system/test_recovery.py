@@ -137,12 +137,12 @@ def finish(gateway, front, trader):
     """Ask again for every order that got no answer, and wait until the exchanges and every event have come."""
     for cl_ord_id in set(trader.sent) - set(trader.status):
         front.send(new_order=trader.sent[cl_ord_id])
-    front.wait(lambda: front.named() | set(trader.status) >= set(trader.sent), "every order", 60)
+    wait_until(lambda: front.named() | set(trader.status) >= set(trader.sent), "every order", 60)
     wait_until(lambda: pb.STATUS_PENDING_NEW not in {one.ord_status for one in listed(gateway).values()}, "NEW", 20)
     seen = trader.seen()
     for name in ACCOUNTS:
         newest = gateway.stub().GetAccount(pb.GetAccountRequest(account=name), **bearer("load")).event_seq
-        front.wait(lambda name=name, newest=newest: seen[name] + len(front.sequence(name)) >= newest, "every event", 30)
+        wait_until(lambda name=name, newest=newest: seen[name] + len(front.sequence(name)) >= newest, "every event", 30)
     trader.take(front)
 
 
