@@ -311,6 +311,7 @@ cdef class Engine:
             if code == PASS:
                 return
             refusal.code = code
+            refusal.order_no = order_no
         self.decisions[code] += 1
         room = caller.begin_message(MOST_REPORT_SIZE)
         if room != NULL:

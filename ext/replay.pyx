@@ -4,11 +4,14 @@ from libc.stdint cimport uint64_t
 
 from ext.apply cimport apply
 from ext.events cimport (
-    EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_CANCELED, EV_EXPIRED, EV_KILL, EV_NEW, EV_ORDER,
-    EV_REPORT_SKIPPED, EV_TRADE, EV_VENUE_REJECTED, CancelEvent, DayEvent, Frame, KillEvent, OrderEvent, ReportEvent,
+    EV_ACCOUNT, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_CANCELED, EV_DAY, EV_EXPIRED, EV_KILL, EV_NEW,
+    EV_ORDER, EV_POSITION, EV_REPORT_SKIPPED, EV_TRADE, EV_VENUE_REJECTED, CancelEvent, DayEvent, Frame, KillEvent,
+    OrderEvent, PortEvent, PositionEvent, ReportEvent,
 )
 from ext.journal cimport JOURNAL_START, Journal
-from ext.state cimport State
+from ext.state cimport AccountEvent, Group, Instrument, Profile, Rules, State
+
+from ext.journal import JournalError
 
 EVENT_NAMES = {
     1: "DAY", 2: "RULES", 3: "GROUP", 4: "PROFILE", 5: "RESTRICTION", 6: "ACCOUNT", 7: "INSTRUMENT", 8: "POSITION", 9: "PORT",
@@ -18,7 +21,8 @@ EVENT_NAMES = {
 
 
 def fold(State state, Journal journal) -> int:
-    """Apply every frame from the first; how many. Raises JournalError at a damaged frame."""
+    """Apply every frame from the first; how many. Raises JournalError at a damaged frame, and at one that the state has no
+    row for: the journal was written with larger tables."""
     cdef uint64_t offset = JOURNAL_START
     cdef const Frame *frame
     journal.rewind()
@@ -26,6 +30,13 @@ def fold(State state, Journal journal) -> int:
         frame = journal.next_frame(offset)
         if frame == NULL:
             return journal.seq
+        if frame.type == EV_DAY and (<const DayEvent *>frame).layout != layout_number():
+            raise JournalError(journal.path, offset, "it was written by another build, with other frames: layout "
+                               f"{(<const DayEvent *>frame).layout}, expected {layout_number()}")
+        if not has_row(state, frame):
+            raise JournalError(journal.path, offset, f"it has more orders, accounts or positions than fit: at most "
+                               f"{state.most_orders} orders (--max-orders), {state.most_accounts} accounts, "
+                               f"{state.most_positions} positions")
         apply(state, frame, offset)
         offset = journal.end
 
@@ -37,6 +48,24 @@ def scan(Journal journal) -> int:
     while journal.next_frame(offset) != NULL:
         offset = journal.end
     return journal.seq
+
+
+def layout_number() -> int:
+    """A number that changes when a struct in the journal changes size."""
+    number = 0
+    for size in (sizeof(Rules), sizeof(Profile), sizeof(AccountEvent), sizeof(Instrument), sizeof(Group), sizeof(PortEvent),
+                 sizeof(PositionEvent), sizeof(OrderEvent), sizeof(ReportEvent), sizeof(CancelEvent)):
+        number = (number * 8191 + size) & 0xFFFFFFFFFFFF
+    return number
+
+
+cdef inline bint has_row(State state, const Frame *frame) noexcept:
+    """Whether every row that the frame may add exists; an order adds two positions at most, its account's and its group's."""
+    if frame.type == EV_ORDER:
+        return frame.order_no <= state.most_orders and state.position_count + 2 <= state.most_positions
+    if frame.type == EV_ACCOUNT:
+        return frame.account < state.most_accounts
+    return frame.type != EV_POSITION or state.position_count < state.most_positions
 
 
 def frames(Journal journal):

@@ -12,6 +12,7 @@ cdef struct Refusal:                   # what is wrong with a message that becom
     int64_t value
     int64_t limit
     int scope
+    uint32_t order_no                  # the order that a cancel names, 0: none
 
 cdef size_t encode_event(uint8_t *dst, State state, Journal journal, const Frame *frame, bint wrapped) noexcept
 cdef size_t encode_order_state(uint8_t *dst, State state, Journal journal, uint32_t order_no, bint repeated, uint32_t wrap_field) noexcept

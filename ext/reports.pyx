@@ -289,14 +289,16 @@ cdef size_t encode_refusal(uint8_t *dst, State state, const NewOrder *order, con
 
 cdef size_t encode_cancel_refusal(uint8_t *dst, State state, const CancelOrder *cancel, const Refusal *refusal, int64_t now_ns,
                                   uint32_t wrap_field) noexcept:
-    """A cancel that names no order of ours, or may not be asked: event_seq 0."""
+    """A cancel that names no order of ours, or one that it cannot cancel: event_seq 0."""
     cdef CancelReject reject
     cdef char text[MOST_TEXT]
     memset(&reject, 0, sizeof(CancelReject))
     reject.account = clipped(cancel.account, 16)
     reject.cl_ord_id = clipped(cancel.cl_ord_id, 64)
     reject.orig_cl_ord_id = clipped(cancel.orig_cl_ord_id, 64)
-    reject.order_id = cancel.order_id
+    reject.order_id = refusal.order_no
+    if refusal.order_no:
+        reject.ord_status = state.orders[refusal.order_no].ord_status
     reject.reject_code = refusal.code
     reject.cxl_rej_reason = cxl_rej_reason[refusal.code]
     reject.text = borrowed(text, write_text(text, state, refusal.code, refusal.value, refusal.limit, refusal.scope, NONE,

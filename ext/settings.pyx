@@ -18,9 +18,8 @@ from ext.state cimport (
     Order, PortState, Position, Profile, Rules,
 )
 
-cdef layout_number():
-    """A number that changes when a struct in the journal changes size."""
-    return (sizeof(Rules) * 31 + sizeof(Profile)) * 31 + sizeof(AccountEvent) * 7 + sizeof(Instrument) * 5 + sizeof(Group)
+from ext.journal import JournalError
+from ext.replay import layout_number
 
 
 cdef Frame *room(Engine engine, int type, size_t size, uint32_t account, int64_t now_ns) except NULL:
@@ -52,12 +51,12 @@ cdef copy_text(char *to, str text, size_t size):
 
 
 def begin_day(Engine engine, uint32_t trade_date, uint32_t shard, int64_t now_ns) -> None:
-    """First event of a new journal. trade_date: YYYYMMDD. Raises ValueError when the journal is of another day or shard."""
+    """First event of a new journal. trade_date: YYYYMMDD. Raises JournalError when the journal is of another day or shard."""
     cdef DayEvent *event
     if engine.state.trade_date:
         if engine.state.trade_date != trade_date or engine.state.shard != shard:
-            raise ValueError(f"the journal is of {engine.state.trade_date}, shard {engine.state.shard}; "
-                             f"asked for {trade_date}, shard {shard}")
+            raise JournalError(engine.journal.path, 0, f"it is of {engine.state.trade_date}, shard {engine.state.shard}; "
+                               f"asked for {trade_date}, shard {shard}")
         return
     event = <DayEvent *>room(engine, EV_DAY, sizeof(DayEvent), NONE, now_ns)
     event.trade_date = trade_date

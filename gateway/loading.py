@@ -14,8 +14,8 @@ def load_engine(
 ) -> None:
     """The day's settings into a new or recovered engine; what is unchanged makes no event.
 
-    trade_date: YYYYMMDD. Raises ValueError when the engine's journal is of another day or shard, or a limit names an
-    instrument that is not there.
+    trade_date: YYYYMMDD. Raises JournalError when the journal is of another day or shard, ValueError when a limit
+    names an instrument that is not there.
     """
     settings.begin_day(engine, trade_date, shard, now_ns)
     set_rules(engine, limits, now_ns)

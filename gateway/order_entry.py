@@ -152,10 +152,12 @@ class OrderEntry:
                 reject(session, "R1001", "accounts", cursor.account, "an account of this token", fatal=True)
                 return None
             newest = queries.event_seq(self.engine, index)
-            if index in cursors or cursor.last_event_seq > newest:
-                expected = "each account once" if index in cursors else f"at most {newest}"
-                value = cursor.account if index in cursors else str(cursor.last_event_seq)
-                reject(session, "R1605", "accounts.last_event_seq", value, expected, fatal=True)
+            if index in cursors:
+                reject(session, "R1605", "accounts", cursor.account, "each account once", fatal=True)
+                return None
+            if cursor.last_event_seq > newest:
+                value = str(cursor.last_event_seq)
+                reject(session, "R1605", "accounts.last_event_seq", value, f"at most {newest}", fatal=True)
                 return None
             cursors[index] = cursor.last_event_seq
         return cursors
@@ -236,6 +238,10 @@ class OrderEntry:
                 "R1001",
                 f"account: got {request.account!r}, expected an account of this session",
             )
+            return report
+        if request.side not in pb.Side.values():
+            report.reject_code = "R1605"
+            report.text = f"side: got {request.side}, expected 1 (BUY), 2 (SELL) or nothing"
             return report
         narrowed: dict[str, int] = {"side": request.side}
         if request.symbol:

@@ -41,6 +41,7 @@ class Settings(msgspec.Struct, frozen=True):
     tls_cert: Path | None
     tls_key: Path | None
     cpu: int | None  # the core to run on alone
+    awake: bool  # never sleep on the sockets: for a core of its own
     metrics_port: int | None  # None: no metrics
     trade_date: int  # YYYYMMDD
     shard: int  # 0 to 1295
@@ -78,7 +79,9 @@ def is_port(text: str) -> bool:
     return text.isdecimal() and text.isascii() and 0 < int(text) <= 65535
 
 
-def check_cpu(cpu: int | None) -> None:
+def check_cpu(cpu: int | None, awake: bool = False) -> None:
+    if awake and cpu is None:
+        raise SettingError("--awake: got no --cpu, expected the core that this process alone may burn")
     allowed = os.sched_getaffinity(0)
     if cpu is not None and cpu not in allowed:
         raise SettingError(f"--cpu: got {cpu}, expected one of {', '.join(map(str, sorted(allowed)))}")

@@ -13,7 +13,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvloop
@@ -80,11 +80,13 @@ class Shard:
                 self.tasks.append(self.loop.create_task(self.follow_quotes(address)))
         self.orders.resume_graces()
         tls = transport.Tls(str(settings.tls_cert), str(settings.tls_key)) if settings.tls_cert else None
-        self.server = await transport.serve(
-            settings.transport, self.orders.methods(), self.turn, settings.host, settings.port, tls=tls
-        )
+        with listening("--port", settings.host, settings.port):
+            self.server = await transport.serve(
+                settings.transport, self.orders.methods(), self.turn, settings.host, settings.port, tls=tls
+            )
         if settings.metrics_port is not None:
-            self.metrics = MetricsServer(self.metric_sources(), settings.metrics_port, settings.host)
+            with listening("--metrics-port", settings.host, settings.metrics_port):
+                self.metrics = MetricsServer(self.metric_sources(), settings.metrics_port, settings.host)
         return {
             "port": self.server.port,
             "metrics_port": self.metrics.port if self.metrics else None,
@@ -116,12 +118,17 @@ class Shard:
             lambda partition: self.engine.next_report_index(address.venue, partition),
             self.on_link_state,
             logger("venue").info,
+            self.on_day_end,
         )
 
     def on_link_state(self, name: str, state: LinkState, reason: str) -> None:
         """A link came or went: the engine rejects or sends accordingly."""
         resent = sweeps.set_link(self.engine, VENUES[name], state is LinkState.READY, utc_now_ns())
         self.log.info("venue_link", venue=name, state=str(state), reason=reason, resent=resent)
+
+    def on_day_end(self, name: str) -> None:
+        """The exchange has said everything it had to say today: what is still open there has expired."""
+        self.log.info("day_end", venue=name, expired=sweeps.end_of_day(self.engine, VENUES[name], utc_now_ns()))
 
     async def follow_quotes(self, address: VenueAddress) -> None:
         """Market data of one exchange, for as long as the shard lives."""
@@ -187,11 +194,22 @@ def open_engine(settings: Settings, log: Callable[..., None]) -> tuple[JournalFi
         )
     except ValueError as error:
         raise SettingError(f"{settings.limits}: {error}") from None
+    except OSError as error:
+        raise JournalError(journal_file.journal.path, journal_file.journal.end, str(error)) from None
     state.fault_in()
     state.fault_in_orders(ORDERS_AHEAD)
     journal_file.ahead.append(lambda: state.fault_in_orders(ORDERS_AHEAD))
     log("recovered", limits_sha256=limits.sha256, **found)
     return journal_file, engine
+
+
+@contextlib.contextmanager
+def listening(flag: str, host: str, port: int) -> Iterator[None]:
+    """Opening a port: an error is the flag's."""
+    try:
+        yield
+    except OSError as error:
+        raise SettingError(f"{flag}: cannot listen on {host}:{port}: {error.strerror or error}") from None
 
 
 def feed_factory(engine: Any, venue: int, closed: asyncio.Future[str]) -> Callable[[], Any]:
@@ -221,6 +239,8 @@ async def run(settings: Settings) -> None:
         # What lives now lives as long as the process: no collection should ever walk it.
         gc.collect()
         gc.freeze()
+        if settings.awake:
+            transport.stay_awake(asyncio.get_running_loop())
         await stop.wait()
     finally:
         await shard.stop()
@@ -234,7 +254,3 @@ def serve(settings: Settings) -> None:
         uvloop.run(run(settings))
     except JournalError as error:
         raise SettingError(f"--journal: {error}") from None
-    except OSError as error:
-        raise SettingError(
-            f"--port: cannot listen on {settings.host}:{settings.port}: {error.strerror or error}"
-        ) from None

@@ -30,7 +30,9 @@ STATUS_LOGGED_OUT = 4
 SSE_EXEC_RPT_SYNC = 206
 SSE_EXEC_RPT_SYNC_RSP = 207
 SSE_EXEC_RPT_GROUPS = 208  # ExecRptInfo
+SSE_EXEC_RPT_END_OF_STREAM = 210
 SZSE_REPORT_SYNCHRONIZATION = 5
+SZSE_REPORT_FINISHED = 7
 SZSE_PLATFORM_PARTITIONS = 9  # PlatformInfo
 
 
@@ -69,18 +71,22 @@ class VenueSession:
     """Keeps one link up; a subclass knows its exchange's session messages.
 
     next_report_index: partition -> the ReportIndex the engine expects next (from 1).
+    on_day_end: called with the venue when the exchange's last report of the day has been applied.
     on_state: called with (venue, state, reason) at every change. log: an event and its fields, never per order.
     """
 
     prtc_version: str
+    end_of_reports_type: int
 
     def __init__(self, config: VenueConfig, link: VenueLink, next_report_index: Callable[[int], int],
-                 on_state: Callable[[str, LinkState, str], None], log: Callable[..., None]) -> None:
+                 on_state: Callable[[str, LinkState, str], None], log: Callable[..., None],
+                 on_day_end: Callable[[str], None] = lambda venue: None) -> None:
         self.config = config
         self.link = link
         self.next_report_index = next_report_index
         self.on_state = on_state
         self.log = log
+        self.on_day_end = on_day_end
         self.state = LinkState.DOWN
         self.platform_state = 0
         self.stopping = False
@@ -147,8 +153,21 @@ class VenueSession:
         await self.synchronise(partitions)
         self.link.ready = True
         self.enter(LinkState.READY, "reports synchronised")
+        await self.listen(set(partitions))
+
+    async def listen(self, unfinished: set[int]) -> None:
+        """Session messages until the connection ends. Once every partition's reports are said to be complete, and the
+        engine has them all, the day is over at this exchange."""
         while True:
-            await self.receive()
+            msg_type, fields = await self.receive()
+            if msg_type != self.end_of_reports_type:
+                continue
+            partition, newest = self.end_of_reports(fields)
+            while self.next_report_index(partition) <= newest:
+                await asyncio.sleep(POLL_S)
+            unfinished.discard(partition)
+            if not unfinished:
+                self.on_day_end(self.config.venue)
 
     async def log_on(self) -> list[int]:
         """The report partitions of the session, told after the exchange's own Logon."""
@@ -214,6 +233,10 @@ class VenueSession:
     def logon_fields(self) -> dict[str, Any]:
         raise NotImplementedError
 
+    def end_of_reports(self, fields: dict[str, Any]) -> tuple[int, int]:
+        """(partition, its last report index) of an end-of-reports message."""
+        raise NotImplementedError
+
     async def learn_partitions(self) -> list[int]:
         raise NotImplementedError
 
@@ -225,6 +248,10 @@ class ShanghaiSession(VenueSession):
     """XSHG: TDGW binary."""
 
     prtc_version = "1.00"
+    end_of_reports_type = SSE_EXEC_RPT_END_OF_STREAM
+
+    def end_of_reports(self, fields: dict[str, Any]) -> tuple[int, int]:
+        return fields["set_id"], fields["end_report_index"]
 
     def logon_fields(self) -> dict[str, Any]:
         config = self.config
@@ -259,6 +286,10 @@ class ShenzhenSession(VenueSession):
     """XSHE: binary V5."""
 
     prtc_version = "1.02"
+    end_of_reports_type = SZSE_REPORT_FINISHED
+
+    def end_of_reports(self, fields: dict[str, Any]) -> tuple[int, int]:
+        return fields["partition_no"], fields["report_index"]
 
     def logon_fields(self) -> dict[str, Any]:
         config = self.config

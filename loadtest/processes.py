@@ -173,7 +173,7 @@ class Plant:
                 self.transport,
                 "--date",
                 TRADING_DAY,
-                *(("--cpu", str(own)) if own is not None else ()),
+                *(("--cpu", str(own), "--awake") if own is not None else ()),
             ],
         )
         ready = gateway.ready()

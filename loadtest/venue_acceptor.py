@@ -83,6 +83,7 @@ class VenueAcceptor:
             config.comp_id: desk.add_member(config.pbu, self.new_wire(config.pbu)) for config in members}
         self.sessions: set[ExchangeSession] = set()
         self.server: asyncio.Server | None = None
+        self.day_ended = False
         self.ticker: asyncio.Task[None] | None = None
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> int:
@@ -112,10 +113,14 @@ class VenueAcceptor:
             self.send_platform_state(session)
 
     def end_day(self) -> None:
-        """Tell every live session that its report streams are complete."""
+        """Tell every live session, and every one that synchronises later, that its report streams are complete."""
+        self.day_ended = True
         for session in self.live_sessions():
-            for partition in self.partitions():
-                self.send_end_of_stream(session, partition)
+            self.send_ends(session)
+
+    def send_ends(self, session: ExchangeSession) -> None:
+        for partition in self.partitions():
+            self.send_end_of_stream(session, partition)
 
     def session_of(self, comp_id: str) -> ExchangeSession | None:
         """The live session of a CompID, for faults on demand: cut, hold, stop_reading, repeat_report, skip_report."""
@@ -163,6 +168,8 @@ class VenueAcceptor:
                 raise RefusedError(STATUS_PROTOCOL, f"{wire.name_of(msg_type)} before Logon")
             elif not self.take(session, msg_type, fields):
                 raise RefusedError(STATUS_PROTOCOL, f"{wire.name_of(msg_type)}: not a message for an exchange")
+            elif self.day_ended:
+                self.send_ends(session)
         except RefusedError as refused:
             self.log_out(session, refused.status, refused.text)
 

@@ -1,0 +1,1 @@
+"""The running system: real exchanges, real gateways, real clients."""
