@@ -9,6 +9,8 @@ cdef enum:
     GROUP_START = 3
     GROUP_END = 4
     FIXED32 = 5
+    LONG_BITS = 70
+    SHORT_BITS = 35
     MOST_NESTING = 100                 # protobuf's own limit for groups
 
 cdef struct Cursor:
@@ -16,15 +18,14 @@ cdef struct Cursor:
     const uint8_t *end
 
 
-cdef inline bint read_varint(Cursor *cursor, uint64_t *value) noexcept nogil:
+# most_bits: 70 for a value (ten bytes), 35 for a tag or a length (five); protobuf refuses longer ones, even of zeros.
+cdef inline bint read_varint(Cursor *cursor, uint64_t *value, int most_bits) noexcept nogil:
     cdef uint64_t result = 0
     cdef int shift = 0
     cdef uint8_t octet
-    while cursor.at < cursor.end and shift < 70:
+    while cursor.at < cursor.end and shift < most_bits:
         octet = cursor.at[0]
         cursor.at += 1
-        if shift == 63 and octet > 1:
-            return False
         result |= <uint64_t>(octet & 0x7F) << shift
         if octet < 0x80:
             value[0] = result
@@ -35,7 +36,7 @@ cdef inline bint read_varint(Cursor *cursor, uint64_t *value) noexcept nogil:
 
 cdef inline bint read_tag(Cursor *cursor, uint32_t *field, int *wire_type) noexcept nogil:
     cdef uint64_t tag
-    if not read_varint(cursor, &tag) or tag >> 32 or tag >> 3 == 0:
+    if not read_varint(cursor, &tag, SHORT_BITS) or tag >> 32:
         return False
     field[0] = <uint32_t>(tag >> 3)
     wire_type[0] = tag & 7
@@ -44,7 +45,7 @@ cdef inline bint read_tag(Cursor *cursor, uint32_t *field, int *wire_type) noexc
 
 cdef inline bint read_text(Cursor *cursor, Text *text) noexcept nogil:
     cdef uint64_t size
-    if not read_varint(cursor, &size) or size > <uint64_t>(cursor.end - cursor.at):
+    if not read_varint(cursor, &size, SHORT_BITS) or size > <uint64_t>(cursor.end - cursor.at):
         return False
     text.at = cursor.at
     text.size = <uint32_t>size
@@ -59,7 +60,7 @@ cdef bint skip_field(Cursor *cursor, uint32_t field, int wire_type, int nesting)
     cdef uint32_t inner
     cdef int inner_type
     if wire_type == VARINT:
-        return read_varint(cursor, &ignored)
+        return read_varint(cursor, &ignored, LONG_BITS)
     if wire_type == BYTES:
         return read_text(cursor, &text)
     if wire_type == FIXED64 or wire_type == FIXED32:
@@ -70,6 +71,7 @@ cdef bint skip_field(Cursor *cursor, uint32_t field, int wire_type, int nesting)
         return True
     if wire_type != GROUP_START or nesting >= MOST_NESTING:
         return False
+    # Field number 0 is refused in a message and let pass in an unknown group, by protobuf and so here.
     while read_tag(cursor, &inner, &inner_type):
         if inner_type == GROUP_END:
             return inner == field
@@ -108,7 +110,7 @@ cdef int decode_client_message(const uint8_t *message, size_t size, Text *body) 
     cdef Cursor cursor = Cursor(message, message + size)
     cdef uint32_t field
     cdef int wire_type
-    if size == 0 or not read_tag(&cursor, &field, &wire_type):
+    if size == 0 or not read_tag(&cursor, &field, &wire_type) or field == 0:
         return KIND_COLD if size == 0 else KIND_MALFORMED
     if wire_type != BYTES or (field != KIND_NEW_ORDER and field != KIND_CANCEL_ORDER):
         return KIND_COLD
@@ -126,7 +128,7 @@ cdef bint decode_new_order(const uint8_t *message, size_t size, NewOrder *order)
     cdef Text text
     memset(order, 0, sizeof(NewOrder))
     while cursor.at < cursor.end:
-        if not read_tag(&cursor, &field, &wire_type):
+        if not read_tag(&cursor, &field, &wire_type) or field == 0:
             return False
         if wire_type == BYTES and field <= 3:
             if not read_text(&cursor, &text) or not is_utf8(text.at, text.size):
@@ -138,7 +140,7 @@ cdef bint decode_new_order(const uint8_t *message, size_t size, NewOrder *order)
             else:
                 order.symbol = text
         elif wire_type == VARINT and 4 <= field <= 10:
-            if not read_varint(&cursor, &value):
+            if not read_varint(&cursor, &value, LONG_BITS):
                 return False
             if field == 4:
                 order.security_exchange = <int>value
@@ -167,7 +169,7 @@ cdef bint decode_cancel_order(const uint8_t *message, size_t size, CancelOrder *
     cdef Text text
     memset(cancel, 0, sizeof(CancelOrder))
     while cursor.at < cursor.end:
-        if not read_tag(&cursor, &field, &wire_type):
+        if not read_tag(&cursor, &field, &wire_type) or field == 0:
             return False
         if wire_type == BYTES and field <= 3:
             if not read_text(&cursor, &text) or not is_utf8(text.at, text.size):
@@ -179,7 +181,7 @@ cdef bint decode_cancel_order(const uint8_t *message, size_t size, CancelOrder *
             else:
                 cancel.orig_cl_ord_id = text
         elif wire_type == VARINT and 4 <= field <= 5:
-            if not read_varint(&cursor, &value):
+            if not read_varint(&cursor, &value, LONG_BITS):
                 return False
             if field == 4:
                 cancel.order_id = value
