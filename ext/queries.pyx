@@ -3,10 +3,11 @@
 from libc.stdint cimport uint8_t, uint32_t
 
 from ext.codec cimport MOST_REPORT_SIZE
-from ext.engine cimport Engine, is_open
+from ext.engine cimport Engine
 from ext.events cimport OrderEvent
 from ext.orders cimport find_order
 from ext.reports cimport encode_order_state
+from ext.returns cimport is_open
 from ext.state cimport FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, NONE, Account, Instrument, Order, Position, Profile, Usage
 
 ACCOUNT_STATES = {1: "NORMAL", 2: "SELL_ONLY", 3: "CANCEL_ONLY", 4: "FROZEN"}

@@ -8,9 +8,10 @@ from libc.string cimport memset
 
 from ext.codec cimport CancelOrder
 from ext.codes cimport PASS
-from ext.engine cimport Engine, is_open
+from ext.engine cimport Engine
 from ext.events cimport EV_EXPIRED, EV_KILL, KILL_ACCOUNT, KILL_FIRM, KILL_GROUP, KILL_PORT, CancelEvent, KillEvent
 from ext.quotes cimport MarketStatus
+from ext.returns cimport is_open
 from ext.state cimport FLAG_ACKED, FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, NONE, Account, Order
 from ext.venue cimport VenueReport
 

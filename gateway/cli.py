@@ -63,7 +63,7 @@ def serve(
     tls_cert: Annotated[Path | None, typer.Option(help="PEM certificate chain.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="PEM key of --tls-cert.")] = None,
     cpu: Annotated[int | None, typer.Option(help="Run on this core alone.")] = None,
-    awake: Annotated[bool, typer.Option("--awake", help="Poll instead of sleeping; needs --cpu, burns that core.")] = False,
+    awake: Annotated[bool, typer.Option("--awake", help="Never sleep; needs --cpu, burns that core.")] = False,
     metrics_port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port of the metrics.")] = None,
     date: Annotated[str, typer.Option(help="Trading day, YYYY-MM-DD; today in Shanghai when left out.")] = "",
     shard: Annotated[int, typer.Option(min=0, max=1295, help="Number of this shard.")] = 0,
@@ -84,7 +84,8 @@ def serve(
     allow_open_files()
     import_module("gateway.shard").serve(Settings(
         limits=limits, instruments=instruments, journal=journal, host=host, port=port, transport=transport,
-        venues=venues, tls_cert=tls_cert, tls_key=tls_key, cpu=cpu, awake=awake, metrics_port=metrics_port, debug=bool(context.obj),
+        venues=venues, tls_cert=tls_cert, tls_key=tls_key, cpu=cpu, awake=awake, metrics_port=metrics_port,
+        debug=bool(context.obj),
         trade_date=trading_day(date), shard=shard, comp_id=comp_id, pbu=pbu,
         venue_password=venue_password, max_orders=max_orders,
     ))

@@ -13,11 +13,7 @@ MAX_FUNCTION_LINES = 60
 MAX_FILE_LINES = 500
 # What is longer today, and how long at most. It only shrinks: an entry that is no longer needed fails.
 LONGER_FUNCTIONS: dict[str, int] = {}
-LONGER_FILES: dict[str, int] = {
-    "ext/engine.pyx": 573,
-    "tests/test_venue_sse.py": 547,
-    "tests/test_venue_szse.py": 565,
-}
+LONGER_FILES: dict[str, int] = {}
 
 MAY_IMPORT = {
     "gateway": ("gateway", "risk_rules", "ext"),
