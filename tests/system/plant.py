@@ -28,6 +28,7 @@ DAY = "2026-11-23"
 START_S = 60.0
 STOP_S = 10.0
 MEMBERS = 60
+PARTITIONS = 3  # of each exchange's reports: each is numbered and resynchronised on its own
 BLOCK = 6  # symbols of one gateway on each exchange, so that no test meets another's orders in a book
 PREV_CLOSE_E4 = 100_000
 
@@ -161,18 +162,8 @@ class Exchanges:
     def start(self, *venues: str) -> None:
         """Start these; one that ran before listens where it did."""
         for venue in venues:
-            arguments = [
-                venue,
-                "--instruments",
-                str(self.instruments),
-                "--empty",
-                "--clock",
-                self.clock,
-                "--speed",
-                f"{self.speed:g}",
-                "--date",
-                DAY,
-            ]
+            arguments = [venue, "--instruments", str(self.instruments), "--empty", "--date", DAY]
+            arguments += ["--clock", self.clock, "--speed", f"{self.speed:g}", "--partitions", str(PARTITIONS)]
             for member in range(self.members):
                 arguments += ["--member", f"GW{member:02d}:P{member:05d}"]
             for flag, key in (("--order-port", "order_entry_port"), ("--market-data-port", "market_data_port")):

@@ -1,6 +1,7 @@
 """OrderEntry sessions on both transports: log on, what passes before and after it, and reports in sequence."""
 
 import itertools
+import queue
 import time
 
 import grpc
@@ -160,3 +161,27 @@ def test_a_session_that_has_seen_everything_gets_only_what_is_new(shared_gateway
     order = limit_order(next(names), "A2", shared_gateway.symbols["XSHG"][0], **RESTING)
     second.accepted(order)
     assert second.sequence("A2")[:2] == [newest + 1, newest + 2]
+
+
+def test_a_session_that_does_not_read_holds_nobody_up_and_misses_nothing(shared_gateway, fronts):
+    """It is given old and new events only as it reads them; others trade on meanwhile."""
+    busy = fronts(shared_gateway, "load", "L0003")
+    symbol = shared_gateway.symbols["XSHE"][4]
+    for number in range(2000):
+        busy.send(new_order=limit_order(f"slow{number}", "L0003", symbol, **RESTING))
+    busy.report("slow1999", pb.NEW)
+    open_end = queue.SimpleQueue()
+    open_end.put(pb.ClientMessage(logon=pb.Logon(token="load", accounts=[pb.AccountCursor(account="L0003")])))
+    idle = shared_gateway.stub().Session(iter(open_end.get, None), timeout=30)
+    assert next(idle).WhichOneof("message") == "logon_ack"
+    for number in range(2000, 2500):
+        busy.send(new_order=limit_order(f"slow{number}", "L0003", symbol, **RESTING))
+    busy.report("slow2499", pb.NEW)
+    busy.send(heartbeat=pb.Heartbeat(time_ns=1))
+    busy.first("heartbeat")
+    numbers = [next(idle).execution_report.event_seq for _ in range(5000)]
+    open_end.put(None)
+    assert numbers == list(range(1, 5001))
+    assert busy.sequence("L0003") == numbers
+    with pytest.raises(StopIteration):
+        next(idle)
