@@ -328,7 +328,10 @@ cdef class Engine:
         cdef CancelEvent *event
         cdef int phase_code = self.cancel_phase(order.venue)
         cdef bint link_ready = self.market.link_ready[order.venue]
-        cdef bint now_possible = link_ready and phase_code == PASS and self.market.phase[order.venue] != PHASE_LUNCH
+        cdef int phase = self.market.phase[order.venue]
+        # A cancel that already waits for its phase goes on waiting until the phase is known again after a restart.
+        cdef bint must_wait = phase == PHASE_LUNCH or (phase == PHASE_UNKNOWN and order.flags & FLAG_CANCEL_QUEUED)
+        cdef bint now_possible = link_ready and phase_code == PASS and not must_wait
         if not is_open(order):
             return R1606_NOT_OPEN
         if order.flags & FLAG_CANCEL_SENT or (order.flags & FLAG_CANCEL_QUEUED and not now_possible):
