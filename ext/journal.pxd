@@ -18,6 +18,7 @@ cdef class Journal:
     cdef Frame *reserve(self, uint16_t type, size_t size, int64_t time_ns) noexcept  # NULL: full
     cdef uint64_t commit(self, Frame *frame) noexcept                              # its offset
     cdef bint has_room(self, uint64_t size) noexcept
+    cdef bint extend(self, uint64_t wanted) noexcept nogil
     cdef inline const Frame *at(self, uint64_t offset) noexcept:
         return <const Frame *>(self.base + offset)
     cdef const Frame *next_frame(self, uint64_t offset) except? NULL  # committed frame there; NULL: the end

@@ -8,7 +8,6 @@ from ext.events cimport EV_TYPE_COUNT
 cdef extern from "sys/mman.h" nogil:
     void *mmap(void *addr, size_t length, int prot, int flags, int fd, long offset)
     int munmap(void *addr, size_t length)
-    int madvise(void *addr, size_t length, int advice)
     int msync(void *addr, size_t length, int flags)
     int PROT_READ, PROT_WRITE, MAP_SHARED, MAP_NORESERVE, MS_SYNC
     void *MAP_FAILED
@@ -23,7 +22,6 @@ cdef extern from "nmmintrin.h" nogil:
     unsigned long long _mm_crc32_u64(unsigned long long crc, unsigned long long value)
 
 cdef enum:
-    MADV_POPULATE_WRITE = 23           # Linux 5.14; refused by older kernels, which is harmless
     CHUNK = 1 << 26                    # the file grows by this much
     MOST_FRAME = 1 << 12
 
@@ -88,24 +86,21 @@ cdef class Journal:
 
     def grow(self, uint64_t needed) -> bool:
         """Make sure `needed` bytes past the end exist on disk; False when the disk or the capacity is full."""
+        return self.extend(self.end + needed)
+
+    cdef bint extend(self, uint64_t wanted) noexcept nogil:
+        """Let the file be at least so long, in whole chunks. Also called ahead of the owner, from another thread: both then
+        ask for the same bytes, which does no harm."""
         cdef uint64_t target = self.allocated
-        while target < self.end + needed:
+        while target < wanted:
             target += CHUNK
         if target > self.capacity:
             return False
         if target > self.allocated:
-            if posix_fallocate(self.fd, 0, <long>target) != 0:
+            if posix_fallocate(self.fd, <long>self.allocated, <long>(target - self.allocated)) != 0:
                 return False
             self.allocated = target
         return True
-
-    def populate(self, uint64_t ahead) -> None:
-        """Fault in the pages up to `ahead` bytes past the end (callable from another thread: touches no state)."""
-        cdef uint64_t first = self.end & ~<uint64_t>4095
-        cdef uint64_t last = min(self.end + ahead, self.allocated)
-        cdef uint8_t *base = self.base
-        with nogil:
-            madvise(base + first, last - first, MADV_POPULATE_WRITE)
 
     def sync(self) -> None:
         """Write every committed frame to the disk (blocks; callable from another thread)."""

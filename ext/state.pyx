@@ -55,13 +55,6 @@ cdef class State:
         fault_in(self.position_map.slots, (self.position_map.mask + 1) * sizeof(MapSlot))
         fault_in(self.order_map.slots, (self.order_map.mask + 1) * sizeof(MapSlot))
 
-    def fault_in_orders(self, uint32_t ahead) -> None:
-        """Make room for the next `ahead` orders real memory (callable from another thread: it changes no order)."""
-        cdef uint32_t first = self.order_count + 1
-        cdef size_t count = min(ahead, self.most_orders - self.order_count)
-        with nogil:
-            fault_in(&self.orders[first], count * sizeof(Order))
-
     cdef uint32_t find_account(self, const uint8_t *id, size_t size) noexcept:
         """Index of the account with this id, or NONE."""
         cdef MapSlot *slot

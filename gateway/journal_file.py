@@ -1,15 +1,10 @@
-"""Opens and closes the journal's file, keeps its pages ready ahead of the owner thread. Knows no frame."""
+"""Opens and closes the journal's file, under a lock. Knows no frame."""
 
 import fcntl
 import os
-import threading
-from collections.abc import Callable
 from pathlib import Path
 
 from ext.journal import Journal, JournalError
-
-AHEAD_BYTES = 1 << 23
-PERIOD_S = 0.02
 
 
 class JournalFile:
@@ -34,26 +29,8 @@ class JournalFile:
         except BaseException:
             os.close(self.fd)
             raise
-        self.ahead: list[Callable[[], None]] = []  # what else is made ready ahead of the owner thread
-        self.stopping = threading.Event()
-        self.thread = threading.Thread(target=self.populate, name="tidegate-journal", daemon=True)
-
-    def start(self) -> None:
-        """Begin to fault pages in ahead of the writer, so that an order never waits for one."""
-        self.journal.grow(AHEAD_BYTES)
-        self.journal.populate(AHEAD_BYTES)
-        self.thread.start()
-
-    def populate(self) -> None:
-        while not self.stopping.wait(PERIOD_S):
-            self.journal.populate(AHEAD_BYTES)
-            for populate in self.ahead:
-                populate()
 
     def close(self) -> None:
         """Write everything to the disk and let go of the file."""
-        self.stopping.set()
-        if self.thread.is_alive():
-            self.thread.join()
         self.journal.sync()
         os.close(self.fd)

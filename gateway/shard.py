@@ -13,12 +13,14 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvloop
 
 from ext import queries, sweeps
+from ext.ahead import Ahead
 from ext.buffers import Turn
 from ext.clock import utc_now_ns
 from ext.codes import VENUES
@@ -45,7 +47,6 @@ VENUE_NAMES = {number: name for name, number in VENUES.items()}
 DRAIN_S = 2.0
 FEED_RETRY_S = 0.2
 SPARE_POSITIONS = 1 << 18
-ORDERS_AHEAD = 1 << 16
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
 
 
@@ -59,6 +60,8 @@ class Shard:
         self.turn = Turn(self.loop.call_soon)
         self.stages = Stages()
         self.journal_file, self.engine = open_engine(settings, self.log.info)
+        self.ahead = Ahead(self.journal_file.journal, self.engine.state)
+        self.ahead_thread = threading.Thread(target=self.ahead.run, name="tidegate-ahead", daemon=True)
         self.links: dict[int, Any] = {}
         self.sessions: dict[int, VenueSession] = {}
         self.tasks: list[asyncio.Task[None]] = []
@@ -69,7 +72,8 @@ class Shard:
     async def start(self) -> dict[str, Any]:
         """Exchanges first, then the door; returns the fields of the ready line."""
         settings = self.settings
-        self.journal_file.start()
+        self.ahead.prepare()
+        self.ahead_thread.start()
         for address in settings.venues:
             self.attach(address)
         self.engine.attach(self.links.get(VENUES["XSHG"]), self.links.get(VENUES["XSHE"]))
@@ -155,6 +159,9 @@ class Shard:
         await asyncio.gather(*self.tasks, return_exceptions=True)
         if self.metrics is not None:
             self.metrics.stop()
+        self.ahead.stop()
+        if self.ahead_thread.is_alive():
+            self.ahead_thread.join()
         self.journal_file.close()
         self.log.info("stopped", state_hash=self.engine.state.hash(), **queries.counts(self.engine))
 
@@ -197,8 +204,6 @@ def open_engine(settings: Settings, log: Callable[..., None]) -> tuple[JournalFi
     except OSError as error:
         raise JournalError(journal_file.journal.path, journal_file.journal.end, str(error)) from None
     state.fault_in()
-    state.fault_in_orders(ORDERS_AHEAD)
-    journal_file.ahead.append(lambda: state.fault_in_orders(ORDERS_AHEAD))
     log("recovered", limits_sha256=limits.sha256, **found)
     return journal_file, engine
 

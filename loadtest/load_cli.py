@@ -52,6 +52,7 @@ Burst = Annotated[int, typer.Option(min=1, max=10_000, help="Least time between 
 Out = Annotated[Path, typer.Option(help="Where report.json and report.html go.")]
 Svg = Annotated[Path | None, typer.Option(help="Also write the latency plot as SVG here.")]
 Keep = Annotated[Path | None, typer.Option(help="Keep inputs, journal and logs here.")]
+Realtime = Annotated[bool, typer.Option("--realtime", help="The load goes before all else on its core.")]
 Demo = Annotated[bool, typer.Option("--demo", help="The main job: 1,000/s with surges to 50,000/s, both exchanges.")]
 
 
@@ -83,6 +84,7 @@ def run(
     out: Out = Path("out"),
     svg: Svg = None,
     keep: Keep = None,
+    realtime: Realtime = False,
     demo: Demo = False,
 ) -> None:
     """Load a gateway and judge it; exit code 0: passed, 1: failed, 2: cannot be run as asked."""
@@ -97,6 +99,7 @@ def run(
             tuple(Endpoint.parse(text) for text in market_data.split(",") if text),
             Endpoint.parse(metrics) if metrics else None, instruments, background, transport,
             parse_duration_ns(drain, "drain") / 1e9, burst_us * 1_000, objectives, out, svg, keep,
+            realtime,
         )
         report = show_run(options)
     except BAD_USAGE as error:

@@ -280,7 +280,8 @@ class Model:
         """A phase or a link changed: what may leave now leaves, in the order it was queued."""
         self.cancel_queue = [o for o in self.cancel_queue if o.cancel_queued]
         for order in self.cancel_queue:
-            if self.may_send_cancel(order):
+            assert order.instrument is not None
+            if self.may_send_cancel(order) and self.phase_of(order.instrument) != P_UNKNOWN:
                 order.cancel_queued = False
                 self.send("cancel", order, now_ns)
 

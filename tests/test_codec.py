@@ -15,15 +15,39 @@ INT32 = st.integers(-(2**31), 2**31 - 1)
 UINT64 = st.integers(0, 2**64 - 1)
 TEXT = st.text(max_size=80)
 NEW_ORDERS = st.builds(
-    pb.NewOrder, cl_ord_id=TEXT, account=TEXT, symbol=TEXT, security_exchange=INT32, side=INT32, ord_type=INT32,
-    order_qty_shares=INT64, price_e4=INT64, time_in_force=INT32, planned_ns=INT64)
-CANCEL_ORDERS = st.builds(pb.CancelOrder, cl_ord_id=TEXT, account=TEXT, orig_cl_ord_id=TEXT, order_id=UINT64, planned_ns=INT64)
+    pb.NewOrder,
+    cl_ord_id=TEXT,
+    account=TEXT,
+    symbol=TEXT,
+    security_exchange=INT32,
+    side=INT32,
+    ord_type=INT32,
+    order_qty_shares=INT64,
+    price_e4=INT64,
+    time_in_force=INT32,
+    planned_ns=INT64,
+)
+CANCEL_ORDERS = st.builds(
+    pb.CancelOrder, cl_ord_id=TEXT, account=TEXT, orig_cl_ord_id=TEXT, order_id=UINT64, planned_ns=INT64
+)
 DECODERS = {pb.NewOrder: codec_view.new_order, pb.CancelOrder: codec_view.cancel_order}
 # Bytes that are nearly a message: whole fields, cut, repeated, with a byte changed, or with unknown fields around them.
 PIECES = st.one_of(
-    NEW_ORDERS.map(lambda order: order.SerializeToString()), CANCEL_ORDERS.map(lambda cancel: cancel.SerializeToString()),
-    st.binary(max_size=12), st.sampled_from([b"\x5b\x08\x01\x5c", b"\x0b\x0c", b"\x62\x03abc", b"\xf8\xff\xff\xff\x0f\x01",
-                                             b"\x0a\x02\xc3\x28", b"\x20\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", b"\x00"]))
+    NEW_ORDERS.map(lambda order: order.SerializeToString()),
+    CANCEL_ORDERS.map(lambda cancel: cancel.SerializeToString()),
+    st.binary(max_size=12),
+    st.sampled_from(
+        [
+            b"\x5b\x08\x01\x5c",
+            b"\x0b\x0c",
+            b"\x62\x03abc",
+            b"\xf8\xff\xff\xff\x0f\x01",
+            b"\x0a\x02\xc3\x28",
+            b"\x20\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+            b"\x00",
+        ]
+    ),
+)
 
 
 @st.composite
@@ -32,7 +56,7 @@ def spoilt(draw: st.DrawFn) -> bytes:
     for _ in range(draw(st.integers(0, 3))):
         if octets:
             octets[draw(st.integers(0, len(octets) - 1))] = draw(st.integers(0, 255))
-    return bytes(octets[:draw(st.integers(0, len(octets)))]) if draw(st.booleans()) else bytes(octets)
+    return bytes(octets[: draw(st.integers(0, len(octets)))]) if draw(st.booleans()) else bytes(octets)
 
 
 def parsed(message: type[Message], octets: bytes) -> Any:
@@ -81,11 +105,19 @@ def test_spoilt_bytes_are_accepted_and_refused_alike(octets: bytes) -> None:
 
 
 @settings(max_examples=800)
-@given(octets=st.one_of(
-    spoilt(), NEW_ORDERS.map(lambda order: pb.ClientMessage(new_order=order).SerializeToString()),
-    CANCEL_ORDERS.map(lambda cancel: pb.ClientMessage(cancel_order=cancel).SerializeToString()),
-    st.tuples(NEW_ORDERS, CANCEL_ORDERS).map(
-        lambda pair: pb.ClientMessage(new_order=pair[0]).SerializeToString() + pb.ClientMessage(cancel_order=pair[1]).SerializeToString())))
+@given(
+    octets=st.one_of(
+        spoilt(),
+        NEW_ORDERS.map(lambda order: pb.ClientMessage(new_order=order).SerializeToString()),
+        CANCEL_ORDERS.map(lambda cancel: pb.ClientMessage(cancel_order=cancel).SerializeToString()),
+        st.tuples(NEW_ORDERS, CANCEL_ORDERS).map(
+            lambda pair: (
+                pb.ClientMessage(new_order=pair[0]).SerializeToString()
+                + pb.ClientMessage(cancel_order=pair[1]).SerializeToString()
+            )
+        ),
+    )
+)
 def test_what_is_taken_for_a_hot_message_is_one(octets: bytes) -> None:
     """A message dispatched as hot holds exactly that member; one called malformed, protobuf refuses too."""
     kind, body = codec_view.client_message(octets)
@@ -94,18 +126,39 @@ def test_what_is_taken_for_a_hot_message_is_one(octets: bytes) -> None:
         assert reading is None
     elif kind != "cold" and reading is not None:
         assert reading.WhichOneof("message") == kind
-        assert DECODERS[pb.NewOrder if kind == "new_order" else pb.CancelOrder](body) == fields_of(getattr(reading, kind))
+        assert DECODERS[pb.NewOrder if kind == "new_order" else pb.CancelOrder](body) == fields_of(
+            getattr(reading, kind)
+        )
 
 
-REPORTS = st.fixed_dictionaries({
-    **{name: UINT64 for name in ("event_seq", "order_id", "exec_id")},
-    **{name: st.integers(0, 7) for name in ("exec_type", "ord_status", "security_exchange", "side", "ord_type")},
-    **{name: INT64 for name in ("order_qty_shares", "price_e4", "last_qty_shares", "last_px_e4", "leaves_qty_shares",
-                                "cum_qty_shares", "cum_notional_e4", "time_ns", "planned_ns")},
-    "ord_rej_reason": st.integers(0, 2**32 - 1), "possible_duplicate": st.booleans(), "symbol": st.integers(0, 999_999),
-    "reject_code": st.sampled_from([0, 1001, 1301, 1605]), "account": st.text(max_size=4), "cl_ord_id": st.text(max_size=16),
-    "venue_order_id": st.text(st.characters(codec="ascii"), max_size=16), "text": st.text(max_size=40),
-})
+REPORTS = st.fixed_dictionaries(
+    {
+        **dict.fromkeys(("event_seq", "order_id", "exec_id"), UINT64),
+        **{name: st.integers(0, 7) for name in ("exec_type", "ord_status", "security_exchange", "side", "ord_type")},
+        **dict.fromkeys(
+            (
+                "order_qty_shares",
+                "price_e4",
+                "last_qty_shares",
+                "last_px_e4",
+                "leaves_qty_shares",
+                "cum_qty_shares",
+                "cum_notional_e4",
+                "time_ns",
+                "planned_ns",
+            ),
+            INT64,
+        ),
+        "ord_rej_reason": st.integers(0, 2**32 - 1),
+        "possible_duplicate": st.booleans(),
+        "symbol": st.integers(0, 999_999),
+        "reject_code": st.sampled_from([0, 1001, 1301, 1605]),
+        "account": st.text(max_size=4),
+        "cl_ord_id": st.text(max_size=16),
+        "venue_order_id": st.text(st.characters(codec="ascii"), max_size=16),
+        "text": st.text(max_size=40),
+    }
+)
 
 
 def named(fields: dict[str, Any]) -> dict[str, Any]:
@@ -126,10 +179,23 @@ def test_execution_report_is_what_protobuf_writes(fields: dict[str, Any]) -> Non
     assert pb.CancelResponse.FromString(codec_view.execution_report(fields, 1)).execution_report == expected
 
 
-@given(fields=st.fixed_dictionaries({
-    "event_seq": UINT64, "order_id": UINT64, "ord_status": st.integers(0, 7), "reject_code": st.sampled_from([0, 1004, 1606]),
-    "cxl_rej_reason": st.integers(0, 2**32 - 1), "time_ns": INT64, "planned_ns": INT64, "account": st.text(max_size=4),
-    "cl_ord_id": st.text(max_size=16), "orig_cl_ord_id": st.text(max_size=16), "text": st.text(max_size=40)}))
+@given(
+    fields=st.fixed_dictionaries(
+        {
+            "event_seq": UINT64,
+            "order_id": UINT64,
+            "ord_status": st.integers(0, 7),
+            "reject_code": st.sampled_from([0, 1004, 1606]),
+            "cxl_rej_reason": st.integers(0, 2**32 - 1),
+            "time_ns": INT64,
+            "planned_ns": INT64,
+            "account": st.text(max_size=4),
+            "cl_ord_id": st.text(max_size=16),
+            "orig_cl_ord_id": st.text(max_size=16),
+            "text": st.text(max_size=40),
+        }
+    )
+)
 def test_cancel_reject_is_what_protobuf_writes(fields: dict[str, Any]) -> None:
     expected = pb.CancelReject(**named(fields))
     assert codec_view.cancel_reject(fields) == expected.SerializeToString()

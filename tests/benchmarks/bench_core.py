@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ext import queries, sweeps, tape
+from ext.ahead import Ahead
 from ext.buffers import Turn
 from ext.codes import PHASES
 from ext.engine import Engine
@@ -122,10 +123,8 @@ def rig(folder: Path, accounts: int, *, orders: int = 4 * ORDERS, warm: bool = T
     engine = Engine(State(accounts, min(accounts * TRADED_SYMBOLS, 4 * ORDERS) + 1024, orders), journal_file.journal)
     if warm:
         engine.state.fault_in()
-        engine.state.fault_in_orders(orders)
+        Ahead(journal_file.journal, engine.state).prepare()
     load_engine(engine, limits(accounts), instruments(), trade_date=20261123, shard=0, now_ns=START_NS)
-    journal_file.journal.grow(1 << 28)
-    journal_file.journal.populate(1 << 28)
     engine.attach(tape.NullOutlet(), tape.NullOutlet())
     sweeps.set_phase(engine, 1, PHASES["CONTINUOUS"], START_NS)
     sweeps.set_link(engine, 1, True, START_NS)

@@ -35,6 +35,7 @@ def options(pace: Pace, burst_ns: int, target: Endpoint | None = None) -> Option
         burst_ns=burst_ns,
         background_per_s=100.0,
         out=None,
+        realtime=pace is STEADY,
     )
 
 
@@ -89,7 +90,7 @@ def run(runs: int) -> dict[str, dict[str, Any]]:
             "ratio": decision / noise,
             "runs": decisions,
             "target": "< 150",
-            "note": f"20,000/s open loop, 4 sessions; {machine}",
+            "note": f"20,000/s open loop, 4 sessions, journal in memory; {machine}",
         },
         "noise_p99_us": {
             "value": noise,

@@ -1,0 +1,84 @@
+"""Keeps the memory that the owner thread will write next real and writable, from a thread that never takes the GIL.
+
+Changes no byte: a page is made real by adding nothing to it, atomically. It knows neither frames nor orders.
+"""
+
+from libc.stdint cimport uint64_t, uint8_t
+from libc.time cimport time_t
+
+from ext.journal cimport Journal
+from ext.state cimport Order, State
+
+
+cdef extern from "time.h" nogil:
+    cdef struct timespec:
+        time_t tv_sec
+        long tv_nsec
+    int nanosleep(const timespec *wanted, timespec *left)
+
+cdef extern from * nogil:
+    """
+    static inline void touch_byte(uint8_t *at) { __atomic_fetch_or(at, 0, __ATOMIC_RELAXED); }
+    """
+    void touch_byte(uint8_t *at)
+
+cdef enum:
+    PAGE = 4096
+    JOURNAL_AHEAD = 67108864           # bytes: some seconds of a surge
+    ORDERS_AHEAD = 262144              # rows
+    PERIOD_NS = 10000000
+    SLICE = 4194304                    # most bytes made ready per period, so that this thread never holds a core for long
+
+
+cdef uint64_t touch(uint8_t *base, uint64_t first, uint64_t last) noexcept nogil:
+    """Make the pages of base[first:last] real; returns where it stopped."""
+    cdef uint64_t at = first & ~<uint64_t>(PAGE - 1)
+    while at < last:
+        touch_byte(base + at)
+        at += PAGE
+    return last if last > first else first
+
+
+cdef class Ahead:
+    """What lies ahead of one shard's journal and order table."""
+
+    cdef Journal journal
+    cdef State state
+    cdef uint64_t journal_ready        # offsets up to which pages are real
+    cdef uint64_t orders_ready
+    cdef bint stopping
+
+    def __init__(self, Journal journal not None, State state not None):
+        self.journal = journal
+        self.state = state
+
+    def prepare(self) -> None:
+        """Make the first stretch ready before trading begins."""
+        self.journal.grow(JOURNAL_AHEAD)
+        self.advance(JOURNAL_AHEAD + ORDERS_AHEAD * sizeof(Order))
+
+    def run(self) -> None:
+        """Stay ahead until `stop`; for a thread of its own."""
+        cdef timespec pause = timespec(0, PERIOD_NS)
+        with nogil:
+            while not self.stopping:
+                self.advance(SLICE)
+                nanosleep(&pause, NULL)
+
+    def stop(self) -> None:
+        """Let `run` end within a period."""
+        self.stopping = True
+
+    cdef void advance(self, uint64_t most) noexcept nogil:
+        cdef uint64_t end = self.journal.end
+        cdef uint64_t wanted = end + JOURNAL_AHEAD
+        cdef uint64_t order = (<uint64_t>self.state.order_count + 1) * sizeof(Order)
+        # A file that cannot grow is the owner's to notice: it keeps room for reports and refuses orders.
+        self.journal.extend(wanted)
+        self.journal_ready = stretch(self.journal.base, max(self.journal_ready, end), min(wanted, self.journal.allocated), most)
+        self.orders_ready = stretch(<uint8_t *>self.state.orders, max(self.orders_ready, order),
+                                    min(order + ORDERS_AHEAD * sizeof(Order), (<uint64_t>self.state.most_orders + 1) * sizeof(Order)), most)
+
+
+cdef uint64_t stretch(uint8_t *base, uint64_t first, uint64_t last, uint64_t most) noexcept nogil:
+    return touch(base, first, min(last, first + most))
