@@ -55,7 +55,7 @@ class Options:
     objectives: Objectives = field(default_factory=Objectives)
     out: Path | None = Path("out")
     svg: Path | None = None
-    keep: Path | None = None  # where the scenario and the logs stay; None: a temporary directory, in memory where there is one
+    keep: Path | None = None  # where scenario and logs stay; None: a temporary directory, in memory if possible
     realtime: bool = False  # the load's own process goes before every other on its core
 
 
