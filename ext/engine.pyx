@@ -111,8 +111,9 @@ cdef class Engine:
         order_no = find_order(self.state, self.journal, order.account_index, message.cl_ord_id.at, message.cl_ord_id.size)
         if order_no:
             refusal.code = R1201_DUP_ID
-            refusal.value = 0 if self.is_same(order_no, message) else 1
-            refusal.limit = order_no
+            # Another order under a used name: v names the order that has it. The same order: limit, for repeat to find it.
+            refusal.value = 0 if self.is_same(order_no, message) else order_no
+            refusal.limit = order_no if refusal.value == 0 else 0
             return R1201_DUP_ID
         if self.state.order_count >= self.state.most_orders or self.state.position_count + 2 > self.state.most_positions \
                 or not self.journal.has_room(SPARE_FOR_REPORTS):
