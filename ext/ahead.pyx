@@ -30,13 +30,14 @@ cdef enum:
     SLICE = 4194304                    # most bytes made ready per period, so that this thread never holds a core for long
 
 
-cdef uint64_t touch(uint8_t *base, uint64_t first, uint64_t last) noexcept nogil:
-    """Make the pages of base[first:last] real; returns where it stopped."""
+cdef uint64_t make_ready(uint8_t *base, uint64_t first, uint64_t last, uint64_t most) noexcept nogil:
+    """Make the pages of base[first:last] real, at most so many bytes of them; returns where it stopped."""
     cdef uint64_t at = first & ~<uint64_t>(PAGE - 1)
+    last = min(last, first + most)
     while at < last:
         touch_byte(base + at)
         at += PAGE
-    return last if last > first else first
+    return max(first, last)
 
 
 cdef class Ahead:
@@ -75,10 +76,8 @@ cdef class Ahead:
         cdef uint64_t order = (<uint64_t>self.state.order_count + 1) * sizeof(Order)
         # A file that cannot grow is the owner's to notice: it keeps room for reports and refuses orders.
         self.journal.extend(wanted)
-        self.journal_ready = stretch(self.journal.base, max(self.journal_ready, end), min(wanted, self.journal.allocated), most)
-        self.orders_ready = stretch(<uint8_t *>self.state.orders, max(self.orders_ready, order),
-                                    min(order + ORDERS_AHEAD * sizeof(Order), (<uint64_t>self.state.most_orders + 1) * sizeof(Order)), most)
-
-
-cdef uint64_t stretch(uint8_t *base, uint64_t first, uint64_t last, uint64_t most) noexcept nogil:
-    return touch(base, first, min(last, first + most))
+        self.journal_ready = make_ready(self.journal.base, max(self.journal_ready, end),
+                                        min(wanted, self.journal.allocated), most)
+        self.orders_ready = make_ready(<uint8_t *>self.state.orders, max(self.orders_ready, order),
+                                       min(order + ORDERS_AHEAD * sizeof(Order),
+                                           (<uint64_t>self.state.most_orders + 1) * sizeof(Order)), most)

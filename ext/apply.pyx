@@ -4,8 +4,7 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy
 
 from ext.codes cimport (
-    PASS, STATUS_CANCELED, STATUS_EXPIRED, STATUS_FILLED, STATUS_NEW, STATUS_PARTIALLY_FILLED, STATUS_PENDING_NEW,
-    STATUS_REJECTED,
+    PASS, STATUS_CANCELED, STATUS_EXPIRED, STATUS_FILLED, STATUS_PENDING_NEW, STATUS_REJECTED,
 )
 from ext.events cimport (
     EV_ACCOUNT, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_CANCELED, EV_DAY, EV_EXPIRED, EV_GROUP,
@@ -47,7 +46,6 @@ cdef void apply_order(State state, const OrderEvent *event, uint64_t offset) noe
     cdef Account *account = &state.accounts[event.head.account]
     state.order_count = order_no
     order.frame_offset = offset
-    order.cl_hash = cl_ord_id_hash(event.head.account, <const unsigned char *>event.cl_ord_id, event.cl_ord_id_size)
     order.order_qty_shares = event.order_qty_shares
     order.price_e4 = event.price_e4
     order.wpx_e4 = event.wpx_e4
@@ -59,7 +57,8 @@ cdef void apply_order(State state, const OrderEvent *event, uint64_t offset) noe
     order.venue = event.venue
     order.previous_of_account = account.last_order
     account.last_order = order_no
-    index_order(state, order_no, order.cl_hash)
+    index_order(state, order_no,
+                cl_ord_id_hash(event.head.account, <const unsigned char *>event.cl_ord_id, event.cl_ord_id_size))
     if event.code != PASS:
         order.ord_status = STATUS_REJECTED
         return

@@ -96,7 +96,6 @@ cdef struct OrderEvent:
     int64_t ask_px_e4
     int64_t last_px_e4
     int64_t planned_ns
-    int64_t day_reserved
     uint32_t instrument                # 0xFFFFFFFF: unknown symbol (R1003)
     uint32_t symbol
     uint16_t code                      # RejectCode, PASS when accepted

@@ -4,7 +4,6 @@ from libc.stdint cimport uint8_t, uint32_t
 
 from ext.codec cimport MOST_REPORT_SIZE
 from ext.engine cimport Engine
-from ext.events cimport OrderEvent
 from ext.orders cimport find_order
 from ext.reports cimport encode_order_state
 from ext.returns cimport is_open

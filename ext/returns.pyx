@@ -111,6 +111,9 @@ cdef class Returns(ReportSink):
             self.skip(venue, report, now_ns)
             return
         event = <ReportEvent *>self.reserve(type, sizeof(ReportEvent), order.account, True, now_ns)
+        # A report's room is asked for before it is taken (on_report); the end of a day on a full disk finds none.
+        if event == NULL:
+            return
         event.head.order_no = order_no
         event.venue = <uint8_t>venue
         event.partition = report.partition

@@ -7,7 +7,7 @@ restart. It reads no file: the caller has validated every value. An OSError says
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memcmp, memcpy, memset
 
-from ext.codes cimport BOARD_COUNT, PHASE_COUNT, VENUE_COUNT, XSHE, XSHG
+from ext.codes cimport BOARD_COUNT, PHASE_COUNT, XSHE, XSHG
 from ext.engine cimport Engine
 from ext.events cimport (
     EV_ACCOUNT, EV_DAY, EV_GROUP, EV_INSTRUMENT, EV_PORT, EV_POSITION, EV_PROFILE, EV_RESTRICTION, EV_RULES, EV_SESSION,
@@ -15,7 +15,7 @@ from ext.events cimport (
 )
 from ext.state cimport (
     MOST_GROUPS, MOST_INSTRUMENTS, MOST_PORTS, MOST_PROFILES, NONE, RULE_ID_SIZE, Account, AccountEvent, Group, Instrument,
-    Order, PortState, Position, Profile, Rules,
+    PortState, Profile, Rules,
 )
 
 from ext.journal import JournalError

@@ -186,7 +186,6 @@ cdef enum OrderFlag:
 
 cdef struct Order:
     uint64_t frame_offset              # its EV_ORDER, with cl_ord_id and all that never changes
-    uint64_t cl_hash
     int64_t order_qty_shares
     int64_t price_e4
     int64_t wpx_e4

@@ -6,14 +6,14 @@ Each function works through the engine's own request_cancel and events; none cha
 from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memset
 
-from ext.codec cimport CancelOrder
 from ext.codes cimport PASS
 from ext.engine cimport Engine
 from ext.events cimport EV_EXPIRED, EV_KILL, KILL_ACCOUNT, KILL_FIRM, KILL_GROUP, KILL_PORT, CancelEvent, KillEvent
 from ext.quotes cimport MarketStatus
-from ext.returns cimport is_open
-from ext.state cimport FLAG_ACKED, FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, NONE, Account, Order
+from ext.state cimport FLAG_ACKED, FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, NONE, Order
 from ext.venue cimport VenueReport
+
+from ext.replay import fold
 
 
 cdef list open_orders(Engine engine, uint32_t account):
@@ -26,12 +26,12 @@ cdef list open_orders(Engine engine, uint32_t account):
     return numbers[::-1]
 
 
-cdef tuple cancel_all(Engine engine, list order_numbers, uint32_t port, const CancelOrder *message, int64_t now_ns):
+cdef tuple cancel_all(Engine engine, list order_numbers, uint32_t port, int64_t now_ns):
     """Request a cancel of each; (sent or queued, of these queued)."""
     cdef uint32_t order_no
     affected = queued = 0
     for order_no in order_numbers:
-        if engine.request_cancel(order_no, message, port, now_ns) == PASS:
+        if engine.request_cancel(order_no, NULL, port, now_ns) == PASS:
             affected += 1
             queued += bool(engine.state.orders[order_no].flags & FLAG_CANCEL_QUEUED)
     return affected, queued
@@ -44,7 +44,7 @@ def mass_cancel(Engine engine, uint32_t port, uint32_t account, int64_t now_ns, 
         if (instrument == NONE or engine.state.orders[<uint32_t>number].instrument == instrument)
         and (side == 0 or engine.state.orders[<uint32_t>number].side == side)
     ]
-    return cancel_all(engine, chosen, port, NULL, now_ns)
+    return cancel_all(engine, chosen, port, now_ns)
 
 
 def cancel_port(Engine engine, uint32_t port, int64_t now_ns) -> tuple:
@@ -53,7 +53,7 @@ def cancel_port(Engine engine, uint32_t port, int64_t now_ns) -> tuple:
     chosen = []
     for account in range(engine.state.account_count):
         chosen += [number for number in open_orders(engine, account) if engine.state.orders[<uint32_t>number].port == port]
-    return cancel_all(engine, chosen, port, NULL, now_ns)
+    return cancel_all(engine, chosen, port, now_ns)
 
 
 def kill(Engine engine, int scope, uint32_t index, bint killed, str by, int64_t now_ns) -> tuple:
@@ -82,7 +82,7 @@ def kill(Engine engine, int scope, uint32_t index, bint killed, str by, int64_t 
     chosen = []
     for account in range(engine.state.account_count):
         chosen += [number for number in open_orders(engine, account) if is_in_scope(engine, scope, index, <uint32_t>number)]
-    return cancel_all(engine, chosen, NONE, NULL, now_ns)
+    return cancel_all(engine, chosen, NONE, now_ns)
 
 
 cdef bint is_in_scope(Engine engine, int scope, uint32_t index, uint32_t order_no) noexcept:
@@ -157,8 +157,6 @@ def recover(Engine engine) -> dict:
 
     Returns {frames, orders, open_orders, torn_bytes}: torn_bytes of an unfinished last frame were cut.
     """
-    from ext.replay import fold
-
     fold(engine.state, engine.journal)
     torn = engine.journal.cut()
     cdef uint32_t account, order_no

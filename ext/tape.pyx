@@ -11,7 +11,6 @@ from ext.engine cimport Engine
 from ext.histogram cimport Histogram
 from ext.reports cimport Refusal
 from ext.quotes cimport MarketTrade, Quote
-from ext.session cimport Session, UnaryOrder
 from ext.venue cimport VenueCancel, VenueOrder, VenueOutlet, VenueReport
 
 
