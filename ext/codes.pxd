@@ -48,6 +48,7 @@ cdef enum RejectCode:
     # Market conduct and switches
     R1401_SMP = 1401
     R1402_SHORT = 1402
+    R1403_ABNORMAL = 1403              # a rule of abnormal-trading surveillance
     R1501_KILL = 1501
     R1502_MANUAL = 1502
     # Tidegate and the exchange
@@ -86,6 +87,7 @@ cdef enum ExecType:
     EXEC_CANCELED = 4
     EXEC_EXPIRED = 5
     EXEC_REJECTED = 6
+    EXEC_SUSPENDED = 7
 
 cdef enum OrdStatus:
     STATUS_PENDING_NEW = 1
@@ -95,6 +97,7 @@ cdef enum OrdStatus:
     STATUS_CANCELED = 5
     STATUS_EXPIRED = 6
     STATUS_REJECTED = 7
+    STATUS_SUSPENDED = 8
 
 cdef enum Phase:                       # trading phases of section 2.4 of the rule catalogue; times are Shanghai time
     PHASE_UNKNOWN = 0
@@ -113,4 +116,5 @@ cdef enum Board:
     BOARD_MAIN = 1                     # 60xxxx, 00xxxx
     BOARD_STAR = 2                     # 688xxx, 689xxx
     BOARD_CHINEXT = 3                  # 30xxxx
-    BOARD_COUNT = 4
+    BOARD_INDEX = 4                    # an index: quoted, never traded
+    BOARD_COUNT = 5

@@ -41,6 +41,7 @@ REJECT_CODES: dict[int, tuple[str, int, int]] = {
     R1312_BASKET: ("BASKET", 3, 99),
     R1401_SMP: ("SMP", 12, 99),
     R1402_SHORT: ("SHORT", 0, 99),
+    R1403_ABNORMAL: ("ABNORMAL", 12, 99),
     R1501_KILL: ("KILL", 0, 99),
     R1502_MANUAL: ("MANUAL", 0, 99),
     R1601_VENUE_DOWN: ("VENUE_DOWN", 2, 2),

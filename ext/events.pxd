@@ -12,6 +12,9 @@ cdef enum EventType:
     EV_INSTRUMENT = 7
     EV_POSITION = 8                    # start-of-day position
     EV_PORT = 9
+    EV_STRATEGY = 10                   # a registered strategy (algorithm) and its limits
+    EV_LOCATE = 11                     # shares an account has borrowed to sell short
+    EV_UNIT = 12                       # a trading unit's day quota (front-end capital control)
     EV_ORDER = 16                      # the decision on a new order, accepted or rejected
     EV_NEW = 17                        # the exchange accepted it
     EV_TRADE = 18
@@ -24,7 +27,17 @@ cdef enum EventType:
     EV_REPORT_SKIPPED = 25             # a numbered report that changes nothing here (an order we do not know)
     EV_KILL = 26
     EV_SESSION = 27                    # a port logged on, with its cancel-on-disconnect choice
-    EV_TYPE_COUNT = 28
+    EV_REARM = 28                      # a person switched a strategy on again (R1206)
+    EV_BASKET = 29                     # the decision on a whole basket (R1312)
+    EV_ORDER_RELEASED = 32             # a suspended order's end: accepted on confirmation, or rejected
+    EV_LEVEL = 33                      # a subject's response level was raised, lowered or released
+    EV_TICKET = 34                     # a manual review was opened or closed
+    EV_QUOTE = 40                      # the market's state of one instrument, as the rules see it
+    EV_RULE_SET = 41                   # a compiled rule set came into force
+    EV_MARK = 42                       # a rule's mark was set
+    EV_HIT = 43                        # a rule's condition was met, with its factors
+    EV_ADMIN = 44                      # a step of an officer: pushed, approved, rolled back, confirmed; who and why
+    EV_TYPE_COUNT = 48
 
 cdef struct Frame:
     uint32_t size                      # whole frame, a multiple of 8
@@ -98,16 +111,188 @@ cdef struct OrderEvent:
     int64_t planned_ns
     uint32_t instrument                # 0xFFFFFFFF: unknown symbol (R1003)
     uint32_t symbol
-    uint16_t code                      # RejectCode, PASS when accepted
+    int64_t parent_qty_shares          # of the parent order this is a child of (R1311)
+    uint64_t parent                    # hash of the parent's id, 0: no parent
+    uint32_t strategy                  # index, 0xFFFFFFFF: none
+    uint32_t rule                      # number of the rule that decided, from 1, in rule_set; 0: the ladder itself
+    uint32_t rule_set                  # number of the rule set in force
+    uint32_t ttl_ms                    # a suspended order's time to be confirmed in
+    uint16_t code                      # RejectCode, PASS when accepted; of a suspended order why it waits
     uint16_t port
+    uint16_t flags                     # OrderEventFlag
     uint8_t venue
     uint8_t side
     uint8_t ord_type
     uint8_t phase
     uint8_t scope                      # Scope of the limit that failed
     uint8_t cl_ord_id_size
-    uint8_t spare[6]
+    uint8_t spare[4]
     char cl_ord_id[64]
+
+cdef enum OrderEventFlag:
+    ORDER_SUSPENDED = 1                # waits for a confirmation; holds nothing yet
+    ORDER_SHORT = 2
+    ORDER_AGGRESSIVE = 4               # its limit reached the opposite best when it was accepted
+    ORDER_PROGRAMME = 8                # came through a programme-trading port
+
+# A suspended order's end: confirmed and judged again, or refused, expired or denied.
+cdef struct ReleaseEvent:
+    Frame head
+    int64_t wpx_e4
+    int64_t hold_e4
+    int64_t value
+    int64_t limit
+    int64_t bid_px_e4
+    int64_t ask_px_e4
+    int64_t last_px_e4
+    uint32_t rule
+    uint32_t rule_set
+    uint16_t code                      # PASS: accepted now; R1502 or R1007: expired or denied; else what failed meanwhile
+    uint16_t flags
+    uint8_t scope
+    uint8_t phase
+    uint8_t spare[2]
+    char by[32]                        # who confirmed or denied; empty: its time ran out
+
+cdef enum Level:                       # the response ladder (catalogue, section 4.1)
+    LEVEL_OBSERVE = 0
+    LEVEL_WARN = 1
+    LEVEL_CONFIRM = 2
+    LEVEL_THROTTLE = 3
+    LEVEL_RESTRICT = 4
+    LEVEL_CANCEL_ONLY = 5
+    LEVEL_FREEZE = 6
+    LEVEL_FIRM_KILL = 7
+
+cdef enum RestrictMask:                # what LEVEL_RESTRICT forbids
+    NO_BUY = 1
+    NO_SELL = 2
+    NO_MARKET = 4                      # market order types
+    NO_AUCTION = 8                     # orders in call auctions
+    NO_PROGRAMME = 16                  # orders of programme-trading ports
+    NO_MAIN = 256
+    NO_STAR = 512
+    NO_CHINEXT = 1024
+
+cdef enum Subject:                     # whom a level binds; NONE-like indexes are not allowed
+    SUBJECT_ACCOUNT = 1
+    SUBJECT_GROUP = 2
+    SUBJECT_FIRM = 3
+    SUBJECT_POSITION = 4               # one account, or one group, in one instrument: index of its position record
+
+cdef struct LevelEvent:
+    Frame head
+    int64_t until_ns                   # 0: until a person releases it
+    uint64_t hit_offset                # the EV_HIT that caused it, 0: a person did
+    uint32_t subject                   # Subject
+    uint32_t index
+    uint32_t instrument                # of a SUBJECT_POSITION, else 0xFFFFFFFF
+    uint32_t rule                      # in rule_set, 0: a person
+    uint32_t rule_set
+    uint32_t throttle_per_s            # LEVEL_THROTTLE: new orders a second
+    uint32_t ticket                    # the manual review that goes with it, 0: none
+    uint16_t mask                      # RestrictMask
+    uint8_t level
+    uint8_t previous
+    char by[32]                        # empty: the rule itself, or time
+    char approved_by[32]
+    char reason[96]
+
+cdef struct TicketEvent:
+    Frame head
+    uint32_t ticket                    # from 1
+    uint32_t subject
+    uint32_t index
+    uint32_t is_open
+    char by[32]
+    char reason[96]
+
+# One instrument's market as recorded: what the rules' market features are computed from.
+cdef struct QuoteEvent:
+    Frame head
+    int64_t last_px_e4
+    int64_t total_volume_shares
+    int64_t total_turnover_e4
+    uint32_t instrument
+    uint32_t phase
+    uint32_t bid_px_e4[5]
+    uint32_t ask_px_e4[5]
+    int64_t bid_qty_shares[5]
+    int64_t ask_qty_shares[5]
+
+# A compiled rule set; its octets (ext/program.pxd) follow the struct.
+cdef struct RuleSetEvent:
+    Frame head
+    uint32_t number                    # from 1
+    uint32_t program_size              # octets that follow, without the padding
+    uint8_t sha256[32]                 # of the sources
+    char id[48]
+    char by[32]
+    char approved_by[32]
+    char reason[96]
+
+cdef struct MarkEvent:
+    Frame head
+    uint32_t rule_set
+    uint32_t mark                      # index in the rule set's marks
+    uint32_t row                       # of the mark's key
+    uint32_t instrument
+    uint8_t side
+    uint8_t ends                       # a `for` condition stopped holding
+    uint8_t spare[6]
+
+cdef enum:
+    MOST_FACTORS = 6
+
+cdef struct Factor:                    # one comparison of the condition
+    int64_t value
+    int64_t limit
+    uint32_t feature                   # index in the rule set's features, 0xFFFFFFFF: an expression
+    uint32_t unit
+
+cdef struct HitEvent:
+    Frame head
+    uint64_t alert_seq                 # of the shard's alerts, from 1 without gaps
+    int64_t caused_ns                  # when the event that caused it came in
+    uint32_t rule_set
+    uint32_t rule
+    uint32_t row                       # of the rule's key
+    uint32_t instrument                # 0xFFFFFFFF: none
+    uint8_t stage                      # 1 warn, 2 breach
+    uint8_t level                      # asked for by the rule at this stage
+    uint8_t enforced                   # 0: shadow, canary's other part or exempt: recorded only
+    uint8_t side
+    uint8_t factor_count
+    uint8_t blocked                    # the order of this frame was refused or suspended for it
+    uint8_t event                      # RuleEvent that was judged
+    uint8_t spare
+    Factor factors[MOST_FACTORS]
+    int64_t bid_px_e4
+    int64_t ask_px_e4
+    int64_t last_px_e4
+
+cdef struct AdminEvent:
+    Frame head
+    uint32_t step                      # AdminStep
+    uint32_t number                    # what it is about: rule set, ticket, order
+    uint8_t sha256[32]
+    char by[32]
+    char approved_by[32]
+    char reason[96]
+
+cdef enum AdminStep:
+    STEP_PUSHED = 1
+    STEP_APPROVED = 2
+    STEP_REFUSED = 3
+    STEP_IN_FORCE = 4
+    STEP_ROLLED_BACK = 5
+    STEP_EXPIRED = 6
+    STEP_KILLED = 7
+    STEP_UNKILLED = 8
+    STEP_LEVEL_SET = 9
+    STEP_LEVEL_RELEASED = 10
+    STEP_TICKET_CLOSED = 11
+    STEP_LIMITS = 12
 
 # Everything the exchange said of an order, and its end.
 cdef struct ReportEvent:

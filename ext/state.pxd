@@ -97,6 +97,12 @@ cdef struct Group:                     # EV_GROUP: accounts under one controller
     uint32_t index
     uint32_t killed
     char id[16]
+    uint64_t level_offset              # as in Account
+    int64_t level_until_ns
+    uint32_t throttle_per_s
+    uint16_t level_mask
+    uint8_t level
+    uint8_t spare
 
 cdef struct AccountEvent:              # EV_ACCOUNT: what is set from outside; cash counts only when the account is new
     Frame head
@@ -131,7 +137,12 @@ cdef struct Account:
     uint32_t sent_today[VENUES]
     Window sent[VENUES]
     char shareholder[VENUES][12]
-    uint8_t spare_lines[24]            # four cache lines, and never five
+    uint64_t level_offset              # its newest EV_LEVEL, 0: none
+    int64_t level_until_ns             # 0: until released
+    uint32_t throttle_per_s
+    uint16_t level_mask                # RestrictMask
+    uint8_t level
+    uint8_t spare_line                 # four cache lines, and never five
 
 cdef struct Instrument:                # EV_INSTRUMENT: the exchange's static file
     Frame head
@@ -173,7 +184,13 @@ cdef struct Position:
     int64_t best_buy_e4                # highest own open buy, 0: none
     int64_t best_sell_e4               # lowest own open sell, NO_SELL: none
     Window accepted
-    uint8_t spare_lines[32]            # three cache lines
+    int64_t open_sell_shares           # in a group's record: of all its accounts, as open_buy_shares there
+    int64_t level_until_ns             # a level that binds this owner in this instrument
+    uint32_t next_watched              # of the instrument's rows that the next quote evaluates
+    uint16_t level_mask
+    uint8_t level
+    uint8_t is_watched                 # three cache lines with what is left
+    uint8_t spare_line[8]
 
 cdef enum:
     GROUP_OWNER = 0x80000000
