@@ -28,12 +28,15 @@ cdef class Engine(Returns):
     cdef VenueOutlet link(self, int venue)
 
     # a new order
+    cdef void answer(self, Caller caller, const NewOrder *message, const Frame *decision, const Refusal *refusal, int64_t now_ns) noexcept
     cdef const Frame *judge(self, Caller caller, const NewOrder *message, Refusal *refusal, int64_t now_ns) noexcept
     cdef int admit(self, Caller caller, const NewOrder *message, Candidate *order, Refusal *refusal, int64_t now_ns) noexcept
+    cdef bint read_names(self, const NewOrder *message, Candidate *order) noexcept
+    cdef bint has_parent_row(self, const Candidate *order) noexcept
     cdef void fetch_rows(self, const NewOrder *message, Candidate *order) noexcept
     cdef void fetch_newest(self, uint32_t order_no) noexcept
     cdef void find_holdings(self, Candidate *order) noexcept
-    cdef bint is_same(self, uint32_t order_no, const NewOrder *message) noexcept
+    cdef bint is_same(self, uint32_t order_no, const NewOrder *message, const Candidate *order) noexcept
     cdef void look_up(self, const NewOrder *message, Candidate *order, int64_t now_ns) noexcept
     cdef const Frame *decide(self, Caller caller, const NewOrder *message, const Candidate *order, int code) noexcept
     cdef void forward(self, uint32_t order_no, int64_t now_ns) noexcept

@@ -4,9 +4,10 @@ from libc.stdint cimport uint64_t
 
 from ext.apply cimport apply
 from ext.events cimport (
-    EV_ACCOUNT, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_CANCELED, EV_DAY, EV_EXPIRED, EV_KILL, EV_NEW,
-    EV_ORDER, EV_POSITION, EV_REPORT_SKIPPED, EV_TRADE, EV_VENUE_REJECTED, CancelEvent, DayEvent, Frame, KillEvent,
-    OrderEvent, PortEvent, PositionEvent, ReportEvent,
+    EV_ACCOUNT, EV_BASKET, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_CANCELED, EV_DAY, EV_EXPIRED, EV_KILL,
+    EV_LOCATE, EV_NEW, EV_ORDER, EV_POSITION, EV_REARM, EV_REPORT_SKIPPED, EV_TRADE, EV_VENUE_REJECTED, BasketEvent,
+    CancelEvent, DayEvent, Frame, KillEvent, LocateEvent, OrderEvent, PortEvent, PositionEvent, RearmEvent, ReportEvent,
+    StrategyEvent, UnitEvent,
 )
 from ext.journal cimport JOURNAL_START, Journal
 from ext.state cimport AccountEvent, Group, Instrument, Profile, Rules, State
@@ -15,8 +16,10 @@ from ext.journal import JournalError
 
 EVENT_NAMES = {
     1: "DAY", 2: "RULES", 3: "GROUP", 4: "PROFILE", 5: "RESTRICTION", 6: "ACCOUNT", 7: "INSTRUMENT", 8: "POSITION", 9: "PORT",
+    10: "STRATEGY", 11: "LOCATE", 12: "UNIT",
     16: "ORDER", 17: "NEW", 18: "TRADE", 19: "CANCELED", 20: "EXPIRED", 21: "VENUE_REJECTED", 22: "CANCEL_SENT",
-    23: "CANCEL_QUEUED", 24: "CANCEL_REJECTED", 25: "REPORT_SKIPPED", 26: "KILL", 27: "SESSION",
+    23: "CANCEL_QUEUED", 24: "CANCEL_REJECTED", 25: "REPORT_SKIPPED", 26: "KILL", 27: "SESSION", 28: "REARM",
+    29: "BASKET",
 }
 
 
@@ -54,18 +57,19 @@ def layout_number() -> int:
     """A number that changes when a struct in the journal changes size."""
     number = 0
     for size in (sizeof(Rules), sizeof(Profile), sizeof(AccountEvent), sizeof(Instrument), sizeof(Group), sizeof(PortEvent),
-                 sizeof(PositionEvent), sizeof(OrderEvent), sizeof(ReportEvent), sizeof(CancelEvent)):
+                 sizeof(PositionEvent), sizeof(OrderEvent), sizeof(ReportEvent), sizeof(CancelEvent),
+                 sizeof(StrategyEvent), sizeof(UnitEvent), sizeof(LocateEvent), sizeof(BasketEvent)):
         number = (number * 8191 + size) & 0xFFFFFFFFFFFF
     return number
 
 
 cdef inline bint has_row(State state, const Frame *frame) noexcept:
-    """Whether every row that the frame may add exists; an order adds two positions at most, its account's and its group's."""
+    """Whether every row that the frame may add exists; an order adds three positions at most."""
     if frame.type == EV_ORDER:
-        return frame.order_no <= state.most_orders and state.position_count + 2 <= state.most_positions
+        return frame.order_no <= state.most_orders and state.position_count + 3 <= state.most_positions
     if frame.type == EV_ACCOUNT:
         return frame.account < state.most_accounts
-    return frame.type != EV_POSITION or state.position_count < state.most_positions
+    return frame.type not in (EV_POSITION, EV_LOCATE) or state.position_count < state.most_positions
 
 
 def frames(Journal journal):
@@ -93,6 +97,10 @@ cdef dict fields_of(const Frame *frame):
     if frame.type == EV_KILL:
         return {"scope": (<const KillEvent *>frame).scope, "id": (<const KillEvent *>frame).id,
                 "killed": bool((<const KillEvent *>frame).killed), "by": text((<const KillEvent *>frame).by, 32)}
+    if frame.type == EV_REARM:
+        return {"strategy": (<const RearmEvent *>frame).strategy, "by": text((<const RearmEvent *>frame).by, 32)}
+    if frame.type == EV_BASKET:
+        return fields | basket_fields(<const BasketEvent *>frame)
     return {key: value for key, value in fields.items() if value and value != 0xFFFFFFFF}
 
 
@@ -106,7 +114,15 @@ cdef dict order_fields(const OrderEvent *event):
         "side": event.side, "ord_type": event.ord_type, "order_qty_shares": event.order_qty_shares, "price_e4": event.price_e4,
         "code": event.code, "value": event.value, "limit": event.limit, "scope": event.scope, "wpx_e4": event.wpx_e4,
         "hold_e4": event.hold_e4, "phase": event.phase, "bid_px_e4": event.bid_px_e4, "ask_px_e4": event.ask_px_e4,
-        "last_px_e4": event.last_px_e4, "port": event.port,
+        "last_px_e4": event.last_px_e4, "port": event.port, "strategy": event.strategy, "parent": event.parent,
+        "parent_qty_shares": event.parent_qty_shares, "flags": event.flags,
+    }
+
+
+cdef dict basket_fields(const BasketEvent *event):
+    return {
+        "basket_id": text(event.basket_id, event.basket_id_size), "lines": event.lines, "notional_e4": event.notional_e4,
+        "code": event.code, "value": event.value, "limit": event.limit, "port": event.port,
     }
 
 

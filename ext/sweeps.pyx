@@ -4,11 +4,13 @@ Each function works through the engine's own request_cancel and events; none cha
 """
 
 from libc.stdint cimport int64_t, uint32_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from ext.codes cimport PASS
 from ext.engine cimport Engine
-from ext.events cimport EV_EXPIRED, EV_KILL, KILL_ACCOUNT, KILL_FIRM, KILL_GROUP, KILL_PORT, CancelEvent, KillEvent
+from ext.events cimport (
+    EV_EXPIRED, EV_KILL, EV_REARM, KILL_ACCOUNT, KILL_FIRM, KILL_GROUP, KILL_PORT, CancelEvent, KillEvent, RearmEvent,
+)
 from ext.quotes cimport MarketStatus
 from ext.state cimport FLAG_ACKED, FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, NONE, Order
 from ext.venue cimport VenueReport
@@ -83,6 +85,22 @@ def kill(Engine engine, int scope, uint32_t index, bint killed, str by, int64_t 
     for account in range(engine.state.account_count):
         chosen += [number for number in open_orders(engine, account) if is_in_scope(engine, scope, index, <uint32_t>number)]
     return cancel_all(engine, chosen, NONE, now_ns)
+
+
+def rearm(Engine engine, uint32_t strategy, str by, int64_t now_ns) -> None:
+    """A person switches a strategy on again after R1206 or R1207 switched it off; its counts begin anew."""
+    cdef RearmEvent *event
+    cdef bytes name = by.encode()[:32]
+    if strategy >= engine.state.strategy_count:
+        raise ValueError(f"rearm: no strategy {strategy}, expected 0 to {<int64_t>engine.state.strategy_count - 1}")
+    if not name:
+        raise ValueError("rearm: got nobody, expected the name of who does it")
+    event = <RearmEvent *>engine.reserve(EV_REARM, sizeof(RearmEvent), NONE, False, now_ns)
+    if event == NULL:
+        raise OSError("rearm: the journal is full")
+    event.strategy = strategy
+    memcpy(event.by, <const char *>name, len(name))
+    engine.record(&event.head)
 
 
 cdef bint is_in_scope(Engine engine, int scope, uint32_t index, uint32_t order_no) noexcept:
