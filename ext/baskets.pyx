@@ -10,11 +10,10 @@ from ext.engine cimport Engine
 from ext.events cimport EV_BASKET, SCOPE_ACCOUNT, BasketEvent, Frame
 from ext.fields cimport check_fields
 from ext.reports cimport Refusal
-from ext.risk cimport Candidate, fail, set_worst_case
+from ext.risk cimport Candidate, fail, set_worst_case, share_of
 from ext.state cimport NONE, Profile
 
 cdef enum:
-    BPS = 10000
     MOST_BASKET_BYTES = 1 << 21        # of the reports of a thousand lines
 
 
@@ -82,7 +81,7 @@ def judge(Engine engine, uint32_t port, uint32_t account, str basket_id, list li
 
 cdef tuple over_cap(const Profile *profile, lines, notional):
     """(code, value, limit) of the first cap that the basket breaks; a cap of 0 is not there."""
-    gross = profile.scope.gross_limit_e4 * profile.extra.basket_gross_bps // BPS
+    gross = share_of(profile.scope.gross_limit_e4, profile.extra.basket_gross_bps)
     for value, limit in ((lines, profile.extra.basket_lines), (notional, profile.extra.basket_ntl_e4), (notional, gross)):
         if limit and value > limit:
             return R1312_BASKET, value, limit

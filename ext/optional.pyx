@@ -12,14 +12,13 @@ from ext.codes cimport (
 from ext.events cimport (
     SCOPE_ACCOUNT, SCOPE_FIRM, SCOPE_GROUP, SCOPE_INSTRUMENT, SCOPE_PARENT, SCOPE_STRATEGY, SCOPE_UNIT,
 )
-from ext.risk cimport check_gross, check_net, fail, first_of, reference_e4
+from ext.risk cimport check_gross, check_net, fail, first_of, reference_e4, share_of
 from ext.state cimport (
     ACCOUNT_CANCEL_ONLY, NONE, STEPS, TRAIT_BELOW_C5, TRAIT_C1_LOWEST, TRAIT_PROFESSIONAL, DayLimits, Group, Holding,
     OptionalLimits, Parent, Strategy, TradingUnit, Usage, sum_of,
 )
 
 cdef enum:
-    BPS = 10000
     HIGHEST_LEVEL = 5                  # of an account, C5
 
 
@@ -57,11 +56,6 @@ cdef inline void ask(Candidate *order, int code, int64_t value, int64_t limit) n
     order.wait_value = value
     order.wait_limit = limit
     order.wait_ttl_ms = order.profile.extra.confirm_ttl_ms
-
-
-cdef inline int64_t share_of(int64_t whole, int64_t bps) noexcept:
-    """whole * bps / 10000 rounded down, without leaving int64 on the way: a number is above it when it is above the fraction."""
-    return whole // BPS * bps + whole % BPS * bps // BPS
 
 
 cdef inline Holding *holding_of(State state, const Candidate *order) noexcept:

@@ -51,6 +51,10 @@ cdef inline int fail(Candidate *order, int code, int64_t value, int64_t limit, i
     order.scope = scope
     return code
 
+cdef inline int64_t share_of(int64_t whole, int64_t bps) noexcept:
+    """whole * bps / 10000 rounded down, without leaving int64 on the way: a number is above it when it is above the fraction."""
+    return whole // 10000 * bps + whole % 10000 * bps // 10000
+
 cdef inline int64_t first_of(int64_t a, int64_t b, int64_t c, int64_t d) noexcept:
     return a if a else b if b else c if c else d
 

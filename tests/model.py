@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from tests.model_ladder import LADDER, UNSEQUENCED, Ask, Verdict, count_last_second
+from tests.model_ladder import UNSEQUENCED, Ask, Check, Verdict, count_last_second
+from tests.model_optional import LADDER, basket_cap, is_beyond
 from tests.model_state import (
     BUY,
     CANCELED,
@@ -43,9 +44,12 @@ from tests.model_state import (
     Quote,
     Report,
     Sent,
+    Strategy,
+    Unit,
     VenueState,
     default_boards,
 )
+from tests.model_worth import orders_by
 
 CANCEL_PHASES = frozenset({P_OPEN_CALL, P_CONTINUOUS, P_UNKNOWN})  # unknown: the exchange decides
 STREAK_EXEMPT = frozenset({1203, 1207})
@@ -71,6 +75,9 @@ class Model:
         self.accounts: dict[str, Account] = {}
         self.groups: dict[str, Group] = {}
         self.firm = Firm()
+        self.strategies: dict[str, Strategy] = {}
+        self.units: dict[str, Unit] = {}
+        self.marks: dict[object, tuple[int, int]] = {}      # who -> when marked last, profit then
         self.instruments: dict[tuple[int, str], Instrument] = {}
         self.ports: dict[str, Port] = {}
         self.venues = {XSHG: VenueState(), XSHE: VenueState()}
@@ -108,7 +115,12 @@ class Model:
         return sum(o.cum_qty for o in self.orders_of(account, instrument, BUY))
 
     def sold_today(self, account: Account, instrument: Instrument) -> int:
-        return sum(o.cum_qty for o in self.orders_of(account, instrument, SELL))
+        return sum(o.cum_qty for o in self.orders_of(account, instrument, SELL) if not o.request.short_sale)
+
+    def sold_short(self, account: Account, instrument: Instrument) -> tuple[int, int]:
+        """Borrowed shares in open orders, and sold."""
+        short = [o for o in self.orders_of(account, instrument, SELL) if o.request.short_sale]
+        return sum(o.leaves for o in short), sum(o.cum_qty for o in short)
 
     def total(self, account: Account, instrument: Instrument) -> int:
         start = account.start_total.get(instrument.key, 0)
@@ -120,13 +132,15 @@ class Model:
         return start + bought - self.sold_today(account, instrument)
 
     def held(self, account: Account, instrument: Instrument) -> int:
-        return sum(o.leaves for o in self.orders_of(account, instrument, SELL))
+        return sum(o.leaves for o in self.orders_of(account, instrument, SELL) if not o.request.short_sale)
 
     def open_buy_shares(self, account: Account, instrument: Instrument) -> int:
         return sum(o.leaves for o in self.orders_of(account, instrument, BUY))
 
     def usage(self, accounts: Iterable[Account]) -> Usage:
-        orders = [o for a in accounts for o in a.orders.values()]
+        return self.usage_of([o for a in accounts for o in a.orders.values()])
+
+    def usage_of(self, orders: list[Order]) -> Usage:
         buys = [o for o in orders if o.request.side == BUY]
         sells = [o for o in orders if o.request.side == SELL]
         return Usage(
@@ -144,7 +158,7 @@ class Model:
         for code, check in LADDER:
             verdict = check(ask)
             if verdict is not None:
-                return self.reject(ask, code, verdict)
+                return self.reject(ask, code, verdict, check)
             if code == 1203:
                 port.arrivals.append(now_ns)
             if code == 1201 and request.cl_ord_id in ask.account.orders:
@@ -155,24 +169,58 @@ class Model:
         order = self.remember(ask)
         order.wpx = ask.wpx
         order.accepted_ns = ask.now_ns
+        order.beyond = is_beyond(ask)
         ask.port.streak = 0
+        if ask.strategy is not None:
+            ask.strategy.streak = 0
         self.send("new", order, ask.now_ns)
         self.report(order, PENDING_NEW)
         return Decision(PASS, order=order)
 
-    def reject(self, ask: Ask, code: int, verdict: Verdict) -> Decision:
-        self.count_reject(ask.port, code, ask.now_ns)
+    def reject(self, ask: Ask, code: int, verdict: Verdict, check: Check) -> Decision:
+        if check not in UNSEQUENCED or code not in STREAK_EXEMPT:
+            self.count_reject(ask.port, ask.now_ns)
         order = None
-        if code not in UNSEQUENCED:
+        if check not in UNSEQUENCED:
+            self.count_strategy_reject(ask.strategy)
             order = self.remember(ask)
             order.status = S_REJECTED
             order.reject_code = code
             self.report(order, REJECTED)
         return Decision(code, verdict.value, verdict.limit, verdict.scope, order)
 
-    def count_reject(self, port: Port, code: int, now_ns: int) -> None:
-        if code in STREAK_EXEMPT:
+    def count_strategy_reject(self, strategy: Strategy | None) -> None:
+        if strategy is None or strategy.off:
             return
+        strategy.streak += 1
+        if strategy.reject_streak_max and strategy.streak >= strategy.reject_streak_max:
+            strategy.off = 1207
+
+    def rearm(self, strategy: Strategy) -> None:
+        strategy.off, strategy.streak, strategy.trades = 0, 0, []
+
+    def basket(self, port: Port, requests: list[NewOrder], now_ns: int) -> tuple[int, list[Decision]]:
+        """A basket as a whole, then each line; a refused one's lines are all rejected with its code."""
+        asks = [Ask(self, port, request, now_ns) for request in requests]
+        over = basket_cap(asks)
+        if over is None:
+            return PASS, [self.new_order(port, request, now_ns) for request in requests]
+        return 1312, [self.refuse_line(ask, over) for ask in asks]
+
+    def refuse_line(self, ask: Ask, over: Verdict) -> Decision:
+        for code, check in LADDER:
+            if check not in UNSEQUENCED:
+                return self.reject(ask, 1312, over, basket_cap)
+            verdict = check(ask)
+            if verdict is not None:
+                return self.reject(ask, code, verdict, check)
+            if code == 1203:
+                ask.port.arrivals.append(ask.now_ns)
+            if code == 1201 and ask.request.cl_ord_id in ask.account.orders:
+                return self.repeat(ask.account.orders[ask.request.cl_ord_id])
+        raise AssertionError("the ladder has no sequenced check")
+
+    def count_reject(self, port: Port, now_ns: int) -> None:
         port.streak += 1
         if port.streak >= port.reject_streak_max:
             port.latched_until_ns = now_ns + port.reject_latch_ms * 10**6
@@ -292,9 +340,10 @@ class Model:
             order.status = S_NEW
             self.report(order, NEW)
 
-    def trade(self, order: Order, qty: int, px: int) -> None:
+    def trade(self, order: Order, qty: int, px: int, now_ns: int = 0) -> None:
         if not order.is_open or not 0 < qty <= order.leaves:
             return
+        self.count_trade(self.strategies.get(order.request.strategy), now_ns)
         order.cum_qty += qty
         order.cum_ntl += qty * px
         if order.cum_qty == order.request.qty:
@@ -302,6 +351,15 @@ class Model:
         else:
             order.status = S_PARTIALLY_FILLED
         self.report(order, TRADE, qty, px)
+
+    def count_trade(self, strategy: Strategy | None, now_ns: int) -> None:
+        if strategy is None or strategy.raet_max == 0:
+            return
+        strategy.trades.append(now_ns)
+        step_ns = strategy.raet_window_s * 10**9 // 16
+        recent = [t for t in strategy.trades if now_ns // step_ns - 16 <= t // step_ns]
+        if not strategy.off and len(recent) >= strategy.raet_max:
+            strategy.off = 1206
 
     def canceled(self, order: Order) -> None:
         if order.is_open:
@@ -359,6 +417,7 @@ class Model:
             venue.link_ready, venue.phase, venue.feed_ns = False, P_UNKNOWN, None
         for instrument in self.instruments.values():
             instrument.quote = None
+        self.marks.clear()
         for port in self.ports.values():
             port.arrivals, port.cancel_arrivals = [], []
             port.streak = port.latched_until_ns = 0
@@ -411,6 +470,8 @@ class Model:
             "accounts": {name: self.account_snapshot(a) for name, a in self.accounts.items()},
             "groups": {g.name: self.usage(self.members(g)) for g in self.groups.values()},
             "firm": self.usage(self.accounts.values()),
+            "strategies": [(self.usage_of(orders_by(self, s)), s.off, s.streak) for s in self.strategies.values()],
+            "units": [self.usage(a for a in self.accounts.values() if a.unit is u) for u in self.units.values()],
             "orders": [(o.order_id, o.status, o.cum_qty, o.cum_ntl, o.cancel_pending) for o in self.orders],
         }
 
