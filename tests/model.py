@@ -95,7 +95,7 @@ class Model:
 
     @property
     def open_orders(self) -> list[Order]:
-        return [o for o in self.orders if o.is_open]
+        return sorted((o for o in self.orders if o.is_open), key=lambda o: o.accepted_no)
 
     @property
     def suspended_orders(self) -> list[Order]:

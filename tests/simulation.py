@@ -143,7 +143,7 @@ class Simulation:
         self.kinds: list[tuple[Callable[[], act.Action], float]] = [
             (self.new_order, 40), (self.cancel, 8), (self.mass_cancel, 1), (self.venue_answer, 30), (self.quote, 8),
             (self.market_phase, 6), (self.link, 0.5), (self.kill, 0.3), (self.disconnect, 0.3),
-            (self.repair, 8), (self.end_of_day, 0.1), (self.restart, 0.2), (self.set_level, 1), (self.confirm, 3),
+            (self.repair, 8), (self.end_of_day, 0.1), (self.restart, 0.2), (self.set_level, 3), (self.confirm, 4),
             (self.on_time, 3),
         ]  # fmt: skip
 
@@ -326,12 +326,12 @@ class Simulation:
     def set_level(self) -> act.Action:
         """Mostly a level that leaves something to trade, for a second or so; now and then a bad request."""
         rng = self.rng
-        level = rng.choice((1, 2, 2, 2, 3, 3, 3, 4, 4, 4, 4, 5, 6, 7, 0, 8) if rng.random() < 0.3 else (1, 2, 2, 3, 3, 4, 4))
+        level = rng.choice((1, 5, 6, 7, 0, 8)) if rng.random() < 0.1 else rng.choice((2, 2, 2, 3, 4))
         subject = self.subject() if level != 7 or rng.random() < 0.2 else response.FIRM
-        until_ns = self.now_ns + rng.choice((100, 1_000, 3_000)) * MS if rng.random() < (0.7 if level < 5 else 0.1) else 0
+        until_ns = self.now_ns + rng.choice((100, 300, 1_000)) * MS if rng.random() < {2: 0.2, 3: 0.6, 4: 0.8}.get(level, 0.1) else 0
         change = response.Change(
             level, rng.choice((1, 2, 4, 8, 16, 256, 512, 1024, 1 | 1024, 2 | 4, 0, 32)) if level == 4 else 0,
-            rng.choice((1, 2, 0)) if level == 3 else 0, until_ns, *rng.choice((("ann", 0), ("ann", 0), ("", 7), ("", 0))),
+            rng.choice((1, 1, 2, 0)) if level == 3 else 0, until_ns, *rng.choice((("ann", 0), ("ann", 0), ("", 7), ("", 0))),
         )  # fmt: skip
         return act.SetLevel(self.now_ns, subject, change)
 
@@ -353,7 +353,7 @@ class Simulation:
         return act.Confirm(self.now_ns, order.account.name, order.request.cl_ord_id, self.rng.random() < 0.25)
 
     def on_time(self) -> act.Action:
-        if self.rng.random() < 0.02:
+        if self.model.suspended_orders and self.rng.random() < 0.1:
             self.now_ns += 30_000 * MS
         return act.OnTime(self.now_ns)
 
@@ -369,7 +369,7 @@ class Simulation:
         killed = [(scope, name) for scope, names in self.killable().items() for name in names
                   if act.kill_target(model, scope, name).killed]  # fmt: skip
         odd: list[act.Action] = [act.Kill(now_ns, scope, name, on=False) for scope, name in killed]
-        odd += [self.release_of(s, x.level) for s, x in model.standings.items() if x.level and not x.until_ns]
+        odd += [self.release_of(s, x.level) for s, x in model.standings.items() if x.level > 2 and not x.until_ns]
         odd += [act.Link(now_ns, e, True) for e, v in model.venues.items() if not v.link_ready]
         odd += [act.MarketPhase(now_ns, e, P_CONTINUOUS) for e, v in model.venues.items() if v.phase != P_CONTINUOUS]
         odd += [self.quote_of(*i.key) for i in model.instruments.values() if i.quote is None]
