@@ -30,6 +30,7 @@ MASK_BITS = {"NO_BUY": 1, "NO_SELL": 2, "NO_MARKET": 4, "NO_AUCTION": 8, "NO_PRO
              "NO_CHINEXT": 1024}
 ALL_MASKS = sum(MASK_BITS.values())
 SUBJECT_NAMES = {1: "ACCOUNT", 2: "GROUP", 3: "FIRM", 4: "POSITION"}
+MOST_THROTTLE = 65535                      # orders a second
 KILL_SCOPES = {1: 2, 2: 3, 3: 4}           # Subject -> KillScope; an owner in one instrument has no kill latch
 
 
@@ -89,8 +90,8 @@ cdef check_level(int subject, int level, int mask, uint32_t throttle_per_s, int6
         raise ValueError(f"level: got {level} for a subject {SUBJECT_NAMES.get(subject, subject)}; expected 7 for the firm, and only there")
     if mask & ~ALL_MASKS or (level == LEVEL_RESTRICT and mask == 0):
         raise ValueError(f"mask: got {mask}, expected bits of RestrictMask" + (", at least one at level 4" if mask == 0 else ""))
-    if level == LEVEL_THROTTLE and throttle_per_s == 0:
-        raise ValueError("throttle_per_s: got 0, expected at least 1 at level 3")
+    if throttle_per_s > MOST_THROTTLE or (level == LEVEL_THROTTLE and throttle_per_s == 0):
+        raise ValueError(f"throttle_per_s: got {throttle_per_s}, expected at most {MOST_THROTTLE}, and at level 3 at least 1")
     if until_ns and (level >= LEVEL_CANCEL_ONLY or until_ns <= now_ns):
         raise ValueError(f"until_ns: got {until_ns}, expected 0 from level 5 on, else a time after {now_ns}")
     if not has_author:
