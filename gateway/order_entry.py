@@ -267,7 +267,7 @@ class OrderEntry:
         return report
 
     def confirm_on(self, session: Any, request: pb.ConfirmOrder, now_ns: int) -> None:
-        """A session's confirmation. The order's next report goes to everyone who watches the account; a refusal to it alone."""
+        """A session's confirmation: the order's next report goes to all who watch, a refusal to it alone."""
         account = queries.account_index(self.engine, request.account)
         if account not in session.accounts:
             reject(session, "R1001", "confirm_order.account", repr(request.account), "an account of this session")
