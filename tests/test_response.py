@@ -174,9 +174,11 @@ def test_it_steps_down_one_level_for_each_cool_off(desk: Desk) -> None:
 def test_a_bad_request_names_its_field(desk: Desk, subject: Subject, change: Change, field: str) -> None:
     desk.open()
     kind, index, instrument = desk.model.pair.driver.world.subject(subject)  # type: ignore[union-attr]
+    terms = {"mask": change.mask, "throttle_per_s": change.throttle, "until_ns": change.until_ns, "by": change.by}
     with pytest.raises(ValueError, match=f"^{field}: got "):
-        response.set_level(engine_of(desk), kind, index, change.level, mask=change.mask, instrument=instrument,
-                           throttle_per_s=change.throttle, until_ns=change.until_ns, by=change.by, now_ns=desk.now_ns)  # fmt: skip
+        response.set_level(
+            engine_of(desk), kind, index, change.level, instrument=instrument, now_ns=desk.now_ns, **terms
+        )
     assert step(desk, act.SetLevel(desk.now_ns, subject, change)).code == 1605
 
 
