@@ -7,7 +7,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError, Message
 
-from ext import queries, settings, suspended, sweeps
+from ext import queries, response, settings, suspended, sweeps
 from ext.clock import utc_now_ns
 from ext.rpc import ColdUnary, HotStream, HotUnary, RpcError, Status
 from ext.session import Session, UnaryOrder
@@ -145,6 +145,7 @@ class OrderEntry:
             max_orders_per_s=queries.port_settings(self.engine, port)["rate_in_per_s"],
         )
         session.send(pb.ServerMessage(logon_ack=acknowledged).SerializeToString())
+        response.remind(self.engine, session, session.accounts, recv_ns)
         self.log("logon", session=self.session_count, port=port, accounts=len(cursors))
         if not session.catch_up():
             self.spawn(self.catch_up(session))

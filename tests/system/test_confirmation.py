@@ -47,6 +47,8 @@ def confirm_on(front, account, cl_ord_id, **fields):
 def test_a_session_holds_confirms_and_withdraws(gateway, fronts):
     front = fronts(gateway, "alpha", "A1", "A2")
     symbol = gateway.symbols["XSHG"][0]
+    told = [front.first("risk_notice", lambda notice, name=name: notice.account == name).text for name in ("A1", "A2")]
+    assert told == ["stands at L2 CONFIRM", "stands at L4 RESTRICT"]
     waiting = front.order(limit_order("one", "A1", symbol))
     assert (waiting.exec_type, waiting.ord_status) == (pb.SUSPENDED, pb.STATUS_SUSPENDED)
     assert (waiting.reject_code, waiting.leaves_qty_shares) == ("", 100)
@@ -127,7 +129,7 @@ def test_the_timer_ends_what_is_over(start_gateway, fronts):
     assert front.order(limit_order("two", "A2", gateway.symbols["XSHG"][0])).reject_code == "R1002"
     ended = front.report("one", pb.REJECTED)
     assert (ended.reject_code, ended.event_seq) == ("R1502", 2)
-    notice = front.first("risk_notice", lambda notice: notice.account == "A2")
+    notice = front.first("risk_notice", lambda notice: notice.level == 3)
     assert (notice.level, notice.text) == (3, "L3 THROTTLE: its time ran out")
     assert front.order(limit_order("three", "A2", gateway.symbols["XSHG"][0])).reject_code == ""
     assert gateway.child.logged("time_over")
