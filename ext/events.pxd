@@ -37,6 +37,7 @@ cdef enum EventType:
     EV_MARK = 42                       # a rule's mark was set
     EV_HIT = 43                        # a rule's condition was met, with its factors
     EV_ADMIN = 44                      # a step of an officer: pushed, approved, rolled back, confirmed; who and why
+    EV_PHASE = 45                      # an exchange's phase changed: what phase windows begin at
     EV_TYPE_COUNT = 48
 
 cdef struct Frame:
@@ -221,6 +222,11 @@ cdef struct QuoteEvent:
     int64_t bid_qty_shares[5]
     int64_t ask_qty_shares[5]
 
+cdef struct PhaseEvent:
+    Frame head
+    uint32_t venue
+    uint32_t phase
+
 # A compiled rule set; its octets (ext/program.pxd) follow the struct.
 cdef struct RuleSetEvent:
     Frame head
@@ -236,7 +242,7 @@ cdef struct MarkEvent:
     Frame head
     uint32_t rule_set
     uint32_t mark                      # index in the rule set's marks
-    uint32_t row                       # of the mark's key
+    uint32_t row                       # of the mark's key (ext/program.pxd, Key)
     uint32_t instrument
     uint8_t side
     uint8_t ends                       # a `for` condition stopped holding
@@ -248,7 +254,7 @@ cdef enum:
 cdef struct Factor:                    # one comparison of the condition
     int64_t value
     int64_t limit
-    uint32_t feature                   # index in the rule set's features, 0xFFFFFFFF: an expression
+    uint32_t factor                    # Op.factor: which comparison, for its name
     uint32_t unit
 
 cdef struct HitEvent:

@@ -113,7 +113,8 @@ cdef struct AccountEvent:              # EV_ACCOUNT: what is set from outside; c
     uint16_t owner_type
     uint8_t state
     uint8_t id_size
-    uint8_t spare[4]
+    uint16_t tags                      # bit per AccountTag
+    uint8_t spare[2]
     char id[16]
     char shareholder[VENUES][12]
 
@@ -134,7 +135,7 @@ cdef struct Account:
     uint32_t open_head                 # list of open orders, NONE: empty
     uint32_t last_order                # newest order of any status, NONE: none
     uint16_t owner_type
-    uint16_t spare_end
+    uint16_t tags                      # bit per AccountTag: what rules may be scoped by
     uint32_t sent_today[VENUES]
     Window sent[VENUES]
     char shareholder[VENUES][12]
@@ -289,6 +290,9 @@ cdef class State:
     cdef readonly uint32_t order_count, open_count, cancel_no, trade_date, shard
     cdef readonly uint32_t most_accounts, most_positions, most_orders
     cdef uint64_t report_index[VENUE_COUNT][256]  # last applied, per partition
+    cdef int phase[VENUE_COUNT]                   # as journaled: what phase windows and replays go by
+    cdef uint32_t phase_number[VENUE_COUNT]       # changes so far
+    cdef int64_t phase_since_ns[VENUE_COUNT]
 
     cdef uint32_t find_account(self, const uint8_t *id, size_t size) noexcept
     cdef uint32_t probable_account(self, const uint8_t *id, size_t size) noexcept
