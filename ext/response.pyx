@@ -344,6 +344,21 @@ def notify(Engine engine, uint32_t account_index, int level, str rule_text, str 
     return count
 
 
+def remind(Engine engine, Caller session, list accounts, int64_t now_ns) -> int:
+    """Tell a session that just logged on which of its accounts stand at a level, themselves or through their group; how many."""
+    cdef uint32_t account, group
+    cdef int level, count = 0
+    for account in accounts:
+        group = engine.state.accounts[account].group
+        level = standing_of(engine, SUBJECT_ACCOUNT, account, NONE).level
+        if group != NONE:
+            level = max(level, standing_of(engine, SUBJECT_GROUP, group, NONE).level)
+        if level:
+            name = engine.state.accounts[account].id[:engine.state.accounts[account].id_size].decode()
+            count += session.send(risk_notice(name, level, "", f"stands at L{level} {LEVEL_NAMES[level]}", now_ns))
+    return count
+
+
 cdef notify_subject(Engine engine, int subject, Standing standing, int level, str rule_text, str text, int64_t now_ns):
     """Everyone whom the change binds hears of it; who watches nothing costs nothing."""
     cdef uint32_t account
