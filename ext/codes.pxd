@@ -118,3 +118,14 @@ cdef enum Board:
     BOARD_CHINEXT = 3                  # 30xxxx
     BOARD_INDEX = 4                    # an index: quoted, never traded
     BOARD_COUNT = 5
+
+cdef enum AccountTag:                  # bits
+    TAG_PROGRAMME = 1                  # reported programme trader
+    TAG_HFT = 2                        # reported high-frequency trader
+    TAG_MARKET_MAKER = 4
+    TAG_PROPRIETARY = 8
+    TAG_ASSET_MANAGER = 16
+    TAG_EMPLOYEE = 32
+    TAG_INSIDER = 64
+    TAG_VIP = 128
+    TAG_DESK1 = 256                    # desk1 to desk8: the broker's own

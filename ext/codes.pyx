@@ -60,4 +60,9 @@ PHASES: dict[str, int] = {
     "LUNCH": PHASE_LUNCH, "CLOSE_CALL": PHASE_CLOSE_CALL, "ENDED": PHASE_ENDED,
 }
 BOARDS: dict[str, int] = {"MAIN": BOARD_MAIN, "STAR": BOARD_STAR, "CHINEXT": BOARD_CHINEXT}
+ACCOUNT_TAGS: dict[str, int] = {
+    "programme": TAG_PROGRAMME, "hft": TAG_HFT, "market_maker": TAG_MARKET_MAKER, "proprietary": TAG_PROPRIETARY,
+    "asset_manager": TAG_ASSET_MANAGER, "employee": TAG_EMPLOYEE, "insider": TAG_INSIDER, "vip": TAG_VIP,
+    **{f"desk{k + 1}": TAG_DESK1 << k for k in range(8)},
+}
 QUOTED_BOARDS: dict[str, int] = {**BOARDS, "INDEX": BOARD_INDEX}

@@ -37,6 +37,7 @@ cdef enum EventType:
     EV_MARK = 42                       # a rule's mark was set
     EV_HIT = 43                        # a rule's condition was met, with its factors
     EV_ADMIN = 44                      # a step of an officer: pushed, approved, rolled back, confirmed; who and why
+    EV_PHASE = 45                      # an exchange's phase changed: what phase windows begin at
     EV_TYPE_COUNT = 48
 
 cdef struct Frame:
@@ -78,7 +79,7 @@ cdef struct PortEvent:
     uint32_t cancel_rate_in_per_s
     uint32_t reject_streak_max
     uint32_t reject_latch_ms
-    uint32_t spare
+    uint32_t programme                 # a programme's orders: never suspended
     uint8_t token_hash[32]
 
 cdef struct SessionEvent:
@@ -95,6 +96,7 @@ cdef struct KillEvent:
     uint32_t killed
     uint32_t spare
     char by[32]
+    char approved_by[32]               # of an unkill: the second person
 
 # A registered strategy and its limits; 0: not checked.
 cdef struct StrategyEvent:
@@ -267,6 +269,11 @@ cdef struct QuoteEvent:
     int64_t bid_qty_shares[5]
     int64_t ask_qty_shares[5]
 
+cdef struct PhaseEvent:
+    Frame head
+    uint32_t venue
+    uint32_t phase
+
 # A compiled rule set; its octets (ext/program.pxd) follow the struct.
 cdef struct RuleSetEvent:
     Frame head
@@ -282,7 +289,7 @@ cdef struct MarkEvent:
     Frame head
     uint32_t rule_set
     uint32_t mark                      # index in the rule set's marks
-    uint32_t row                       # of the mark's key
+    uint32_t row                       # of the mark's key (ext/program.pxd, Key)
     uint32_t instrument
     uint8_t side
     uint8_t ends                       # a `for` condition stopped holding
@@ -294,7 +301,7 @@ cdef enum:
 cdef struct Factor:                    # one comparison of the condition
     int64_t value
     int64_t limit
-    uint32_t feature                   # index in the rule set's features, 0xFFFFFFFF: an expression
+    uint32_t factor                    # Op.factor: which comparison, for its name
     uint32_t unit
 
 cdef struct HitEvent:
@@ -340,6 +347,7 @@ cdef enum AdminStep:
     STEP_LEVEL_RELEASED = 10
     STEP_TICKET_CLOSED = 11
     STEP_LIMITS = 12
+    STEP_CARRIED = 13                  # what the day before left (kills, levels, tickets) is in force
 
 # Everything the exchange said of an order, and its end.
 cdef struct ReportEvent:

@@ -37,10 +37,13 @@ cdef struct Candidate:
     int64_t limit
     int scope
     bint beyond                        # priced beyond the profile's share of the reference (R1109)
-    int wait_code                      # it needs a confirmation, and why; 0: none
+    int wait_code                      # why it must be confirmed first, 0: it need not
     int64_t wait_value
     int64_t wait_limit
-    uint32_t wait_ttl_ms
+    uint32_t wait_ttl_ms               # how long it may wait, 0: CONFIRM_TTL_MS
+
+cdef enum:
+    CONFIRM_TTL_MS = 30000
 
 cdef int check_new_order(State state, Market market, Candidate *order) noexcept
 cdef void set_worst_case(State state, Candidate *order) noexcept

@@ -20,6 +20,7 @@ cdef enum:
     MOST_PARENTS = 1 << 16
     SYMBOLS = 1000000
     RULE_ID_SIZE = 24
+    MOST_TICKETS = 1 << 16
 
 cdef enum AccountState:
     ACCOUNT_NORMAL = 1
@@ -162,6 +163,8 @@ cdef struct AccountEvent:              # EV_ACCOUNT: what is set from outside; c
     uint8_t traits                     # AccountTrait
     uint8_t spare
     uint16_t unit                      # trading unit's index + 1, 0: none
+    uint16_t tags                      # bit per AccountTag
+    uint8_t spare_end[6]
     char id[16]
     char shareholder[VENUES][12]
 
@@ -193,10 +196,11 @@ cdef struct Account:
     char shareholder[VENUES][12]
     uint64_t level_offset              # its newest EV_LEVEL, 0: none
     int64_t level_until_ns             # 0: until released
-    uint32_t throttle_per_s
+    uint16_t throttle_per_s
+    uint16_t tags                      # bit per AccountTag: what rules may be scoped by
     uint16_t level_mask                # RestrictMask
     uint8_t level
-    uint8_t spare_line                 # four cache lines, and never five
+    uint8_t leveled                    # it, or it in some instrument, has had a response level; four cache lines, never five
 
 cdef struct AccountDay:                # what an account has beside its row: read by optional limits only
     int64_t opening_e4                 # cash and positions at the previous close
@@ -244,7 +248,8 @@ cdef struct Position:
     int64_t dup_ns
     uint8_t dup_side
     uint8_t dup_type
-    uint8_t spare[6]
+    uint16_t spare
+    uint32_t throttle_per_s
     int64_t best_buy_e4                # highest own open buy, 0: none
     int64_t best_sell_e4               # lowest own open sell, NO_SELL: none
     Window accepted
@@ -253,8 +258,8 @@ cdef struct Position:
     uint32_t next_watched              # of the instrument's rows that the next quote evaluates
     uint16_t level_mask
     uint8_t level
-    uint8_t is_watched                 # three cache lines with what is left
-    uint8_t spare_line[8]
+    uint8_t is_watched
+    uint64_t level_offset              # as in Account; three cache lines
 
 cdef enum:
     GROUP_OWNER = 0x80000000
@@ -265,6 +270,7 @@ cdef enum OrderFlag:
     FLAG_CANCEL_SENT = 1
     FLAG_CANCEL_QUEUED = 2
     FLAG_ACKED = 4                     # the exchange has confirmed it: no longer in doubt
+    FLAG_CONFIRMED = 8                 # was suspended, and accepted on confirmation
     FLAG_SHORT = 64                    # sells borrowed shares
     FLAG_TIED = 128                    # has a row in State.ties
 
@@ -315,7 +321,7 @@ cdef struct Order:
     int64_t leaves_qty_shares
     int64_t cum_qty_shares
     int64_t cum_notional_e4
-    uint64_t cancel_offset             # its newest EV_CANCEL_SENT or EV_CANCEL_QUEUED
+    uint64_t cancel_offset             # its newest EV_CANCEL_SENT or EV_CANCEL_QUEUED; refused while suspended: its EV_ORDER_RELEASED
     uint32_t account
     uint32_t instrument
     uint32_t position                  # record of account x instrument
@@ -343,6 +349,7 @@ cdef struct PortState:
     uint8_t token_hash[32]
     uint32_t cancel_on_disconnect
     uint32_t grace_ms
+    uint32_t programme                 # a programme's orders: never suspended
     # Not state but flow control: never journaled, not in the hash.
     Window orders_in
     Window cancels_in
@@ -353,6 +360,13 @@ cdef struct Restriction:
     uint32_t profile
     uint32_t instrument
     uint32_t side_mask                 # bit 1 << Side
+
+cdef struct Ticket:                    # a manual review
+    uint64_t offset                    # its newest EV_TICKET
+    uint32_t subject
+    uint32_t index
+    uint32_t is_open
+    uint32_t spare
 
 cdef class State:
     # tables, each indexed from 0 unless said
@@ -370,8 +384,15 @@ cdef class State:
     cdef Map order_map                 # hash of (account, cl_ord_id) -> order_no
     cdef Map restriction_map           # profile x instrument -> restriction
     cdef Restriction *restrictions
+    cdef Ticket *tickets               # from 1
+    cdef Window *accepted              # by account: its orders accepted since it has a level
+    cdef Window *group_accepted        # likewise by group
     cdef Usage firm
     cdef bint firm_killed
+    cdef bint group_leveled            # some group, or a group in some instrument, has had a response level
+    cdef uint64_t firm_level_offset    # the firm's newest EV_LEVEL, 0: none
+    cdef readonly bint carried         # what the day before left is in this journal
+    cdef readonly uint32_t ticket_count, suspended_count
     # beside the tables: real memory only where an optional limit uses it
     cdef AccountDay *account_days      # by account
     cdef Holding *holdings             # by position
@@ -387,6 +408,9 @@ cdef class State:
     cdef readonly uint32_t order_count, open_count, cancel_no, trade_date, shard
     cdef readonly uint32_t most_accounts, most_positions, most_orders
     cdef uint64_t report_index[VENUE_COUNT][256]  # last applied, per partition
+    cdef int phase[VENUE_COUNT]                   # as journaled: what phase windows and replays go by
+    cdef uint32_t phase_number[VENUE_COUNT]       # changes so far
+    cdef int64_t phase_since_ns[VENUE_COUNT]
 
     cdef uint32_t find_account(self, const uint8_t *id, size_t size) noexcept
     cdef uint32_t probable_account(self, const uint8_t *id, size_t size) noexcept

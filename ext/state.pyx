@@ -33,6 +33,9 @@ cdef class State:
         map_open(&self.order_map, orders)
         map_open(&self.restriction_map, MOST_RESTRICTIONS)
         self.restrictions = <Restriction *>map_pages(MOST_RESTRICTIONS * sizeof(Restriction))
+        self.tickets = <Ticket *>map_pages(MOST_TICKETS * sizeof(Ticket))
+        self.accepted = <Window *>map_pages(accounts * sizeof(Window))
+        self.group_accepted = <Window *>map_pages(MOST_GROUPS * sizeof(Window))
         self.account_days = <AccountDay *>map_pages(accounts * sizeof(AccountDay))
         self.holdings = <Holding *>map_pages(positions * sizeof(Holding))
         self.ties = <Tie *>map_pages((<size_t>orders + 1) * sizeof(Tie))
@@ -53,6 +56,9 @@ cdef class State:
         for venue in range(1, VENUE_COUNT):
             unmap_pages(self.instrument_of[venue], SYMBOLS * sizeof(uint32_t))
         unmap_pages(self.restrictions, MOST_RESTRICTIONS * sizeof(Restriction))
+        unmap_pages(self.tickets, MOST_TICKETS * sizeof(Ticket))
+        unmap_pages(self.accepted, self.most_accounts * sizeof(Window))
+        unmap_pages(self.group_accepted, MOST_GROUPS * sizeof(Window))
         unmap_pages(self.account_days, self.most_accounts * sizeof(AccountDay))
         unmap_pages(self.holdings, self.most_positions * sizeof(Holding))
         unmap_pages(self.ties, (<size_t>self.most_orders + 1) * sizeof(Tie))
@@ -221,7 +227,8 @@ cdef class State:
         digest = hashlib.sha256()
         counts = (self.group_count, self.profile_count, self.port_count, self.account_count, self.instrument_count,
                   self.position_count, self.order_count, self.open_count, self.cancel_no, self.trade_date, self.shard,
-                  self.firm_killed, self.strategy_count, self.unit_count, self.parent_map.count, self.firm_cash_e4,
+                  self.firm_killed, self.group_leveled, self.firm_level_offset, self.carried, self.ticket_count,
+                  self.suspended_count, self.strategy_count, self.unit_count, self.parent_map.count, self.firm_cash_e4,
                   self.firm_opening_e4, self.firm_ordered_e4)
         digest.update(repr(counts).encode())
         digest.update(<bytes>(<char *>&self.rules)[:sizeof(Rules)])
@@ -234,6 +241,11 @@ cdef class State:
         self.hash_rows(digest, <char *>self.positions, self.position_count * sizeof(Position))
         self.hash_rows(digest, <char *>self.restrictions, self.restriction_map.count * sizeof(Restriction))
         self.hash_rows(digest, <char *>&self.orders[1], self.order_count * sizeof(Order))
+        self.hash_rows(digest, <char *>&self.tickets[1], self.ticket_count * sizeof(Ticket))
+        self.hash_rows(digest, <char *>self.group_accepted, self.group_count * sizeof(Window))
+        for account in range(self.account_count):
+            if self.accounts[<uint32_t>account].leveled:
+                self.hash_rows(digest, <char *>&self.accepted[<uint32_t>account], sizeof(Window))
         self.hash_rows(digest, <char *>self.account_days, self.account_count * sizeof(AccountDay))
         self.hash_rows(digest, <char *>self.holdings, self.position_count * sizeof(Holding))
         self.hash_rows(digest, <char *>&self.ties[1], self.order_count * sizeof(Tie))

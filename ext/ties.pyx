@@ -42,6 +42,18 @@ cdef void tie_order(State state, uint32_t order_no, const OrderEvent *event) noe
         tie.flags |= TIE_BEYOND
 
 
+cdef void retie_order(State state, uint32_t order_no, const ReleaseEvent *event) noexcept:
+    """A suspended order was judged again, against another reference price."""
+    cdef Order *order = &state.orders[order_no]
+    cdef Tie *tie
+    if event.flags & ORDER_BEYOND == 0 and order.flags & FLAG_TIED == 0:
+        return
+    tie = begin_tie(state, order)
+    tie.flags &= ~TIE_BEYOND
+    if event.flags & ORDER_BEYOND:
+        tie.flags |= TIE_BEYOND
+
+
 cdef void place_tied(State state, uint32_t order_no, int64_t time_ns) noexcept:
     """An accepted order, before its hold: what its account adds to the tie, and every count that is not of notional."""
     cdef Order *order = &state.orders[order_no]
@@ -102,7 +114,8 @@ cdef void release_tied(State state, Order *order) noexcept:
         state.holdings[order.position].short_open_shares -= order.leaves_qty_shares
     if tie.parent:
         parent = state.find_parent(order.account, tie.parent)
-        parent.used_shares -= order.leaves_qty_shares
+        if parent != NULL:
+            parent.used_shares -= order.leaves_qty_shares
 
 
 cdef void count_decision(State state, const OrderEvent *event) noexcept:

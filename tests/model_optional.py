@@ -181,6 +181,6 @@ def basket_cap(asks: list[Ask]) -> Verdict | None:
 LADDER: list[tuple[int, Check]] = [
     *HARD_ROWS, (1206, strategy_off(1206)), (1207, strategy_off(1207)), (1303, strategy_gross), (1007, never_suitable),
     (1104, size), (1109, price_window), (1402, short), (1304, instrument_net), (1305, position_share),
-    (1306, concentration), (1307, turnover), (1308, loss), (1310, front_end), (1311, child), (1007, unsuitable),
-    (1502, large),
+    (1306, concentration), (1307, turnover), (1308, loss), (1310, front_end), (1311, child),
 ]  # fmt: skip
+WAITS: list[tuple[int, Check]] = [(1007, unsuitable), (1502, large)]     # reasons for a second confirmation

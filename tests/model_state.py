@@ -11,8 +11,8 @@ XSHG, XSHE = 1, 2
 BUY, SELL = 1, 2
 LIMIT, BEST5_CANCEL, BEST5_LIMIT, OWN_BEST, OPPOSITE_BEST, IOC, FOK = range(1, 8)
 ORD_TYPES = frozenset(range(1, 8))
-PENDING_NEW, NEW, TRADE, CANCELED, EXPIRED, REJECTED = range(1, 7)  # ExecType
-S_PENDING_NEW, S_NEW, S_PARTIALLY_FILLED, S_FILLED, S_CANCELED, S_EXPIRED, S_REJECTED = range(1, 8)  # OrdStatus
+PENDING_NEW, NEW, TRADE, CANCELED, EXPIRED, REJECTED, SUSPENDED = range(1, 8)  # ExecType
+S_PENDING_NEW, S_NEW, S_PARTIALLY_FILLED, S_FILLED, S_CANCELED, S_EXPIRED, S_REJECTED, S_SUSPENDED = range(1, 9)
 OPEN_STATUSES = frozenset({S_PENDING_NEW, S_NEW, S_PARTIALLY_FILLED})
 P_UNKNOWN, P_CLOSED, P_OPEN_CALL, P_OPEN_CALL_LOCKED, P_QUIET, P_CONTINUOUS, P_LUNCH, P_CLOSE_CALL, P_ENDED = range(9)
 MAIN, STAR, CHINEXT = 1, 2, 3
@@ -179,6 +179,23 @@ class Strategy:
     streak: int = 0
     trades: list[int] = field(default_factory=list)   # times, since it was last rearmed
 
+    def count_reject(self) -> None:
+        self.streak += not self.off
+        if not self.off and self.reject_streak_max and self.streak >= self.reject_streak_max:
+            self.off = 1207
+
+    def count_trade(self, now_ns: int) -> None:
+        if self.raet_max == 0:
+            return
+        self.trades.append(now_ns)
+        step_ns = self.raet_window_s * 10**9 // 16
+        recent = [t for t in self.trades if now_ns // step_ns - 16 <= t // step_ns]
+        if not self.off and len(recent) >= self.raet_max:
+            self.off = 1206
+
+    def rearm(self) -> None:
+        self.off, self.streak, self.trades = 0, 0, []
+
 
 @dataclass(eq=False)
 class Unit:
@@ -219,6 +236,7 @@ class Port:
     cancel_rate_in_per_s: int = UNLIMITED
     reject_streak_max: int = UNLIMITED
     reject_latch_ms: int = 0
+    programme: bool = False       # its orders are never suspended
     killed: bool = False
     arrivals: list[int] = field(default_factory=list)
     cancel_arrivals: list[int] = field(default_factory=list)
@@ -273,6 +291,11 @@ class Order:
     status: int = S_PENDING_NEW
     wpx: int = 0
     accepted_ns: int = 0
+    accepted_no: int = 0              # place among all accepted orders: a confirmed one comes after later ones
+    counts_for_account: bool = False  # accepted when its account, or the groups, were counted for a throttle
+    counts_for_group: bool = False
+    wait_code: int = 0                # why it was suspended
+    confirm_by_ns: int = 0
     cum_qty: int = 0
     cum_ntl: int = 0
     reject_code: int = 0
@@ -319,6 +342,19 @@ class Order:
         if self.request.ord_type == LIMIT:
             return self.request.price
         return self.wpx if self.request.side == BUY else 0
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Open and filled notional of some accounts, in 1e-4 yuan."""
+    open_buy: int
+    open_sell: int
+    filled_buy: int
+    filled_sell: int
+
+    @property
+    def gross(self) -> int:
+        return self.open_buy + self.open_sell + self.filled_buy + self.filled_sell
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.model_state import BUY, Account, Firm, Order, Strategy
+from tests.model_state import BUY, SELL, Account, Firm, Order, Strategy
 
 if TYPE_CHECKING:
     from tests.model import Model
@@ -49,3 +49,17 @@ def marked(model: Model, who: Account | Strategy | Firm, now_ns: int) -> int:
                 made = sum(profit(model, account) for account in model.accounts.values())
         model.marks[who] = now_ns, made
     return model.marks[who][1]
+
+
+def check_holdings(model: Model) -> None:
+    """No account holds back more cash or shares than it has; AssertionError with the account at fault."""
+    for account in model.accounts.values():
+        open_orders = [o for o in account.orders.values() if o.is_open]
+        assert model.cash_held(account) >= 0, account.name
+        assert all(0 < o.leaves <= o.request.qty for o in open_orders), account.name
+        # The fees of a small sell may exceed its proceeds, and then eat into what open buys hold.
+        if not any(o.request.side == SELL and o.cum_qty for o in account.orders.values()):
+            assert model.cash_held(account) <= model.cash(account), account.name
+        for instrument in model.instruments.values():
+            held, sellable = model.held(account, instrument), model.sellable(account, instrument)
+            assert 0 <= held <= sellable <= model.total(account, instrument), (account.name, instrument.key)

@@ -24,6 +24,7 @@ from tests.model_state import (
     P_CONTINUOUS,
     P_OPEN_CALL,
     PASS,
+    S_SUSPENDED,
     SELL,
     XSHG,
     Instrument,
@@ -61,7 +62,9 @@ def ask(desk: Desk, side: int = BUY, qty: int = 100, price: int = TEN, *, accoun
 
 
 def code(desk: Desk, side: int = BUY, qty: int = 100, price: int = TEN, **more: object) -> int:
-    return ask(desk, side, qty, price, **more)[0]  # type: ignore[arg-type]
+    """The code it is answered with; of a suspended order why it waits."""
+    found, order = ask(desk, side, qty, price, **more)  # type: ignore[arg-type]
+    return order.wait_code if order is not None and order.status == S_SUSPENDED else found
 
 
 def passed(desk: Desk, side: int = BUY, qty: int = 100, price: int = TEN, **more: object) -> Order:
