@@ -259,3 +259,37 @@ cdef struct ProgramHeader:
     uint32_t security_count
     uint32_t exempt_count
     uint32_t names_size                # JSON, UTF-8: for people, the core reads none of it
+
+cdef struct Program:                   # where the arrays of a validated program stand in its octets
+    const ProgramHeader *head
+    const Feature *features
+    const Mark *marks
+    const Rule *rules
+    const Op *ops
+    const ScopeSlot *slots
+    const uint32_t *lists              # rule indexes, from 0 as everywhere inside a program
+    const ScopePrefix *prefixes
+    const SecurityEntry *securities
+    const ExemptEntry *exempts
+    const char *names
+    uint64_t size                      # up to the end of the names, padded to 8
+
+cdef enum ProgramFault:                # why validate_program refuses; names in program.pyx
+    FAULT_SIZE = -1
+    FAULT_MAGIC = -2
+    FAULT_LAYOUT = -3
+    FAULT_CRC = -4
+    FAULT_COUNTS = -5
+    FAULT_FEATURE = -6
+    FAULT_MARK = -7
+    FAULT_RULE = -8
+    FAULT_OP = -9
+    FAULT_JUMP = -10
+    FAULT_STACK = -11
+    FAULT_SCOPE = -12
+    FAULT_SECURITY = -13
+    FAULT_EXEMPT = -14
+    FAULT_MEMORY = -15
+
+cdef void open_program(const uint8_t *octets, Program *program) noexcept   # octets: 8-byte aligned, at least a header
+cdef int validate_program(const uint8_t *octets, size_t size) noexcept     # 1, or a ProgramFault
