@@ -1,6 +1,6 @@
 """A rule as written to a rule as meant: names looked up, units folded, what contradicts or can never happen refused."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ext.codes import BOARDS, REJECT_CODES, VENUES
@@ -89,7 +89,7 @@ class RuleReader:
         mode, _, pct = shape.mode.partition("(")
         return Rule(
             id=str(shape.id), version=shape.version, name=str(shape.name), place=place_of(shape.id), key=str(shape.per),
-            source=Source(str(shape.source.doc), str(shape.source.clause), shape.source.basis),
+            source=Source(str(shape.source.doc), str(shape.source.clause), str(shape.source.basis)),
             events=tuple(dict.fromkeys(str(event) for event in shape.on)), mode=mode,
             canary_pct=int(pct[:-2]) if pct else 0, scope=scope, marks=marks, text=" ".join(shape.when.split()),
             condition=condition, breach=breach, warn=warn, warn_ppm=self.warn_ppm(), for_ns=for_ns, ttl_ms=ttl_ms, code=code,
@@ -124,12 +124,12 @@ class RuleReader:
 
     # --- conditions ---
 
-    def parser(self, events: list[str]) -> Parser:
+    def parser(self, events: Sequence[str]) -> Parser:
         names = Names(self.shape.per, tuple(events), self.around.params, self.marks)
         lets = {name: (str(text), at_of(text)) for name, text in self.shape.let.items() if text is not None}
         return Parser(names, self.problems, lets, number=self.numbers)
 
-    def condition(self, text: str, events: list[str]) -> Condition | None:
+    def condition(self, text: str, events: Sequence[str]) -> Condition | None:
         parser = self.parser(events)
         found = parser.parse(str(text), at_of(text))
         self.used |= parser.used
