@@ -228,6 +228,7 @@ def set_account(Engine engine, account, uint32_t profile, int64_t now_ns) -> int
     event.state = account.state
     event.traits = account.traits
     event.unit = account.unit_index + 1
+    event.tags = account.tags
     event.id_size = <uint8_t>len(name)
     copy_text(event.id, account.id, 16)
     memset(event.shareholder, 32, sizeof(event.shareholder))
@@ -237,7 +238,7 @@ def set_account(Engine engine, account, uint32_t profile, int64_t now_ns) -> int
     keep(engine, &event.head,
          index == engine.state.account_count or ours.profile != event.profile or ours.group != event.group
          or ours.state != event.state or ours.owner_type != event.owner_type or ours.traits != event.traits
-         or ours.unit != event.unit
+         or ours.unit != event.unit or ours.tags != event.tags
          or memcmp(ours.shareholder, event.shareholder, sizeof(event.shareholder)) != 0)
     return index
 

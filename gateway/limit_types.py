@@ -178,6 +178,7 @@ class Account(msgspec.Struct, frozen=True):
     limits: AccountLimits
     traits: int = 0  # suitability (R1007): steps below C5, C1_LOWEST, PROFESSIONAL
     unit_index: int = -1  # into Limits.units; -1: in none
+    tags: int = 0  # bits of ext.codes.ACCOUNT_TAGS: what rules may be scoped by
 
 
 class Position(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from ext.codes import BOARDS, VENUES
+from ext.codes import ACCOUNT_TAGS, BOARDS, VENUES
 from gateway.limit_types import (
     ACCOUNT_STATES,
     C1_LOWEST,
@@ -38,7 +38,7 @@ from gateway.limit_types import (
     Token,
     Unit,
 )
-from gateway.marked import (
+from risk_rules.marked import (
     REQUIRED,
     SHARES_BALANCE,
     SHARES_LIMIT,
@@ -65,6 +65,16 @@ from gateway.marked import (
 )
 
 # --- the fields of each mapping ---
+
+
+def tags_of(document: Document, node: yaml.Node, field: str) -> int:
+    """A list of names as the bits of ACCOUNT_TAGS."""
+    tag = choice(ACCOUNT_TAGS)
+    mask = 0
+    for item in document.items(node, field):
+        mask |= document.value(item, field, tag) or 0
+    return mask
+
 
 COUNT = integer(1, 10**9)
 NAME = matching(r"[A-Za-z0-9_.\-]{1,16}", "1 to 16 letters, digits, dots, dashes or underscores")
@@ -176,6 +186,7 @@ ACCOUNT = {
     "c1_lowest": Field("c1_lowest", FLAG, 0),
     "professional": Field("professional", FLAG, 0),
     "unit": Field("unit", NAME, None),
+    "tags": Field("tags", tags_of, 0),
 }
 TOKEN = {
     "token_sha256": Field("token_sha256", matching(r"[0-9a-f]{64}", "64 lower-case hexadecimal digits")),
@@ -317,7 +328,7 @@ class AccountReader:
             Account(account_id, found["profile"], self.groups.get(found["group"], -1),
                     counted_on(found["shareholder"]["XSHG"], step), counted_on(found["shareholder"]["XSHE"], step),
                     found["owner_type"], found["cash_e4"], found["state"], limits, traits,
-                    self.units.get(found["unit"], -1))
+                    self.units.get(found["unit"], -1), found["tags"])
             for step, account_id in enumerate(ids)
         ]
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ext.codes import BOARDS, QUOTED_BOARDS, VENUES
-from gateway.marked import ConfigError
 from gateway.reference import COLUMNS, OPTIONAL_COLUMNS, load_instruments
 from loadtest.universe import generate_universe, write_universe
+from risk_rules.marked import ConfigError
 from tests.test_limits import faults_of
 
 HEADER = ",".join(name for name in COLUMNS if name not in OPTIONAL_COLUMNS)
