@@ -219,6 +219,7 @@ cdef void apply_account(State state, const AccountEvent *event) noexcept:
     account.owner_type = event.owner_type
     account.tags = event.tags
     account.state = event.state
+    account.tags = event.tags
     memcpy(account.shareholder, event.shareholder, sizeof(account.shareholder))
 
 

@@ -202,13 +202,13 @@ cdef struct Rule:
     uint32_t hit_mark                  # mark set by each enforced hit; NOTHING
     uint32_t ttl_ms                    # of EFFECT_CONFIRM
     uint32_t version
-    uint32_t scope                     # number of its ScopeEntry list (program scope table), 0: not by name
+    uint32_t scope                     # 1: for the accounts and groups that name it in the scope table or a prefix, 0: not by name
     uint32_t securities                # first SecurityEntry, and how many; 0 of them: all
     uint32_t security_count
     uint32_t exempt                    # first ExemptEntry, and how many
     uint32_t exempt_count
-    uint32_t tags_any                  # accounts with one of these tags, 0: all
-    uint32_t tags_none
+    uint32_t tags_any                  # accounts with one of these tags, 0: not by tag; scope and tags: either is enough, neither: all
+    uint32_t tags_none                 # accounts with one of these tags are out of scope
     uint16_t reject_code
     uint16_t phases                    # bit 1 << Phase
     uint8_t events
@@ -229,7 +229,7 @@ cdef struct ScopeSlot:
     uint64_t hash                      # hash_bytes(id, size, 1) of an account, seed 2 of a group; 0: free
     uint32_t first                     # in lists
     uint32_t count
-    char id[16]
+    char id[16]                        # padded with zeros
 
 cdef struct ScopePrefix:               # a rule for accounts whose id begins so
     char prefix[16]
@@ -242,7 +242,7 @@ cdef struct SecurityEntry:             # sorted by (venue, symbol) within one ru
 
 cdef struct ExemptEntry:               # sorted by hash within one rule
     uint64_t hash                      # of the account id, seed 1; of a group, seed 2
-    int64_t until_ns
+    int64_t until_ns                   # exempt before it: hits are recorded only; INT64_MAX: out of scope (`except`), nothing is recorded
 
 cdef struct ProgramHeader:
     uint32_t magic
