@@ -186,17 +186,14 @@ cdef inline int64_t floor_ppm(int64_t part, int64_t whole) noexcept:
 
 cdef int64_t side_shares(const Occasion *occasion, int side, int instant) noexcept:
     """The market's recorded shares of a side: of its five levels, or of the one at its limit."""
-    cdef const uint32_t *prices = occasion.market.bid_px_e4
-    cdef const int64_t *shares = occasion.market.bid_qty_shares
     cdef int64_t bound_e4 = limit_e4(occasion, side)
     cdef int64_t total = 0
     cdef int at
-    if side == SELL:
-        prices = occasion.market.ask_px_e4
-        shares = occasion.market.ask_qty_shares
+    cdef int64_t price_e4
     for at in range(5):
-        if instant == INSTANT_BEST5_SHARES or (bound_e4 != 0 and prices[at] == bound_e4):
-            total += shares[at]
+        price_e4 = occasion.market.bid_px_e4[at] if side == BUY else occasion.market.ask_px_e4[at]
+        if instant == INSTANT_BEST5_SHARES or (bound_e4 != 0 and price_e4 == bound_e4):
+            total += occasion.market.bid_qty_shares[at] if side == BUY else occasion.market.ask_qty_shares[at]
     return total
 
 

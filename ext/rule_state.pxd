@@ -61,11 +61,8 @@ cdef uint64_t hit_key(uint64_t rule_key, uint64_t row, int stage) noexcept
 
 # The price of the fifth recorded level of a side, or of the last there is; 0: none.
 cdef inline int64_t fifth_level_e4(const RecordedQuote *quote, int side) noexcept nogil:
-    cdef const uint32_t *levels = quote.bid_px_e4
     cdef int at
-    if side != 1:
-        levels = quote.ask_px_e4
     for at in range(4, -1, -1):
-        if levels[at]:
-            return levels[at]
+        if (quote.bid_px_e4[at] if side == 1 else quote.ask_px_e4[at]) != 0:
+            return quote.bid_px_e4[at] if side == 1 else quote.ask_px_e4[at]
     return 0
