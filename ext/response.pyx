@@ -264,8 +264,11 @@ cdef step_to(Engine engine, int subject, Standing standing, int level, until_ns,
 
 def on_time(Engine engine, int64_t now_ns) -> int:
     """End the suspended orders whose time is over, and take levels that ran out one step down; how many. Any time may be given;
-    when nothing is due it is one comparison. A full journal leaves what is due for a later call."""
+    when nothing is due it is one comparison. Quotes that waited long enough are recorded, and the rules look at them. A full
+    journal leaves what is due for a later call."""
     cdef int count = 0
+    engine.record_due(now_ns)
+    engine.survey_left(now_ns)
     while now_ns >= engine.next_due_ns and engine.journal.has_room(ONE_STEP):
         due_ns, what, number = heapq.heappop(engine.deadlines)
         engine.next_due_ns = engine.deadlines[0][0] if engine.deadlines else NEVER_NS
