@@ -205,8 +205,8 @@ class Parser:
             raise Wrong(node.col_offset, "a condition that never changes: it is always true or always false")
         self.number += 1
         place = partial(self.source.at, node.col_offset + self.source.start)
-        return Compare("LT" if negate else "GE", value, Constant(1, "flag", True), self.number - 1, self.source.words(node),
-                       "true", place)
+        return Compare("LT" if negate else "GE", value, Constant(1, "flag", True), self.number - 1,
+                       self.source.words(node), "true", place)
 
     # --- values ---
 
