@@ -154,8 +154,8 @@ class Compiler:
             escalate_hits=escalate.hits if escalate and hit_mark != ABSENT else 0, hit_feature=hit_feature,
             hit_mark=hit_mark, ttl_ms=rule.ttl_ms, version=rule.version, scope=int(scope.is_named),
             securities=securities, security_count=len(scope.securities), exempt=exempts,
-            exempt_count=len(self.exempts) - exempts, tags_any=scope.tags_any, tags_none=scope.tags_none, reject_code=rule.code, phases=scope.phases,
-            events=event_bits(rule.events), key=KEYS[rule.key], mode=MODES[rule.mode], canary_pct=rule.canary_pct,
+            exempt_count=len(self.exempts) - exempts, tags_any=scope.tags_any, tags_none=scope.tags_none,
+            reject_code=rule.code, phases=scope.phases, events=event_bits(rule.events), key=KEYS[rule.key], mode=MODES[rule.mode], canary_pct=rule.canary_pct,
             venues=scope.venues, boards=scope.boards, sides=scope.sides, st=scope.st,
             escalate_to=escalate.to if escalate else 0)
 

@@ -68,10 +68,9 @@ class RuleReader:
     def rule(self) -> Rule | None:
         before = len(self.problems.errors)
         shape = self.shape
-        if None in (shape.id, shape.when, shape.per, shape.breach, shape.source, shape.version, shape.name):
+        needed = (shape.id, shape.version, shape.name, shape.source, shape.per, shape.when, shape.breach)
+        if not shape.on or None in needed:
             return None  # noted by the reader of the file's shape
-        if not shape.on:
-            self.wrong(shape.id, "`on` is empty: expected one of order, cancel, fill, canceled, quote")
         scope = self.scope(shape.scope) if shape.scope else Scope()
         marks = tuple(mark for name, written in shape.marks.items() if (mark := self.mark(name, written)))
         condition = self.condition(shape.when, shape.on)
@@ -144,8 +143,6 @@ class RuleReader:
         full_name = f"{self.shape.id}@{self.shape.version}.{name}"
         key = str(shape.per or self.shape.per)
         condition = self.condition(shape.when, shape.on) if shape.when is not None else None
-        if not shape.on and shape.when is not None:
-            self.wrong(shape.when, f"marks.{name}: `on` is empty")
         gap_ns = self.span(shape.gap, f"marks.{name}.gap", 0) if shape.gap is not None else 0
         self.marks[name] = (full_name, key)
         if condition is None:

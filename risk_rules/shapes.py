@@ -33,6 +33,7 @@ Per = Annotated[str, Meta(pattern=r"^((account|controller)( x (instrument|venue)
                           description='whose row: account or controller (also "x instrument" or "x venue"), '
                                       "instrument, venue or firm")]
 Event = Literal["order", "cancel", "fill", "canceled", "quote"]
+Events = Annotated[list[Event], Meta(min_length=1)]
 Number = Annotated[int, Meta(ge=1, le=1_000_000)]
 Mask = Literal["no_buy", "no_sell", "no_market", "no_auction", "no_programme", "no_main", "no_star", "no_chinext"]
 Level = Literal["L0", "L1", "L2", "L3", "L4", "L5", "L6", "L7"]
@@ -92,7 +93,7 @@ class ScopeShape(Shape):
 class MarkShape(Shape):
     """Something to remember: set when its condition holds at one of its events."""
 
-    on: list[Event]
+    on: Events
     when: Expression
     gap: Time | None = None
     per: Per | None = None
@@ -137,7 +138,7 @@ class RuleShape(Shape):
     name: Line
     source: SourceShape
     per: Per
-    on: list[Event]
+    on: Events
     when: Expression
     breach: Short | StageShape
     mode: Mode = "enforce"

@@ -16,8 +16,12 @@ PARAMS = {"huge": Quantity(1_000_000, "shares"), "dwell": Quantity(10**9, "time"
 MARKS = {"big": ("T1@1.big", "controller x instrument")}
 
 
-def parse(text: str, key: str = "controller x instrument", lets: dict[str, str] | None = None,
-          events: tuple[str, ...] = ("order",)) -> tuple[Condition | None, list[str]]:
+def parse(
+    text: str,
+    key: str = "controller x instrument",
+    lets: dict[str, str] | None = None,
+    events: tuple[str, ...] = ("order",),
+) -> tuple[Condition | None, list[str]]:
     """(condition, faults as `column: message`), unreachable parts included."""
     problems = Problems("T")
     at = {name: (let, lambda column: Place("let", 1, column + 1)) for name, let in (lets or {}).items()}
@@ -51,21 +55,45 @@ def wrong(text: str, **options: object) -> str:
 # --- units ---
 
 
-@pytest.mark.parametrize(("text", "value", "unit"), [
-    ("15", 15, "count"), ("300_000 shares", 300_000, "shares"), ("30万 shares", 300_000, "shares"),
-    ("30万股", 300_000, "shares"), ("1亿 yuan", 10**12, "yuan"), ("1.5亿元", 15 * 10**11, "yuan"),
-    ("1000万 yuan", 10**11, "yuan"), ("2%", 20_000, "ratio"), ("50 bps", 5_000, "ratio"), ("500 ppm", 500, "ratio"),
-    ("1 s", 10**9, "time"), ("250 ms", 25 * 10**7, "time"), ("3 min", 18 * 10**10, "time"), ("2 h", 72 * 10**11, "time"),
-    ("12.50 yuan/share", 125_000, "price"), ("12.5元/股", 125_000, "price"), ("0.5%", 5_000, "ratio"), ("-3%", -30_000, "ratio"),
-])
+@pytest.mark.parametrize(
+    ("text", "value", "unit"),
+    [
+        ("15", 15, "count"),
+        ("300_000 shares", 300_000, "shares"),
+        ("30万 shares", 300_000, "shares"),
+        ("30万股", 300_000, "shares"),
+        ("1亿 yuan", 10**12, "yuan"),
+        ("1.5亿元", 15 * 10**11, "yuan"),
+        ("1000万 yuan", 10**11, "yuan"),
+        ("2%", 20_000, "ratio"),
+        ("50 bps", 5_000, "ratio"),
+        ("500 ppm", 500, "ratio"),
+        ("1 s", 10**9, "time"),
+        ("250 ms", 25 * 10**7, "time"),
+        ("3 min", 18 * 10**10, "time"),
+        ("2 h", 72 * 10**11, "time"),
+        ("12.50 yuan/share", 125_000, "price"),
+        ("12.5元/股", 125_000, "price"),
+        ("0.5%", 5_000, "ratio"),
+        ("-3%", -30_000, "ratio"),
+    ],
+)
 def test_quantities_are_exact(text, value, unit):
     assert parse_quantity(text) == Quantity(value, unit)
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("0.5 shares", "finer than 1 share"), ("0.00001 yuan", "finer than 0.0001 yuan"), ("0.00001%", "finer than 1 ppm"),
-    ("99999999999亿 yuan", "too large"), ("5 lots", "unknown unit `lots`"), ("yuan", "no number"), ("", "no number"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0.5 shares", "finer than 1 share"),
+        ("0.00001 yuan", "finer than 0.0001 yuan"),
+        ("0.00001%", "finer than 1 ppm"),
+        ("99999999999亿 yuan", "too large"),
+        ("5 lots", "unknown unit `lots`"),
+        ("yuan", "no number"),
+        ("", "no number"),
+    ],
+)
 def test_what_is_no_quantity(text, message):
     with pytest.raises(UnitError, match=message):
         parse_quantity(text)
@@ -125,7 +153,9 @@ def test_rise_and_fall_are_never_negative():
 
 
 def test_lets_are_inlined_and_a_bare_zero_fits_every_unit():
-    assert good("s > 50%", lets={"s": "ratio(cancels(day), orders(day))"}) == good("ratio(cancels(day), orders(day)) > 50%")
+    assert good("s > 50%", lets={"s": "ratio(cancels(day), orders(day))"}) == good(
+        "ratio(cancels(day), orders(day)) > 50%"
+    )
     assert good("s and fill_yuan(day) > 0", lets={"s": "orders(1 s) > 5"})
     assert wrong("a > 5", lets={"a": "b", "b": "a"}).endswith("`let` a -> b -> a goes in a circle")
 
@@ -150,13 +180,27 @@ def test_only_the_limit_side_is_scaled_and_nothing_fixed():
     assert limits == [900_000, 5, 10, 2]
 
 
-@pytest.mark.parametrize("text", [
-    "times(big, day, side=same) > 3", "age(big) < 5 min", "fills(30 min, after=big) > 0", "orders(phase, beyond=5%) >= 1",
-    "cancels(dwell, best5, within=dwell) > 3", "fill_yuan(1 min, aggressive, side=same) > 1亿 yuan", "this_aggressive == true",
-    "fill_shares(day, self) > 10% * market_shares(day)", "abs(move(1 min)) > 1%", "max(orders(1 s), fills(1 s), 3) > 5",
-    "high(5 min) - low(5 min) > 1.00 yuan/share", "time_of_day > 14 h + 57 min", "fills(1 s, aggressive=true) > 3",
-    "is_at_limit(side=opposite) or not is_at_limit(side=same)", "-move(1 min) > 1%", "sent_per_s > 299",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "times(big, day, side=same) > 3",
+        "age(big) < 5 min",
+        "fills(30 min, after=big) > 0",
+        "orders(phase, beyond=5%) >= 1",
+        "cancels(dwell, best5, within=dwell) > 3",
+        "fill_yuan(1 min, aggressive, side=same) > 1亿 yuan",
+        "this_aggressive == true",
+        "fill_shares(day, self) > 10% * market_shares(day)",
+        "abs(move(1 min)) > 1%",
+        "max(orders(1 s), fills(1 s), 3) > 5",
+        "high(5 min) - low(5 min) > 1.00 yuan/share",
+        "time_of_day > 14 h + 57 min",
+        "fills(1 s, aggressive=true) > 3",
+        "is_at_limit(side=opposite) or not is_at_limit(side=same)",
+        "-move(1 min) > 1%",
+        "sent_per_s > 299",
+    ],
+)
 def test_what_the_language_takes(text):
     assert good(text)
 
@@ -173,61 +217,83 @@ def test_every_feature_of_the_table_can_be_used():
 # --- faults ---
 
 
-@pytest.mark.parametrize(("text", "fault"), [
-    ("fill_yuan(1 s) > huge", "1: compares yuan with shares"),
-    ("fill_shares(1 s) > 5", "1: compares shares with count"),
-    ("cancel_rati(day) > 50%", "1: unknown feature `cancel_rati`: did you mean `cancel_yuan`?"),
-    ("orders(1 s) > 5 lots", "17: unknown unit `lots`"),
-    ("orders(1 s) > 5 shres", "17: unknown unit `shres`: did you mean `shares`?"),
-    ("orders > 5", "1: `orders` has no window: expected 100 ms to 30 min, phase or day"),
-    ("orders(31 min) > 5", "8: the window of `orders` is 31 min: expected 100 ms to 30 min, phase or day"),
-    ("orders(50 ms) > 5", "8: the window of `orders` is 50 ms: expected 100 ms to 30 min, phase or day"),
-    ("orders(5) > 5", "8: the window of `orders`, 100 ms to 30 min, phase or day: got 5, a count, expected a time"),
-    ("orders(dwel) > 5", "8: unknown name `dwel` for the window of `orders`, 100 ms to 30 min, phase or day: "
-                         "did you mean `dwell`?"),
-    ("orders(1 s, sid=same) > 5", "13: `orders` takes no `sid=`, only `orders(window, side=, per=, aggressive, passive, "
-                                  "at_limit, best5, beyond=, after=)`: did you mean `side`?"),
-    ("orders(1 s, side=sam) > 5", "18: side: got `sam`, expected one of buy, sell, same, opposite: did you mean `same`?"),
-    ("fills(1 s, after=bg) > 5", "18: unknown mark `bg`: did you mean `big`?"),
-    ("orders(1 s, aggressive, passive) > 5", "25: no order is both aggressive and passive"),
-    ("big > 5", "1: `big` is a mark: use times(big, day), age(big) or after=big"),
-    ("ratio(orders(1 s), fills(1 s))", "1: `ratio(orders(1 s), fills(1 s))` is a ratio, not a condition: compare it"),
-    ("ratio(orders(1 s), 0) > 5%", "20: divides by zero"),
-    ("ratio(order_yuan(1 s), huge) > 5%", "1: `ratio` of yuan and shares: expected one unit"),
-    ("orders(1 s) / 5 > 3", "1: there is no division: use ratio(a, b)"),
-    ("order_yuan(1 s) * order_yuan(1 s) > 3", "1: multiplies yuan by yuan: expected a count or a ratio on one side"),
-    ("order_yuan(1 s) + huge > 3 yuan", "1: adds shares to yuan"),
-    ("orders(1 s) > 5 if 1 else 2", "1: `if` is not part of the language"),
-    ("(lambda: 1) > 5", "2: `lambda` is not part of the language"),
-    ("orders(1 s).x > 5", "1: a dot is not part of the language"),
-    ("orders(1 s)[0] > 5", "1: an index is not part of the language"),
-    ('"a" > 5', "1: expected a number with its unit, a parameter or a feature"),
-    ("orders(1 s) > 中", "15: `中` is not part of the language"),
-    ("orders(1 s) >", "14: cannot be read from here on"),
-    ("  orders(1 s) > 5 yuan", "3: compares count with yuan"),
-    ("fixed(orders(1 s)) > 5", "1: `fixed` keeps a constant from being scaled, and this is none"),
-    ("5 > 3", "1: compares two constants: it is always true or always false"),
-    ("this_aggressive > 3", "1: compares flag with count"),
-    ("orders(1 s) in 5", "16: expected one of < <= > >= == !="),
-    ("orders(1 s, side=same, aggressive) > 3", "34: names like `aggressive` come before those with `=`"),
-    ("", "1: an empty expression"),
-])
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("fill_yuan(1 s) > huge", "1: compares yuan with shares"),
+        ("fill_shares(1 s) > 5", "1: compares shares with count"),
+        ("cancel_rati(day) > 50%", "1: unknown feature `cancel_rati`: did you mean `cancel_yuan`?"),
+        ("orders(1 s) > 5 lots", "17: unknown unit `lots`"),
+        ("orders(1 s) > 5 shres", "17: unknown unit `shres`: did you mean `shares`?"),
+        ("orders > 5", "1: `orders` has no window: expected 100 ms to 30 min, phase or day"),
+        ("orders(31 min) > 5", "8: the window of `orders` is 31 min: expected 100 ms to 30 min, phase or day"),
+        ("orders(50 ms) > 5", "8: the window of `orders` is 50 ms: expected 100 ms to 30 min, phase or day"),
+        ("orders(5) > 5", "8: the window of `orders`, 100 ms to 30 min, phase or day: got 5, a count, expected a time"),
+        (
+            "orders(dwel) > 5",
+            "8: unknown name `dwel` for the window of `orders`, 100 ms to 30 min, phase or day: did you mean `dwell`?",
+        ),
+        (
+            "orders(1 s, sid=same) > 5",
+            "13: `orders` takes no `sid=`, only `orders(window, side=, per=, aggressive, passive, "
+            "at_limit, best5, beyond=, after=)`: did you mean `side`?",
+        ),
+        (
+            "orders(1 s, side=sam) > 5",
+            "18: side: got `sam`, expected one of buy, sell, same, opposite: did you mean `same`?",
+        ),
+        ("fills(1 s, after=bg) > 5", "18: unknown mark `bg`: did you mean `big`?"),
+        ("orders(1 s, aggressive, passive) > 5", "25: no order is both aggressive and passive"),
+        ("big > 5", "1: `big` is a mark: use times(big, day), age(big) or after=big"),
+        (
+            "ratio(orders(1 s), fills(1 s))",
+            "1: `ratio(orders(1 s), fills(1 s))` is a ratio, not a condition: compare it",
+        ),
+        ("ratio(orders(1 s), 0) > 5%", "20: divides by zero"),
+        ("ratio(order_yuan(1 s), huge) > 5%", "1: `ratio` of yuan and shares: expected one unit"),
+        ("orders(1 s) / 5 > 3", "1: there is no division: use ratio(a, b)"),
+        (
+            "order_yuan(1 s) * order_yuan(1 s) > 3",
+            "1: multiplies yuan by yuan: expected a count or a ratio on one side",
+        ),
+        ("order_yuan(1 s) + huge > 3 yuan", "1: adds shares to yuan"),
+        ("orders(1 s) > 5 if 1 else 2", "1: `if` is not part of the language"),
+        ("(lambda: 1) > 5", "2: `lambda` is not part of the language"),
+        ("orders(1 s).x > 5", "1: a dot is not part of the language"),
+        ("orders(1 s)[0] > 5", "1: an index is not part of the language"),
+        ('"a" > 5', "1: expected a number with its unit, a parameter or a feature"),
+        ("orders(1 s) > 中", "15: `中` is not part of the language"),
+        ("orders(1 s) >", "14: cannot be read from here on"),
+        ("  orders(1 s) > 5 yuan", "3: compares count with yuan"),
+        ("fixed(orders(1 s)) > 5", "1: `fixed` keeps a constant from being scaled, and this is none"),
+        ("5 > 3", "1: compares two constants: it is always true or always false"),
+        ("this_aggressive > 3", "1: compares flag with count"),
+        ("orders(1 s) in 5", "16: expected one of < <= > >= == !="),
+        ("orders(1 s, side=same, aggressive) > 3", "34: names like `aggressive` come before those with `=`"),
+        ("", "1: an empty expression"),
+    ],
+)
 def test_faults_name_their_column(text, fault):
     assert wrong(text) == fault
 
 
-@pytest.mark.parametrize(("text", "fault"), [
-    ("orders(1 s) >= 0", "1: `orders(1 s) >= 0` is always true"),
-    ("orders(1 s) < 0", "1: `orders(1 s) < 0` is always false"),
-    ("orders(1 s) > 5 and orders(1 s) < 3", "21: unreachable: `orders(1 s) < 3` contradicts `orders(1 s) > 5`"),
-    ("orders(1 s) > 5 and orders(1 s) < 6", "21: unreachable: `orders(1 s) < 6` contradicts `orders(1 s) > 5`"),
-    ("orders(1 s) > 5 or orders(1 s) <= 5", "1: one branch of the `or` always holds"),
-    ("orders(1 s) > 5 and (fills(1 s) > 3 or orders(1 s) == 2)",
-     "40: unreachable branch: `orders(1 s) == 2` contradicts `orders(1 s) > 5`"),
-    ("orders(1 s) == orders(1 s)", "1: `orders(1 s) == orders(1 s)` is always true"),
-    ("time_of_day > 25 h", "1: `time_of_day > 25 h` is always false"),
-    ("ratio(fills(1 s), orders(1 s)) < 0%", "1: `ratio(fills(1 s), orders(1 s)) < 0%` is always false"),
-])
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("orders(1 s) >= 0", "1: `orders(1 s) >= 0` is always true"),
+        ("orders(1 s) < 0", "1: `orders(1 s) < 0` is always false"),
+        ("orders(1 s) > 5 and orders(1 s) < 3", "21: unreachable: `orders(1 s) < 3` contradicts `orders(1 s) > 5`"),
+        ("orders(1 s) > 5 and orders(1 s) < 6", "21: unreachable: `orders(1 s) < 6` contradicts `orders(1 s) > 5`"),
+        ("orders(1 s) > 5 or orders(1 s) <= 5", "1: one branch of the `or` always holds"),
+        (
+            "orders(1 s) > 5 and (fills(1 s) > 3 or orders(1 s) == 2)",
+            "40: unreachable branch: `orders(1 s) == 2` contradicts `orders(1 s) > 5`",
+        ),
+        ("orders(1 s) == orders(1 s)", "1: `orders(1 s) == orders(1 s)` is always true"),
+        ("time_of_day > 25 h", "1: `time_of_day > 25 h` is always false"),
+        ("ratio(fills(1 s), orders(1 s)) < 0%", "1: `ratio(fills(1 s), orders(1 s)) < 0%` is always false"),
+    ],
+)
 def test_what_can_never_hold_or_always_does(text, fault):
     assert wrong(text) == fault
 
@@ -253,8 +319,35 @@ def test_no_text_breaks_the_parser(text):
     parse(text)
 
 
-PIECES = ["orders(1 s)", "huge", "5", "50%", "3 min", "and", "or", "not", "(", ")", ">", "<", "==", "ratio(", ",", "fixed(",
-          "this_shares", "+", "*", "-", "times(big, day)", "side=same", "1亿元", "a.b", "day", "per=account x venue", "  "]
+PIECES = [
+    "orders(1 s)",
+    "huge",
+    "5",
+    "50%",
+    "3 min",
+    "and",
+    "or",
+    "not",
+    "(",
+    ")",
+    ">",
+    "<",
+    "==",
+    "ratio(",
+    ",",
+    "fixed(",
+    "this_shares",
+    "+",
+    "*",
+    "-",
+    "times(big, day)",
+    "side=same",
+    "1亿元",
+    "a.b",
+    "day",
+    "per=account x venue",
+    "  ",
+]
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=14))
