@@ -199,7 +199,7 @@ def test_signatures_stay_while_the_definition_stays(tmp_path):
     kept = {record.signature for record in moved.feature_records}
     assert kept < {record.signature for record in before.feature_records}
     changed = compiled(load(tmp_path, HEAD + MARKED.replace("gap: 5 s", "gap: 6 s")))
-    assert len({record.signature for record in changed.feature_records} & kept) == 2  # this_shares, and the counter of hits
+    assert len({record.signature for record in changed.feature_records} & kept) == 2
 
 
 def test_a_rule_that_is_off_costs_nothing(tmp_path):
