@@ -125,6 +125,26 @@ def is_killed(Engine engine, int scope, uint32_t index) -> bool:
     return bool(engine.state.firm_killed)
 
 
+def kills(Engine engine) -> list:
+    """Every scope that is latched, as (scope, id); the firm's id is empty, a session's its token's SHA-256."""
+    cdef uint32_t index
+    cdef bytes digest
+    found = []
+    if engine.state.firm_killed:
+        found.append(("firm", ""))
+    for index in range(engine.state.group_count):
+        if engine.state.groups[index].killed:
+            found.append(("group", group_id(engine, index)))
+    for index in range(engine.state.account_count):
+        if engine.state.accounts[index].killed:
+            found.append(("account", account_id(engine, index)))
+    for index in range(engine.state.port_count):
+        if engine.state.ports[index].killed:
+            digest = <bytes>(<const char *>engine.state.ports[index].token_hash)[:32]
+            found.append(("session", digest.hex()))
+    return found
+
+
 # --- what is used ---
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import yaml
 
-from gateway.marked import Document, Field, choice, integer, line_of, matching, quoted, read_text
+from risk_rules.marked import Document, Field, choice, integer, line_of, matching, quoted, read_text
 
 ROLES = ("viewer", "risk_officer", "risk_approver", "operator")
 VIEWER, OFFICER, APPROVER, OPERATOR = ROLES
