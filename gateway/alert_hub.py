@@ -30,6 +30,7 @@ class AlertHub:
         self.names: dict[int, dict[str, Any]] = {}
         self.newest = 0
         self.sent = 0
+        self.levels_changed = True  # since whoever counts them looked
         self.cursors: dict[object, int] = {}
         self.arrived = asyncio.Condition()
         self.telling: set[asyncio.Task[None]] = set()
@@ -47,6 +48,7 @@ class AlertHub:
         if first_seq != self.newest + 1:
             self.kept.clear()  # never a gap among those kept: the stream's reader pages over it
         self.kept.extend(alerts)
+        self.levels_changed = self.levels_changed or any(alert["kind"] in ("LEVEL", "ADMIN") for alert in alerts)
         self.newest = first_seq + len(alerts) - 1
         task = asyncio.get_running_loop().create_task(self.tell())
         self.telling.add(task)

@@ -11,7 +11,10 @@ from typing import Any
 
 import msgspec
 
+from gateway import engine_views
 from gateway.commands import Commands
+from gateway.metrics import ControlFigures
+from gateway.pb import engine_command_pb2 as pb
 from gateway.settings import SettingError
 
 START_S = 30.0
@@ -87,6 +90,16 @@ class ControlChild:
             tell(ready, error)
 
         return listening
+
+    def figures(self) -> ControlFigures:
+        """For the metrics; called by the thread that is scraped."""
+        report = self.commands.report if self.commands else pb.ControlReport()
+        return ControlFigures(
+            rule_set=engine_views.rule_set_number(self.engine), alerts=engine_views.newest_alert(self.engine),
+            alerts_sent=report.alerts_sent, alerts_lag=report.most_lag, alert_streams=report.alert_streams,
+            proposals=report.proposals, levels=list(report.levels), restarts=self.restarts,
+            up=self.commands is not None and self.commands.frames.is_open,
+        )
 
     async def keep(self) -> None:
         """Start it again whenever it dies, with a pause that grows; give up when it never lives."""

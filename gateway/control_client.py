@@ -1,8 +1,9 @@
 """A person's connection to a control port, for the command line: flags in, one answer or one line of error out."""
 
 import contextlib
-import os
-from collections.abc import Iterator
+import functools
+import inspect
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from gateway.pb import control_pb2_grpc
 from gateway.settings import SettingError, check_file
 
 TIMEOUT_S = 60.0
+DEFAULT_ADDRESS = "127.0.0.1:7002"
 
 Address = Annotated[str, typer.Option("--at", envvar="TIDEGATE_CONTROL", help="host:port of the control service.")]
 Token = Annotated[str, typer.Option(envvar="TIDEGATE_TOKEN", help="Your token; better by the variable.")]
@@ -76,13 +78,27 @@ def failed(error: Any, address: str) -> typer.Exit:
     return typer.Exit(1)
 
 
-def connected(context: typer.Context) -> Connection:
-    """The connection that the group's flags describe."""
-    connection = context.obj if isinstance(context.obj, Connection) else None
-    if connection is None:
-        raise SettingError("--at: got nothing, expected host:port of the control service")
-    return connection
+def connecting(command: Callable[..., None]) -> Callable[..., None]:
+    """A command whose first parameter is a Connection, as one that takes the connection's flags in its place."""
+    own = inspect.signature(command, eval_str=True)
+    _, *rest = own.parameters.values()
+    names = [flag.name for flag in FLAGS]
+
+    @functools.wraps(command)
+    def connected(**given: Any) -> None:
+        flags = [given.pop(name) for name in names]
+        command(Connection(*flags), **given)
+
+    keyword_only = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in (*rest, *FLAGS)]
+    connected.__signature__ = own.replace(parameters=keyword_only)  # type: ignore[attr-defined]
+    connected.__annotations__ = {parameter.name: parameter.annotation for parameter in keyword_only}
+    return connected
 
 
-def default_address() -> str:
-    return os.environ.get("TIDEGATE_CONTROL", "127.0.0.1:7002")
+FLAGS = tuple(
+    inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
+    for name, annotation, default in (
+        ("at", Address, DEFAULT_ADDRESS), ("token", Token, ""), ("token_file", TokenFile, None),
+        ("tls_ca", Authority, None), ("tls_cert", Certificate, None), ("tls_key", Key, None),
+    )
+)

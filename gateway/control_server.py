@@ -9,6 +9,8 @@ import os
 import signal
 import socket
 import sys
+import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,7 @@ from risk_rules.marked import ConfigError
 SERVICE = "tidegate.v1.Control"
 OPEN_SERVICES = ("grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection")
 REPORT_S = 0.5
+LEVELS_S = 5.0  # at most so often: counting them visits every account
 MOST_MESSAGE_BYTES = 1 << 24
 GRACE_S = 0.5
 
@@ -180,14 +183,21 @@ class ControlServer:
         return int(server.add_secure_port(address, credentials))
 
     async def report(self) -> None:
-        """Proposals and streams, for the shard's metrics; proposals whose time is over are closed."""
+        """For the shard's metrics: proposals, streams, levels. Proposals whose time is over are closed on the way."""
+        levels: list[int] = []
+        counted_s = -LEVELS_S
         while True:
+            now_s = time.monotonic()
             with contextlib.suppress(ControlError):
                 async with self.desk.changing:
                     await self.desk.lapse()
+                if self.hub.levels_changed and now_s >= counted_s + LEVELS_S:
+                    self.hub.levels_changed, counted_s = False, now_s
+                    rows = Counter(row["level"] for row in await self.link.read("LEVELS"))
+                    levels = [rows[level] for level in range(8)]
             self.link.tell(report=pb.ControlReport(
                 proposals=len(self.desk.waiting), alert_streams=self.hub.streams, alerts_sent=self.hub.sent,
-                most_lag=self.hub.most_lag()))
+                most_lag=self.hub.most_lag(), levels=levels))
             await asyncio.sleep(REPORT_S)
 
 

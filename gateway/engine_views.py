@@ -26,6 +26,11 @@ def rule_set(engine: Any, number: int = 0) -> dict[str, Any]:
     return found if found["number"] else {}
 
 
+def rule_set_number(engine: Any) -> int:
+    """Number of the rule set in force, 0: none; cheap, and callable from any thread."""
+    return int(surveillance.rule_set_number(engine))
+
+
 def named(row: dict[str, Any]) -> dict[str, Any]:
     """A row of queries with scope and id in place of subject, account and group; exchanges by name."""
     scope = "group" if "group" in row else "account" if "account" in row else "firm"

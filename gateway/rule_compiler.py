@@ -10,7 +10,7 @@ import msgspec
 from gateway.rule_store import StoreError
 from risk_rules.load import NO_RULES, load_rules, rule_files
 from risk_rules.loosening import compare, far_looser, needs_second_person
-from risk_rules.rule_types import RuleSet
+from risk_rules.rule_types import Change, RuleSet
 
 MOST_FILES = 100
 TEST_SUFFIX = "_test.yaml"
@@ -39,7 +39,14 @@ class Compiler:
         if before is None:
             return Comparison(("the first rule set",), False, False)
         changes = compare(loaded(before, None).rules, loaded(after, None).rules)
-        return Comparison(tuple(map(str, changes)), needs_second_person(changes), bool(far_looser(changes)))
+        return Comparison(tuple(change_text(change) for change in changes), needs_second_person(changes), bool(far_looser(changes)))
+
+
+def change_text(change: Change) -> str:
+    """Z06003 looser: cancels(day) >: 500 -> 600 (1 times)."""
+    moved = f": {change.before or 'nothing'} -> {change.after or 'nothing'}" if change.before or change.after else ""
+    times = f" ({change.times} times)" if change.times > 1 else ""
+    return " ".join(f"{change.rule} {change.verdict}: {change.what}{moved}{times}".split())[:400]
 
 
 def loaded(sources: Mapping[str, str], day: date | None) -> RuleSet:
