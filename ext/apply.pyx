@@ -233,6 +233,7 @@ cdef void apply_account(State state, const AccountEvent *event) noexcept:
     account.group = event.group
     account.owner_type = event.owner_type
     account.state = event.state
+    account.tags = event.tags
     memcpy(account.shareholder, event.shareholder, sizeof(account.shareholder))
 
 

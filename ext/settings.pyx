@@ -183,6 +183,7 @@ def set_account(Engine engine, account, uint32_t profile, int64_t now_ns) -> int
     event.group = NONE if account.group_index < 0 else account.group_index
     event.owner_type = account.owner_type
     event.state = account.state
+    event.tags = account.tags
     event.id_size = <uint8_t>len(name)
     copy_text(event.id, account.id, 16)
     memset(event.shareholder, 32, sizeof(event.shareholder))
@@ -191,7 +192,7 @@ def set_account(Engine engine, account, uint32_t profile, int64_t now_ns) -> int
     ours = &engine.state.accounts[index]
     keep(engine, &event.head,
          index == engine.state.account_count or ours.profile != event.profile or ours.group != event.group
-         or ours.state != event.state or ours.owner_type != event.owner_type
+         or ours.state != event.state or ours.owner_type != event.owner_type or ours.tags != event.tags
          or memcmp(ours.shareholder, event.shareholder, sizeof(event.shareholder)) != 0)
     return index
 
