@@ -44,7 +44,7 @@ from risk_rules.marked import ConfigError
 SERVICE = "tidegate.v1.Control"
 OPEN_SERVICES = ("grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection")
 REPORT_S = 0.5
-LEVELS_S = 5.0  # at most so often: counting them visits every account
+LEVELS_S = 2.0  # at most so often: counting them visits every account
 MOST_MESSAGE_BYTES = 1 << 24
 GRACE_S = 0.5
 

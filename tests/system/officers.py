@@ -66,7 +66,9 @@ class Officer:
 
     def __getattr__(self, method: str) -> Callable[..., Any]:
         request = getattr(api, api.DESCRIPTOR.services_by_name["Control"].methods_by_name[method].input_type.name)
-        return lambda **fields: getattr(self.stub, method)(request(**fields), metadata=self.metadata, timeout=WAIT_S)
+        return lambda **fields: getattr(self.stub, method)(
+            request(**fields), metadata=self.metadata, timeout=WAIT_S, wait_for_ready=True
+        )
 
     def push(self, sources: dict[str, str], reason: str = "because", **fields: Any) -> Any:
         return self.PushRules(files=files(sources), reason=reason, **fields)
