@@ -3,17 +3,18 @@
 Reading changes nothing; record_step is the only function that writes, one EV_ADMIN frame. Texts are cut at their field's size.
 """
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 from ext.codes cimport PASS
 from ext.engine cimport Engine
 from ext.events cimport (
-    EV_ADMIN, KILL_ACCOUNT, KILL_FIRM, KILL_GROUP, KILL_PORT, SCOPE_ACCOUNT, SCOPE_FIRM, SCOPE_GROUP, SCOPE_INSTRUMENT,
+    EV_ADMIN, EV_HIT, KILL_ACCOUNT, KILL_FIRM, KILL_GROUP, KILL_PORT, SCOPE_ACCOUNT, SCOPE_FIRM, SCOPE_GROUP, SCOPE_INSTRUMENT,
     SCOPE_MARKET, SCOPE_PORT, STEP_APPROVED, STEP_EXPIRED, STEP_IN_FORCE, STEP_KILLED, STEP_LEVEL_RELEASED, STEP_LEVEL_SET,
-    STEP_LIMITS, STEP_PUSHED, STEP_REFUSED, STEP_ROLLED_BACK, STEP_TICKET_CLOSED, STEP_UNKILLED, AdminEvent, OrderEvent,
+    STEP_LIMITS, STEP_PUSHED, STEP_REFUSED, STEP_ROLLED_BACK, STEP_TICKET_CLOSED, STEP_UNKILLED, AdminEvent, Frame, OrderEvent,
 )
-from ext.state cimport NONE, Account, Order, ScopeLimits, Usage
+from ext.rule_state cimport MOST_ALERTS
+from ext.state cimport GROUP_OWNER, NONE, Account, Order, ScopeLimits, Usage
 
 from ext.codes import REJECT_CODES, VENUES
 
@@ -31,6 +32,7 @@ STATUSES = {1: "PENDING_NEW", 2: "NEW", 3: "PARTIALLY_FILLED", 4: "FILLED", 5: "
 SIDES = {1: "BUY", 2: "SELL"}
 VENUE_NAMES = {number: name for name, number in VENUES.items()}
 LEAST_PREFIX = 8
+MOST_HITS_SHOWN = 64
 
 
 cdef copy_cut(char *to, str text, size_t size):
@@ -98,6 +100,16 @@ def group_of(Engine engine, uint32_t account) -> int | None:
 def instrument_name(Engine engine, uint32_t index) -> tuple:
     """(symbol, venue name)."""
     return f"{engine.state.instruments[index].symbol:06d}", VENUE_NAMES[engine.state.instruments[index].venue]
+
+
+def position_names(Engine engine, uint32_t index) -> dict:
+    """{account or group, symbol, security_exchange} of a position record."""
+    cdef uint32_t owner = engine.state.positions[index].owner
+    symbol, venue = instrument_name(engine, engine.state.positions[index].instrument)
+    names = {"symbol": symbol, "security_exchange": venue}
+    if owner & GROUP_OWNER:
+        return names | {"group": group_id(engine, owner & ~<uint32_t>GROUP_OWNER)}
+    return names | {"account": account_id(engine, owner)}
 
 
 def ports_named(Engine engine, str prefix) -> list:
@@ -201,6 +213,40 @@ def order_decision(Engine engine, uint32_t order_no) -> dict:
         "bid_px_e4": event.bid_px_e4, "ask_px_e4": event.ask_px_e4, "last_px_e4": event.last_px_e4,
         "rule_number": event.rule, "rule_set_number": event.rule_set,
     }
+
+
+def hits_of(Engine engine, uint32_t order_no) -> list:
+    """Numbers of the alerts that an order's own judgement recorded: they stand right behind its decision."""
+    cdef uint64_t offset = engine.state.orders[order_no].frame_offset
+    cdef uint64_t number = first_alert_behind(engine, offset)
+    cdef uint64_t last = min(engine.state.rule_state.alert_count, MOST_ALERTS, number + MOST_HITS_SHOWN)
+    cdef const Frame *frame
+    found = []
+    while number <= last:
+        frame = engine.journal.at(engine.state.rule_state.alerts[number])
+        if frame.type == EV_HIT and frame.order_no == order_no:
+            found.append(number)
+        number += 1
+    return found
+
+
+cdef uint64_t first_alert_behind(Engine engine, uint64_t offset) noexcept:
+    """Number of the first alert behind this place in the journal; one more than there are when none is."""
+    cdef uint64_t low = 1
+    cdef uint64_t high = min(engine.state.rule_state.alert_count, <uint64_t>MOST_ALERTS) + 1
+    cdef uint64_t middle
+    while low < high:
+        middle = (low + high) // 2
+        if engine.state.rule_state.alerts[middle] < offset:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+def rule_set_number(Engine engine) -> int:
+    """Number of the rule set in force, 0: none."""
+    return engine.state.rule_state.book.number
 
 
 def code_text(int code) -> str:

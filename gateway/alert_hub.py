@@ -93,7 +93,6 @@ class AlertHub:
         row = dict(alert)
         rule, rule_set = row.pop("rule", 0), row.get("rule_set", 0)
         factors = row.pop("factors", [])
-        row["rule"] = row.pop("rule_text", "")
         if rule and rule_set:
             names = await self.names_of(rule_set)
             entry = names["rules"][rule - 1]

@@ -22,6 +22,7 @@ from gateway.pb import engine_command_pb2 as pb
 ALERT_PAUSE_S = 0.002  # between two looks for new alerts
 MOST_ALERTS = 32  # of one look: the owner thread has orders to judge
 MOST_LISTED = 256
+RETIRE_S = 1.0  # after which the rule set before this one is given back
 
 
 class CommandError(Exception):
@@ -124,6 +125,7 @@ class Commands:
             self.engine, command.program, id=command.id, sha256=command.sha256, by=command.by,
             approved_by=command.approved_by, reason=command.reason, now_ns=now_ns,
         )
+        self.loop.call_later(RETIRE_S, engine_views.drop_retired, self.engine)
         return {"number": number}
 
     def record_step(self, command: pb.RecordStep, now_ns: int) -> None:

@@ -76,7 +76,7 @@ class ControlChild:
         self.running = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "gateway.control_server", msgspec.json.encode(settings).decode(),
             pass_fds=(theirs.fileno(),), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path[1:]])},
+            env={"GRPC_VERBOSITY": "NONE"} | os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
         )
         theirs.close()
         try:

@@ -133,7 +133,7 @@ class ControlServer:
         await self.link.connect(socket.socket(fileno=self.settings.fd))
         try:
             port = await self.listen()
-        except (RuntimeError, OSError, StoreError, ControlError) as error:
+        except (OSError, StoreError, ControlError) as error:
             self.link.tell(ready=pb.ControlReady(error=" ".join(str(error).split())))
             await asyncio.sleep(GRACE_S)
             return
@@ -175,12 +175,12 @@ class ControlServer:
     def bind(self, server: grpc.aio.Server, address: str) -> int:
         settings = self.settings
         if not settings.tls_cert:
-            return int(server.add_insecure_port(address))
+            return bound(address, lambda: server.add_insecure_port(address))
         pair = (Path(settings.tls_key).read_bytes(), Path(settings.tls_cert).read_bytes())
         authority = Path(settings.tls_client_ca).read_bytes() if settings.tls_client_ca else None
         credentials = grpc.ssl_server_credentials([pair], root_certificates=authority,
                                                   require_client_auth=authority is not None)
-        return int(server.add_secure_port(address, credentials))
+        return bound(address, lambda: server.add_secure_port(address, credentials))
 
     async def report(self) -> None:
         """For the shard's metrics: proposals, streams, levels. Proposals whose time is over are closed on the way."""
@@ -199,6 +199,14 @@ class ControlServer:
                 proposals=len(self.desk.waiting), alert_streams=self.hub.streams, alerts_sent=self.hub.sent,
                 most_lag=self.hub.most_lag(), levels=levels))
             await asyncio.sleep(REPORT_S)
+
+
+def bound(address: str, bind: Callable[[], int]) -> int:
+    """The port; grpcio's long error as a short one."""
+    try:
+        return bind()
+    except RuntimeError:
+        raise OSError(f"cannot listen on {address}: it is taken, or not of this machine") from None
 
 
 async def serve(settings: ControlSettings) -> None:

@@ -16,7 +16,13 @@ SIDES = {1: "BUY", 2: "SELL"}
 STAGE_NAMES = {1: "warn", 2: "breach"}
 STEP_NAMES = {number: name for name, number in oversight.STEPS.items()}
 
+KEPT = {  # fields of an alert that go out as they are
+    "alert_seq", "time_ns", "caused_ns", "account", "group", "symbol", "rule", "rule_set", "level", "enforced", "blocked",
+    "factors", "bid_px_e4", "ask_px_e4", "last_px_e4", "by", "approved_by", "reason", "ticket", "until_ns", "is_open",
+}
+
 put_in_force = surveillance.put_in_force
+drop_retired = surveillance.drop_retired
 
 
 def rule_set(engine: Any, number: int = 0) -> dict[str, Any]:
@@ -28,7 +34,7 @@ def rule_set(engine: Any, number: int = 0) -> dict[str, Any]:
 
 def rule_set_number(engine: Any) -> int:
     """Number of the rule set in force, 0: none; cheap, and callable from any thread."""
-    return int(surveillance.rule_set_number(engine))
+    return int(oversight.rule_set_number(engine))
 
 
 def named(row: dict[str, Any]) -> dict[str, Any]:
@@ -88,7 +94,8 @@ def account(engine: Any, index: int) -> dict[str, Any]:
 
 def order(engine: Any, number: int) -> dict[str, Any]:
     """One order's decision, and the hits that were recorded with it."""
-    return oversight.order_decision(engine, number) | {"hits": [shown(row) for row in surveillance.hits_of(engine, number)]}
+    hits = [alert for seq in oversight.hits_of(engine, number) for alert in alerts(engine, seq - 1, 1)]
+    return oversight.order_decision(engine, number) | {"hits": hits}
 
 
 def sizes(engine: Any) -> dict[str, Any]:
@@ -109,21 +116,30 @@ def newest_alert(engine: Any) -> int:
 
 def alerts(engine: Any, after_seq: int, most: int) -> list[dict[str, Any]]:
     """Alerts after after_seq, oldest first, at most `most`, without a gap."""
-    return [shown(row) for row in surveillance.alerts(engine, after_seq, most)]
+    return [shown(engine, row) for row in surveillance.alerts(engine, after_seq, most)]
 
 
-def shown(row: dict[str, Any]) -> dict[str, Any]:
-    """One alert of the core with names instead of numbers, as far as the core knows them."""
-    kept = {key: value for key, value in row.items() if value not in ("", None, NO_INSTRUMENT)}
-    kept["kind"] = kept.pop("type")
-    for key, names in (("step", STEP_NAMES), ("stage", STAGE_NAMES), ("side", SIDES), ("venue", VENUE_NAMES)):
-        if key in kept:
-            kept[key] = names.get(kept[key], "")
-    kept["security_exchange"] = kept.pop("venue", "")
-    kept["previous_level"] = kept.pop("previous", 0)
-    if "rule_id" in kept:
-        kept["rule_text"] = f"{kept['rule_id']}@{kept['rule_version']}"
+def shown(engine: Any, row: dict[str, Any]) -> dict[str, Any]:
+    """One alert of the core under the names of control.proto; what the core knows by number alone stays a number."""
+    kept = {key: value for key, value in row.items() if key in KEPT and value not in ("", 0, NO_INSTRUMENT)}
+    kept |= {"kind": row["type"], "previous_level": row.get("previous", 0), "order_id": row.get("order_id", 0),
+             "step": STEP_NAMES.get(row.get("step", 0), ""), "stage": STAGE_NAMES.get(row.get("stage", 0), ""),
+             "side": SIDES.get(row.get("side", 0), ""), "security_exchange": VENUE_NAMES.get(row.get("venue", 0), "")}
+    if row["type"] in ("LEVEL", "TICKET"):
+        kept |= subject_names(engine, row)
     return kept
+
+
+def subject_names(engine: Any, row: dict[str, Any]) -> dict[str, str]:
+    """Whom a level or a review concerns; of the firm nothing."""
+    names: dict[str, str] = {}
+    if row["subject"] == SUBJECTS["account"]:
+        names["account"] = oversight.account_id(engine, row["index"])
+    elif row["subject"] == SUBJECTS["group"]:
+        names["group"] = oversight.group_id(engine, row["index"])
+    elif row["subject"] == SUBJECTS["position"]:
+        names |= oversight.position_names(engine, row["index"])
+    return names
 
 
 def code_name(code: int) -> str:
