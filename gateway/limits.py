@@ -31,7 +31,7 @@ from gateway.limit_types import (
     RuleSet,
     Token,
 )
-from gateway.marked import (
+from risk_rules.marked import (
     REQUIRED,
     SHARES_BALANCE,
     SHARES_LIMIT,
