@@ -16,7 +16,7 @@ from ext.codes cimport (
     R1607_CANCEL_PENDING, XSHG,
 )
 from ext.events cimport (
-    EV_CANCEL_QUEUED, EV_CANCEL_SENT, EV_CANCELED, EV_EXPIRED, EV_NEW, EV_ORDER, EV_TRADE, EV_VENUE_REJECTED, SCOPE_PORT,
+    EV_CANCEL_QUEUED, EV_CANCEL_SENT, EV_CANCELED, EV_EXPIRED, EV_NEW, EV_ORDER, EV_TRADE, EV_VENUE_REJECTED, ORDER_AGGRESSIVE, SCOPE_PORT,
 )
 from ext.fields cimport check_cancel_fields, check_fields, copy_cancel_name
 from ext.orders cimport cl_ord_id_hash, find_order
@@ -74,7 +74,10 @@ cdef class Engine:
         if code != PASS:
             return NULL
         self.look_up(message, &order, now_ns)
+        self.fetch_cells(&order)
         code = check_new_order(self.state, self.market, &order)
+        if code == PASS:
+            code = self.survey_order(&order)
         self.count_decision(caller.port, code, now_ns)
         return self.decide(caller, message, &order, code)
 
@@ -207,7 +210,13 @@ cdef class Engine:
             event.value = order.value
             event.limit = order.limit
             event.scope = <uint8_t>order.scope
+        if order.is_aggressive:
+            event.flags |= ORDER_AGGRESSIVE
+        if self.state.rule_state.book.number:
+            event.rule = order.rule
+            event.rule_set = self.state.rule_state.book.number
         self.record(&event.head)
+        self.record_order_found(event.head.order_no, code == PASS)
         return &event.head
 
     cdef void forward(self, uint32_t order_no, int64_t now_ns) noexcept:
@@ -333,6 +342,7 @@ cdef class Engine:
         # A cancel that already waits for its phase goes on waiting until the phase is known again after a restart.
         cdef bint must_wait = phase == PHASE_LUNCH or (phase == PHASE_UNKNOWN and order.flags & FLAG_CANCEL_QUEUED)
         cdef bint now_possible = link_ready and phase_code == PASS and not must_wait
+        cdef int code
         if not is_open(order):
             return R1606_NOT_OPEN
         if order.flags & FLAG_CANCEL_SENT or (order.flags & FLAG_CANCEL_QUEUED and not now_possible):
@@ -341,6 +351,10 @@ cdef class Engine:
             return R1601_VENUE_DOWN
         if message != NULL and phase_code != PASS:
             return phase_code
+        if message != NULL and now_possible:
+            code = self.survey_cancel(order, order_no, now_ns)
+            if code != PASS:
+                return code
         event = <CancelEvent *>self.reserve(EV_CANCEL_SENT if now_possible else EV_CANCEL_QUEUED, sizeof(CancelEvent), order.account,
                                             False, now_ns)
         if event == NULL:
@@ -360,8 +374,12 @@ cdef class Engine:
         else:
             self.queued.append(order_no)
         self.record(&event.head)
-        if now_possible:
-            self.forward_cancel(order_no, event.cancel_no, now_ns)
+        if not now_possible:
+            return PASS
+        self.watch(order.match_position)
+        if message != NULL:
+            self.record_found(order_no, True)
+        self.forward_cancel(order_no, event.cancel_no, now_ns)
         return PASS
 
     cdef void forward_cancel(self, uint32_t order_no, uint32_t cancel_no, int64_t now_ns) noexcept:
@@ -387,6 +405,7 @@ cdef class Engine:
         """The exchange's phase; a change lets waiting cancels go."""
         cdef int before = self.market.phase[status.venue]
         self.market.on_status(status, now_ns)
+        self.record_phase(status, now_ns)
         if status.phase != before and self.queued:
             self.send_queued(status.venue, now_ns)
 

@@ -28,5 +28,7 @@ cdef struct Candidate:
     int64_t value                      # of the check that failed
     int64_t limit
     int scope
+    uint32_t rule                      # of the rule set in force, that stops it, from 1; 0: none
+    bint is_aggressive
 
 cdef int check_new_order(State state, Market market, Candidate *order) noexcept
