@@ -224,6 +224,11 @@ def read_span(text: str) -> int | None:
     return int(match[1]) * NS[match[2]] if match else None
 
 
+def read_times(text: str) -> int | None:
+    times = int(text) if re.fullmatch(NUMBER, text) else 0
+    return times if 0 < times <= MOST_REPEATS else None
+
+
 def listed(document: Document, node: yaml.Node, field: str, value: Value) -> tuple[object, ...]:
     read = [document.value(item, field, value) for item in document.items(node, field)]
     return tuple(item for item in read if item is not None)
@@ -233,9 +238,10 @@ SECURITY = Value("an instrument: 600519 at 10.00, 600001 ST at 5.00, 000001.XSHG
 CLIENT = Value(f"an account: A1, A1 in G1, A1 tags hft ({', '.join(ACCOUNT_TAGS)})", read_client)
 DAY = Value("a date, YYYY-MM-DD", read_day)
 SPAN = Value("a time: 10 ms, 1 s, 1 min", read_span)
+TIMES = Value(f"how often, 1 to {MOST_REPEATS:_}", read_times)
 TEXT = matching(r"(?s).{0,400}", "text")
 REPEAT = {
-    "repeat": Field("repeat", integer(1, MOST_REPEATS)),
+    "repeat": Field("repeat", TIMES),
     "every": Field("every", SPAN, 0),
     "tape": Field("tape", inner_lines),
 }

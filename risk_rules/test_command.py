@@ -57,8 +57,8 @@ def print_coverage(console: Console, report: Report) -> None:
     table = Table("rule", *STAGES.values(), "comparisons met", "not met", title=report.path.name)
     for rule, stages in report.stages.items():
         fired = report.fired.get(rule, set())
-        texts = report.comparisons.get(rule, {})
-        missing = [text for number, text in texts.items() if number not in report.met.get(rule, set())]
+        texts = report.comparisons.get(rule, [])
+        missing = [text for text in texts if text not in report.met.get(rule, set())]
         marks = ["-" if stage not in stages else "yes" if stage in fired else "[red]no[/red]" for stage in STAGES.values()]
         table.add_row(rule, *marks, f"{len(texts) - len(missing)} of {len(texts)}", "\n".join(missing))
     console.print(table)

@@ -21,6 +21,7 @@ from risk_rules.stage import BUY, SELL, Placed, Stage, e4, full_symbol
 from risk_rules.tapes import RuleTest, Step, TestFile, market_changes, steps_of
 
 STAGES = {1: "warn", 2: "breach"}
+MOST_SHOWN = 4
 UNIT_TEXT = {0: ("", 1), 1: (" shares", 1), 2: (" yuan", 10_000), 3: (" yuan/share", 10_000), 4: (" %", 10_000),
              5: (" s", 1_000_000_000), 6: ("", 1)}  # fmt: skip
 
@@ -32,7 +33,6 @@ class Hit(msgspec.Struct, frozen=True):
     stage: str
     enforced: bool
     factors: tuple[tuple[str, int, int, int], ...]  # text, value, limit, unit
-    numbers: tuple[int, ...] = ()  # of the comparisons
 
     def __str__(self) -> str:
         shown = ", ".join(f"{text} = {in_unit(value, unit)} (limit {in_unit(limit, unit)})"
@@ -57,14 +57,20 @@ class Report(msgspec.Struct):
     checks: int = 0
     failed: list[Check] = msgspec.field(default_factory=list)
     fired: dict[str, set[str]] = msgspec.field(default_factory=dict)  # rule -> stages met
-    met: dict[str, set[int]] = msgspec.field(default_factory=dict)  # rule -> comparisons met in a hit
-    comparisons: dict[str, set[int]] = msgspec.field(default_factory=dict)  # rule -> all of them
+    met: dict[str, set[str]] = msgspec.field(default_factory=dict)  # rule -> comparisons met in a hit
+    comparisons: dict[str, list[str]] = msgspec.field(default_factory=dict)  # rule -> all of its conditions
     stages: dict[str, set[str]] = msgspec.field(default_factory=dict)  # rule -> those it has
 
 
 def in_unit(value: int, unit: int) -> str:
     text, scale = UNIT_TEXT.get(unit, ("", 1))
     return f"{value // scale if value % scale == 0 else value / scale:,}{text}"
+
+
+def shortened(texts: Sequence[str]) -> str:
+    """The first few of what happened, and how many more there were."""
+    more = [f"and {len(texts) - MOST_SHOWN} more"] if len(texts) > MOST_SHOWN else []
+    return "; ".join([*texts[:MOST_SHOWN], *more])
 
 
 # --- rule sets ---
@@ -112,9 +118,7 @@ def hit_of(alert: dict[str, Any], names: dict[str, Any]) -> Hit:
          factor["unit"])
         for factor in alert["factors"]
     )  # fmt: skip
-    rule = names["rules"][alert["rule"] - 1]["id"]
-    return Hit(rule, STAGES[alert["stage"]], bool(alert["enforced"]), factors,
-               tuple(factor["factor"] for factor in alert["factors"]))  # fmt: skip
+    return Hit(alert["rule_id"], STAGES[alert["stage"]], bool(alert["enforced"]), factors)
 
 
 # --- playing ---
@@ -235,8 +239,9 @@ class Player:
         """Empty when it is as expected, else what happened."""
         match step.kind:
             case "nothing":
-                stopped = [text for text, placed in self.decided if placed.code != 1]
-                return "; ".join([*map(str, self.fresh), *(f"stopped: {text}" for text in stopped)])
+                stopped = [f"{text}: R{placed.code:04d} {self.rule_id(placed)}".rstrip()
+                           for text, placed in self.decided if placed.code != 1]  # fmt: skip
+                return shortened([*map(str, self.fresh), *stopped])
             case "hit":
                 return self.judge_hit(step.terms)
             case "decided":
@@ -254,15 +259,18 @@ class Player:
             and terms["stage"] in (None, hit.stage if hit.enforced else "observed")
         ]  # fmt: skip
         if terms["absent"]:
-            return "; ".join(map(str, found))
-        return "" if found else "; ".join(map(str, self.fresh)) or "no rule was met"
+            return shortened([str(hit) for hit in found])
+        return "" if found else shortened([str(hit) for hit in self.fresh]) or "no rule was met"
+
+    def rule_id(self, placed: Placed) -> str:
+        return str(self.names["rules"][placed.rule - 1]["id"]) if placed.rule else ""
 
     def judge_decision(self, terms: dict[str, str | None]) -> str:
         """About the newest order."""
         if not self.decided:
             return "no order since the last expectation"
         text, placed = self.decided[-1]
-        rule = self.names["rules"][placed.rule - 1]["id"] if placed.rule else ""
+        rule = self.rule_id(placed)
         how = "suspended" if placed.suspended else "accepted" if placed.code == 1 else "blocked"
         code = f"R{placed.code:04d}" if how != "accepted" else ""
         if terms["how"] == how and terms["code"] in (None, code) and terms["rule"] in (None, rule):
@@ -270,12 +278,15 @@ class Player:
         return f"{text!r} was {how} {code} {rule} v={placed.value} lim={placed.limit}".strip()
 
 
-def run_file(file: TestFile) -> Report:
-    """Every test of a file, and what its rules and comparisons saw of them."""
+def run_file(file: TestFile, only: str = "") -> Report:
+    """The tests of a file (with `only` in their name), and what its rules and comparisons saw of them."""
     report = Report(file.path)
     rule_sets = RuleSets(file.rules, file.switch_on)
     for test in file.tests:
+        if only not in test.name:
+            continue
         rule_set, names = rule_sets.of(test.day)
+        note_rules(report, rule_set, names)
         player = Player(test, rule_set, names)
         checks = player.play()
         report.tests += 1
@@ -285,9 +296,16 @@ def run_file(file: TestFile) -> Report:
             report.failed.append(Check(test.name, test.line, "at least one `expect` line", "none"))
         for hit in player.hits:
             report.fired.setdefault(hit.rule, set()).add(hit.stage)
-            report.met.setdefault(hit.rule, set()).update(hit.numbers)
-    for _, names in rule_sets.of_day.values():
-        for number, factor in enumerate(names["factors"]):
-            rule = names["rules"][factor["rule"] - 1]["id"] if factor["rule"] else "?"
-            report.comparisons.setdefault(rule, set()).add(number)
+            report.met.setdefault(hit.rule, set()).update(text for text, _, _, _ in hit.factors)
     return report
+
+
+def note_rules(report: Report, rule_set: RuleSet, names: dict[str, Any]) -> None:
+    """The rules of a day, their stages, and the comparisons of their conditions."""
+    for rule in rule_set.rules:
+        report.stages.setdefault(rule.id, set()).update({"breach", "warn"} if rule.warn else {"breach"})
+    for factor in names["factors"]:
+        rule_id = rule_set.rules[factor["rule"] - 1].id
+        texts = report.comparisons.setdefault(rule_id, [])
+        if factor["text"] not in texts:
+            texts.append(factor["text"])

@@ -94,12 +94,18 @@ def lift(desk: Desk, symbol: str, side: int, shares: int, start: float, end: flo
     desk.fill(ticket, end, 100)
 
 
+def rest(desk: Desk, symbol: str, yuan: float, ms: int) -> None:
+    """The price goes back and stays there: the next move is counted from it."""
+    desk.market(symbol, yuan)
+    desk.wait(ms)
+
+
 def lifting_minutes(desk: Desk, value: float) -> None:
     """Seventeen minutes of which the controller has `value` of the volume."""
     desk.until("09:31:00")
     for _ in range(17):
         lift(desk, "600001", BUY, 200_000, 5.0, 5.08, value)
-        desk.wait(4 * MINUTE)
+        rest(desk, "600001", 5.0, 3 * MINUTE)
     desk.complete()
     lift(desk, "600001", BUY, 200_000, 5.0, 5.08, value)
 
@@ -108,7 +114,7 @@ def consecutive(desk: Desk, value: float) -> None:
     desk.until("09:31:00")
     for _ in range(7):
         lift(desk, "600001", BUY, 200_000, 5.0, 5.08, value)
-        desk.wait(3 * MINUTE)
+        rest(desk, "600001", 5.0, 3 * MINUTE)
     desk.complete()
     lift(desk, "600001", BUY, 200_000, 5.0, 5.08, value)
 
