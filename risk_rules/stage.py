@@ -13,16 +13,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ext import rule_tape, settings, surveillance, sweeps, tape
+from ext import response, rule_tape, settings, surveillance, sweeps, tape
 from ext.codes import ACCOUNT_TAGS, BOARDS, PHASES, VENUES
 from ext.engine import Engine
 from ext.journal import Journal
 from ext.state import State
-
-try:
-    from ext import response
-except (ImportError, ValueError):
-    response = None
 
 SHANGHAI = timezone(timedelta(hours=8))
 SECOND_NS = 1_000_000_000
@@ -249,23 +244,17 @@ class Stage:
         for begins_ns, phase in self.phases:
             if self.now_ns < begins_ns <= now_ns:
                 self.now_ns, self.phase = begins_ns, phase
-                self.on_time(begins_ns)
+                response.on_time(self.engine, begins_ns)
                 for venue in VENUES.values():
                     sweeps.set_phase(self.engine, venue, phase, begins_ns)
         for step in range(1, 4):
             if self.now_ns + step * SECOND_NS < now_ns:
-                self.on_time(self.now_ns + step * SECOND_NS)
+                response.on_time(self.engine, self.now_ns + step * SECOND_NS)
         self.now_ns = max(now_ns, self.now_ns)
-        self.on_time(self.now_ns)
+        response.on_time(self.engine, self.now_ns)
         if first and self.phase != PHASES["CLOSED"]:
             for symbol in self.books:
                 self.publish(symbol)
-
-    def on_time(self, now_ns: int) -> None:
-        """What the shell calls ten times a second."""
-        surveillance.on_time(self.engine, now_ns)
-        if response is not None:
-            response.on_time(self.engine, now_ns)
 
     # The market
 
