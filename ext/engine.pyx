@@ -3,6 +3,8 @@
 Must not read a clock, open anything or log: time is an argument, files and sockets belong to the shell.
 """
 
+import heapq
+
 from libc.string cimport memcpy, memset
 
 from ext.audience cimport Watch
@@ -13,15 +15,16 @@ from ext.codec cimport (
 from ext.codes cimport (
     PASS, PHASE_CONTINUOUS, PHASE_LUNCH, PHASE_OPEN_CALL, PHASE_UNKNOWN, R1001_AUTH, R1004_SESSION, R1201_DUP_ID,
     R1203_RATE_IN, R1207_REJ_BREAK, R1601_VENUE_DOWN, R1603_CAPACITY, R1604_NOT_FOUND, R1606_NOT_OPEN,
-    R1607_CANCEL_PENDING, XSHG,
+    R1607_CANCEL_PENDING, STATUS_SUSPENDED, XSHG,
 )
 from ext.events cimport (
-    EV_CANCEL_QUEUED, EV_CANCEL_SENT, EV_CANCELED, EV_EXPIRED, EV_NEW, EV_ORDER, EV_TRADE, EV_VENUE_REJECTED, SCOPE_PORT,
+    EV_CANCEL_QUEUED, EV_CANCEL_SENT, EV_CANCELED, EV_EXPIRED, EV_NEW, EV_ORDER, EV_ORDER_RELEASED, EV_TRADE,
+    EV_VENUE_REJECTED, ORDER_PROGRAMME, ORDER_SUSPENDED, SCOPE_ACCOUNT, SCOPE_PORT,
 )
 from ext.fields cimport check_cancel_fields, check_fields, copy_cancel_name
 from ext.orders cimport cl_ord_id_hash, find_order
 from ext.reports cimport encode_cancel_refusal, encode_order_state, encode_refusal
-from ext.risk cimport check_new_order
+from ext.risk cimport CONFIRM_TTL_MS, check_new_order
 from ext.state cimport (
     FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, GROUP_OWNER, NONE, Account, PortState, position_key, window_add,
     window_count,
@@ -29,10 +32,6 @@ from ext.state cimport (
 from ext.tables cimport map_prefetch, prefetch
 from ext.venue cimport VenueCancel, VenueOrder
 from ext.venue_ids cimport ID_CANCEL, ID_ORDER, encode_venue_id
-
-cdef enum:
-    SPARE_FOR_REPORTS = 16777216       # journal bytes kept for what the exchange still has to say when orders are refused
-
 
 cdef class Engine:
     """One shard's orders, money and rules.
@@ -43,6 +42,9 @@ cdef class Engine:
     def __init__(self, State state, Journal journal):
         Returns.__init__(self, state, journal)
         self.queued = []
+        self.suspended = {}
+        self.deadlines = []
+        self.next_due_ns = NEVER_NS
 
     def attach(self, VenueOutlet xshg, VenueOutlet xshe) -> None:
         """The two exchanges' links."""
@@ -75,7 +77,10 @@ cdef class Engine:
             return NULL
         self.look_up(message, &order, now_ns)
         code = check_new_order(self.state, self.market, &order)
-        self.count_decision(caller.port, code, now_ns)
+        if code == PASS and order.wait_code:
+            code = self.auto_deny(&order)
+        if code != PASS or order.wait_code == 0:
+            self.count_decision(caller.port, code, now_ns)
         return self.decide(caller, message, &order, code)
 
     cdef int admit(self, Caller caller, const NewOrder *message, Candidate *order, Refusal *refusal, int64_t now_ns) noexcept:
@@ -163,16 +168,20 @@ cdef class Engine:
                 and event.order_qty_shares == message.order_qty_shares and event.price_e4 == message.price_e4)
 
     cdef void look_up(self, const NewOrder *message, Candidate *order, int64_t now_ns) noexcept:
-        """The rows of state the ladder reads, found once."""
-        cdef State state = self.state
-        order.account = &state.accounts[order.account_index]
-        order.profile = &state.profiles[order.account.profile]
+        """What the message asks for, and the rows of state the ladder reads."""
         order.venue = <int>message.security_exchange
         order.side = <int>message.side
         order.ord_type = <int>message.ord_type
         order.order_qty_shares = message.order_qty_shares
         order.price_e4 = message.price_e4
         order.now_ns = now_ns
+        self.find_rows(order)
+
+    cdef void find_rows(self, Candidate *order) noexcept:
+        """The rows of state the ladder reads, found once."""
+        cdef State state = self.state
+        order.account = &state.accounts[order.account_index]
+        order.profile = &state.profiles[order.account.profile]
         order.phase = self.market.phase[order.venue]
         if order.instrument_index == NONE:
             return
@@ -200,7 +209,11 @@ cdef class Engine:
             event.bid_px_e4 = order.top.bid_px_e4
             event.ask_px_e4 = order.top.ask_px_e4
             event.last_px_e4 = order.top.last_px_e4
-        if code == PASS:
+        if order.port.programme:
+            event.flags |= ORDER_PROGRAMME
+        if code == PASS and order.wait_code:
+            self.suspend(event, order)
+        elif code == PASS:
             event.wpx_e4 = order.wpx_e4
             event.hold_e4 = order.hold_e4
         else:
@@ -260,6 +273,66 @@ cdef class Engine:
         if room != NULL:
             caller.end_message(encode_order_state(room, self.state, self.journal, order_no, True,
                                                   BARE if caller.slot == NONE else SERVER_EXECUTION_REPORT))
+
+    # A suspended order
+
+    cdef int auto_deny(self, Candidate *order) noexcept:
+        """PASS: the order waits for a confirmation. Nobody sits behind a programme who could give one: its orders are rejected."""
+        if not order.port.programme:
+            return PASS
+        order.value = order.wait_value
+        order.limit = order.wait_limit
+        order.scope = SCOPE_ACCOUNT
+        return order.wait_code
+
+    cdef void suspend(self, OrderEvent *event, const Candidate *order) noexcept:
+        """Make the decision one to wait: the order exists, holds nothing and counts nowhere."""
+        event.flags |= ORDER_SUSPENDED
+        event.code = <uint16_t>order.wait_code
+        event.value = order.wait_value
+        event.limit = order.wait_limit
+        event.scope = SCOPE_ACCOUNT
+        event.ttl_ms = order.wait_ttl_ms if order.wait_ttl_ms else CONFIRM_TTL_MS
+        confirm_by_ns = order.now_ns + <int64_t>event.ttl_ms * 1000000
+        self.suspended[event.head.order_no] = confirm_by_ns
+        self.expect((confirm_by_ns, 0, event.head.order_no))
+
+    cdef void expect(self, tuple deadline) noexcept:
+        """Something is due at a time; on_time looks then whether it still is."""
+        heapq.heappush(self.deadlines, deadline)
+        self.next_due_ns = self.deadlines[0][0]
+
+    cdef ReleaseEvent *reserve_release(self, uint32_t order_no, bytes by, int64_t now_ns) noexcept:
+        """The end of a suspended order as an event, not yet recorded: rejected with the code it waited for. NULL: journal full."""
+        cdef const Order *order = &self.state.orders[order_no]
+        cdef const OrderEvent *asked = <const OrderEvent *>self.journal.at(order.frame_offset)
+        cdef ReleaseEvent *event = <ReleaseEvent *>self.reserve(EV_ORDER_RELEASED, sizeof(ReleaseEvent), order.account, True, now_ns)
+        if event == NULL:
+            return NULL
+        event.head.order_no = order_no
+        event.code = asked.code
+        event.value = asked.value
+        event.limit = asked.limit
+        event.scope = asked.scope
+        event.rule = asked.rule
+        event.rule_set = asked.rule_set
+        event.phase = <uint8_t>self.market.phase[order.venue]
+        memcpy(event.by, <const char *>by, min(len(by), sizeof(event.by)))
+        return event
+
+    cdef const Frame *record_release(self, ReleaseEvent *event) noexcept:
+        self.suspended.pop(event.head.order_no, None)
+        self.decisions[event.code] += 1
+        self.record(&event.head)
+        return &event.head
+
+    cdef int deny(self, uint32_t order_no, bytes by, int64_t now_ns) noexcept:
+        """A suspended order will not go out: refused, withdrawn, or (by empty) out of time. PASS, or R1603."""
+        cdef ReleaseEvent *event = self.reserve_release(order_no, by, now_ns)
+        if event == NULL:
+            return R1603_CAPACITY
+        self.audience.publish(None, self.record_release(event))
+        return PASS
 
     # A cancel
 
@@ -333,6 +406,8 @@ cdef class Engine:
         # A cancel that already waits for its phase goes on waiting until the phase is known again after a restart.
         cdef bint must_wait = phase == PHASE_LUNCH or (phase == PHASE_UNKNOWN and order.flags & FLAG_CANCEL_QUEUED)
         cdef bint now_possible = link_ready and phase_code == PASS and not must_wait
+        if order.ord_status == STATUS_SUSPENDED:
+            return self.deny(order_no, b"sweep" if port == NONE else b"port:%d" % port, now_ns)
         if not is_open(order):
             return R1606_NOT_OPEN
         if order.flags & FLAG_CANCEL_SENT or (order.flags & FLAG_CANCEL_QUEUED and not now_possible):

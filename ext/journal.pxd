@@ -23,3 +23,5 @@ cdef class Journal:
         return <const Frame *>(self.base + offset)
     cdef const Frame *next_frame(self, uint64_t offset) except? NULL  # committed frame there; NULL: the end
     cdef bint is_torn(self, uint64_t offset) noexcept
+
+cdef uint32_t crc32c(const uint8_t *octets, size_t size, uint32_t seed) noexcept nogil   # size: a multiple of 8

@@ -202,13 +202,13 @@ cdef struct Rule:
     uint32_t hit_mark                  # mark set by each enforced hit; NOTHING
     uint32_t ttl_ms                    # of EFFECT_CONFIRM
     uint32_t version
-    uint32_t scope                     # number of its ScopeEntry list (program scope table), 0: not by name
+    uint32_t scope                     # 1: for the accounts and groups that name it in the scope table or a prefix, 0: not by name
     uint32_t securities                # first SecurityEntry, and how many; 0 of them: all
     uint32_t security_count
     uint32_t exempt                    # first ExemptEntry, and how many
     uint32_t exempt_count
-    uint32_t tags_any                  # accounts with one of these tags, 0: all
-    uint32_t tags_none
+    uint32_t tags_any                  # accounts with one of these tags, 0: not by tag; scope and tags: either is enough, neither: all
+    uint32_t tags_none                 # accounts with one of these tags are out of scope
     uint16_t reject_code
     uint16_t phases                    # bit 1 << Phase
     uint8_t events
@@ -229,7 +229,7 @@ cdef struct ScopeSlot:
     uint64_t hash                      # hash_bytes(id, size, 1) of an account, seed 2 of a group; 0: free
     uint32_t first                     # in lists
     uint32_t count
-    char id[16]
+    char id[16]                        # padded with zeros
 
 cdef struct ScopePrefix:               # a rule for accounts whose id begins so
     char prefix[16]
@@ -242,7 +242,7 @@ cdef struct SecurityEntry:             # sorted by (venue, symbol) within one ru
 
 cdef struct ExemptEntry:               # sorted by hash within one rule
     uint64_t hash                      # of the account id, seed 1; of a group, seed 2
-    int64_t until_ns
+    int64_t until_ns                   # exempt before it: hits are recorded only; INT64_MAX: out of scope (`except`), nothing is recorded
 
 cdef struct ProgramHeader:
     uint32_t magic
@@ -259,3 +259,37 @@ cdef struct ProgramHeader:
     uint32_t security_count
     uint32_t exempt_count
     uint32_t names_size                # JSON, UTF-8: for people, the core reads none of it
+
+cdef struct Program:                   # where the arrays of a validated program stand in its octets
+    const ProgramHeader *head
+    const Feature *features
+    const Mark *marks
+    const Rule *rules
+    const Op *ops
+    const ScopeSlot *slots
+    const uint32_t *lists              # rule indexes, from 0 as everywhere inside a program
+    const ScopePrefix *prefixes
+    const SecurityEntry *securities
+    const ExemptEntry *exempts
+    const char *names
+    uint64_t size                      # up to the end of the names, padded to 8
+
+cdef enum ProgramFault:                # why validate_program refuses; names in program.pyx
+    FAULT_SIZE = -1
+    FAULT_MAGIC = -2
+    FAULT_LAYOUT = -3
+    FAULT_CRC = -4
+    FAULT_COUNTS = -5
+    FAULT_FEATURE = -6
+    FAULT_MARK = -7
+    FAULT_RULE = -8
+    FAULT_OP = -9
+    FAULT_JUMP = -10
+    FAULT_STACK = -11
+    FAULT_SCOPE = -12
+    FAULT_SECURITY = -13
+    FAULT_EXEMPT = -14
+    FAULT_MEMORY = -15
+
+cdef void open_program(const uint8_t *octets, Program *program) noexcept   # octets: 8-byte aligned, at least a header
+cdef int validate_program(const uint8_t *octets, size_t size) noexcept     # 1, or a ProgramFault

@@ -4,9 +4,10 @@ from libc.stdint cimport uint64_t
 
 from ext.apply cimport apply
 from ext.events cimport (
-    EV_ACCOUNT, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_CANCELED, EV_DAY, EV_EXPIRED, EV_KILL, EV_NEW,
-    EV_ORDER, EV_POSITION, EV_REPORT_SKIPPED, EV_TRADE, EV_VENUE_REJECTED, CancelEvent, DayEvent, Frame, KillEvent,
-    OrderEvent, PortEvent, PositionEvent, ReportEvent,
+    EV_ACCOUNT, EV_ADMIN, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_CANCELED, EV_DAY, EV_EXPIRED, EV_KILL,
+    EV_LEVEL, EV_NEW, EV_ORDER, EV_ORDER_RELEASED, EV_POSITION, EV_REPORT_SKIPPED, EV_TICKET, EV_TRADE, EV_VENUE_REJECTED,
+    AdminEvent, CancelEvent, DayEvent, Frame, KillEvent, LevelEvent, OrderEvent, PortEvent, PositionEvent, ReleaseEvent,
+    ReportEvent, TicketEvent,
 )
 from ext.journal cimport JOURNAL_START, Journal
 from ext.state cimport AccountEvent, Group, Instrument, Profile, Rules, State
@@ -16,7 +17,8 @@ from ext.journal import JournalError
 EVENT_NAMES = {
     1: "DAY", 2: "RULES", 3: "GROUP", 4: "PROFILE", 5: "RESTRICTION", 6: "ACCOUNT", 7: "INSTRUMENT", 8: "POSITION", 9: "PORT",
     16: "ORDER", 17: "NEW", 18: "TRADE", 19: "CANCELED", 20: "EXPIRED", 21: "VENUE_REJECTED", 22: "CANCEL_SENT",
-    23: "CANCEL_QUEUED", 24: "CANCEL_REJECTED", 25: "REPORT_SKIPPED", 26: "KILL", 27: "SESSION",
+    23: "CANCEL_QUEUED", 24: "CANCEL_REJECTED", 25: "REPORT_SKIPPED", 26: "KILL", 27: "SESSION", 32: "ORDER_RELEASED",
+    33: "LEVEL", 34: "TICKET", 44: "ADMIN",
 }
 
 
@@ -54,18 +56,19 @@ def layout_number() -> int:
     """A number that changes when a struct in the journal changes size."""
     number = 0
     for size in (sizeof(Rules), sizeof(Profile), sizeof(AccountEvent), sizeof(Instrument), sizeof(Group), sizeof(PortEvent),
-                 sizeof(PositionEvent), sizeof(OrderEvent), sizeof(ReportEvent), sizeof(CancelEvent)):
+                 sizeof(PositionEvent), sizeof(OrderEvent), sizeof(ReportEvent), sizeof(CancelEvent), sizeof(KillEvent),
+                 sizeof(ReleaseEvent), sizeof(LevelEvent), sizeof(TicketEvent), sizeof(AdminEvent)):
         number = (number * 8191 + size) & 0xFFFFFFFFFFFF
     return number
 
 
 cdef inline bint has_row(State state, const Frame *frame) noexcept:
     """Whether every row that the frame may add exists; an order adds two positions at most, its account's and its group's."""
-    if frame.type == EV_ORDER:
+    if frame.type in (EV_ORDER, EV_ORDER_RELEASED):
         return frame.order_no <= state.most_orders and state.position_count + 2 <= state.most_positions
     if frame.type == EV_ACCOUNT:
         return frame.account < state.most_accounts
-    return frame.type != EV_POSITION or state.position_count < state.most_positions
+    return frame.type not in (EV_POSITION, EV_LEVEL) or state.position_count < state.most_positions
 
 
 def frames(Journal journal):
@@ -92,7 +95,16 @@ cdef dict fields_of(const Frame *frame):
         return fields | cancel_fields(<const CancelEvent *>frame)
     if frame.type == EV_KILL:
         return {"scope": (<const KillEvent *>frame).scope, "id": (<const KillEvent *>frame).id,
-                "killed": bool((<const KillEvent *>frame).killed), "by": text((<const KillEvent *>frame).by, 32)}
+                "killed": bool((<const KillEvent *>frame).killed), "by": text((<const KillEvent *>frame).by, 32),
+                "approved_by": text((<const KillEvent *>frame).approved_by, 32)}
+    if frame.type == EV_ORDER_RELEASED:
+        return fields | release_fields(<const ReleaseEvent *>frame)
+    if frame.type == EV_LEVEL:
+        return level_fields(<const LevelEvent *>frame)
+    if frame.type == EV_TICKET:
+        return ticket_fields(<const TicketEvent *>frame)
+    if frame.type == EV_ADMIN:
+        return admin_fields(<const AdminEvent *>frame)
     return {key: value for key, value in fields.items() if value and value != 0xFFFFFFFF}
 
 
@@ -106,8 +118,42 @@ cdef dict order_fields(const OrderEvent *event):
         "side": event.side, "ord_type": event.ord_type, "order_qty_shares": event.order_qty_shares, "price_e4": event.price_e4,
         "code": event.code, "value": event.value, "limit": event.limit, "scope": event.scope, "wpx_e4": event.wpx_e4,
         "hold_e4": event.hold_e4, "phase": event.phase, "bid_px_e4": event.bid_px_e4, "ask_px_e4": event.ask_px_e4,
-        "last_px_e4": event.last_px_e4, "port": event.port,
+        "last_px_e4": event.last_px_e4, "port": event.port, "flags": event.flags, "ttl_ms": event.ttl_ms,
     }
+
+
+cdef dict release_fields(const ReleaseEvent *event):
+    return {
+        "code": event.code, "value": event.value, "limit": event.limit, "scope": event.scope, "wpx_e4": event.wpx_e4,
+        "hold_e4": event.hold_e4, "phase": event.phase, "bid_px_e4": event.bid_px_e4, "ask_px_e4": event.ask_px_e4,
+        "last_px_e4": event.last_px_e4, "by": text(event.by, 32),
+    }
+
+
+cdef dict level_fields(const LevelEvent *event):
+    return {
+        "subject": event.subject, "index": event.index, "owner": event.head.account, "instrument": event.instrument,
+        "level": event.level, "previous": event.previous, "mask": event.mask, "throttle_per_s": event.throttle_per_s,
+        "until_ns": event.until_ns, "rule": event.rule, "rule_set": event.rule_set, "hit_offset": event.hit_offset,
+        "ticket": event.ticket, "by": text(event.by, 32), "approved_by": text(event.approved_by, 32),
+        "reason": text(event.reason, 96),
+    }
+
+
+cdef dict ticket_fields(const TicketEvent *event):
+    return {"ticket": event.ticket, "subject": event.subject, "index": event.index, "is_open": bool(event.is_open),
+            "by": text(event.by, 32), "reason": text(event.reason, 96)}
+
+
+cdef dict admin_fields(const AdminEvent *event):
+    return {"step": event.step, "number": event.number, "by": text(event.by, 32), "approved_by": text(event.approved_by, 32),
+            "reason": text(event.reason, 96)}
+
+
+def frame_fields(Journal journal, uint64_t offset) -> dict:
+    """The fields of the frame at an offset that is known to hold one, with its time."""
+    cdef const Frame *frame = journal.at(offset)
+    return {"time_ns": frame.time_ns} | fields_of(frame)
 
 
 cdef dict report_fields(const ReportEvent *event):

@@ -7,15 +7,15 @@ from ext.codec cimport (
     encode_execution_report, symbol_number,
 )
 from ext.codes cimport (
-    EXEC_CANCELED, EXEC_EXPIRED, EXEC_NEW, EXEC_PENDING_NEW, EXEC_REJECTED, EXEC_TRADE, PASS, R1602_VENUE_REJECT,
-    STATUS_CANCELED, STATUS_EXPIRED, STATUS_NEW, STATUS_PENDING_NEW, STATUS_REJECTED,
+    EXEC_CANCELED, EXEC_EXPIRED, EXEC_NEW, EXEC_PENDING_NEW, EXEC_REJECTED, EXEC_SUSPENDED, EXEC_TRADE, PASS,
+    R1602_VENUE_REJECT, STATUS_CANCELED, STATUS_EXPIRED, STATUS_NEW, STATUS_PENDING_NEW, STATUS_REJECTED, STATUS_SUSPENDED,
 )
 from ext.codes import REJECT_CODES
 from ext.events cimport (
-    EV_CANCEL_REJECTED, EV_CANCELED, EV_EXPIRED, EV_NEW, EV_ORDER, EV_TRADE, SCOPE_ACCOUNT, SCOPE_FIRM, SCOPE_GROUP,
-    SCOPE_INSTRUMENT, SCOPE_PORT, CancelEvent, OrderEvent, ReportEvent,
+    EV_CANCEL_REJECTED, EV_CANCELED, EV_EXPIRED, EV_NEW, EV_ORDER, EV_ORDER_RELEASED, EV_TRADE, ORDER_SUSPENDED,
+    SCOPE_ACCOUNT, SCOPE_FIRM, SCOPE_GROUP, SCOPE_INSTRUMENT, SCOPE_PORT, CancelEvent, OrderEvent, ReleaseEvent, ReportEvent,
 )
-from ext.state cimport NONE, RULE_ID_SIZE, Account, Order
+from ext.state cimport FLAG_CONFIRMED, NONE, RULE_ID_SIZE, Account, Order
 
 cdef enum:
     CODES = 1700
@@ -150,9 +150,29 @@ cdef void set_decision(ExecutionReport *report, State state, const OrderEvent *e
     report.leaves_qty_shares = event.order_qty_shares
     if event.code == PASS:
         return
+    report.text = borrowed(text, write_text(text, state, event.code, event.value, event.limit, event.scope, event.head.account,
+                                            NULL, NULL))
+    if event.flags & ORDER_SUSPENDED:
+        report.exec_type = EXEC_SUSPENDED
+        report.ord_status = STATUS_SUSPENDED
+        report.confirm_by_ns = confirm_by_ns(event)
+        return
     report.exec_type = EXEC_REJECTED
     report.ord_status = STATUS_REJECTED
     report.leaves_qty_shares = 0
+    report.reject_code = event.code
+    report.ord_rej_reason = ord_rej_reason[event.code]
+
+
+cdef void set_release(ExecutionReport *report, State state, const ReleaseEvent *event, char *text) noexcept:
+    """The end of a suspended order."""
+    if event.code == PASS:
+        report.exec_type = EXEC_PENDING_NEW
+        report.ord_status = STATUS_PENDING_NEW
+        report.leaves_qty_shares = report.order_qty_shares
+        return
+    report.exec_type = EXEC_REJECTED
+    report.ord_status = STATUS_REJECTED
     report.reject_code = event.code
     report.ord_rej_reason = ord_rej_reason[event.code]
     report.text = borrowed(text, write_text(text, state, event.code, event.value, event.limit, event.scope, event.head.account,
@@ -190,6 +210,9 @@ cdef size_t encode_event(uint8_t *dst, State state, Journal journal, const Frame
     if frame.type == EV_ORDER:
         report.venue_order_id.size = 0
         set_decision(&report, state, <const OrderEvent *>frame, text)
+    elif frame.type == EV_ORDER_RELEASED:
+        report.venue_order_id.size = 0
+        set_release(&report, state, <const ReleaseEvent *>frame, text)
     else:
         set_report(&report, state, <const ReportEvent *>frame, text)
     return encode_execution_report(dst, &report, SERVER_EXECUTION_REPORT if wrapped else BARE)
@@ -222,6 +245,8 @@ cdef uint32_t exec_type_of(int ord_status) noexcept:
         return EXEC_PENDING_NEW
     if ord_status == STATUS_NEW:
         return EXEC_NEW
+    if ord_status == STATUS_SUSPENDED:
+        return EXEC_SUSPENDED
     if ord_status == STATUS_CANCELED:
         return EXEC_CANCELED
     if ord_status == STATUS_EXPIRED:
@@ -237,7 +262,9 @@ cdef size_t encode_order_state(uint8_t *dst, State state, Journal journal, uint3
     cdef char text[MOST_TEXT]
     memset(&report, 0, sizeof(ExecutionReport))
     set_order(&report, state, journal, order_no)
-    if event.code != PASS:
+    if event.flags & ORDER_SUSPENDED and order.ord_status == STATUS_REJECTED and not order.flags & FLAG_CONFIRMED:
+        set_release(&report, state, <const ReleaseEvent *>journal.at(order.cancel_offset), text)
+    elif event.code != PASS and not order.flags & FLAG_CONFIRMED:
         set_decision(&report, state, event, text)
     elif order.ord_status == STATUS_REJECTED:
         report.reject_code = R1602_VENUE_REJECT
@@ -306,3 +333,24 @@ cdef size_t encode_cancel_refusal(uint8_t *dst, State state, const CancelOrder *
     reject.time_ns = now_ns
     reject.planned_ns = cancel.planned_ns
     return encode_cancel_reject(dst, &reject, wrap_field)
+
+
+def risk_notice(str account, int level, str rule, str text, int64_t now_ns) -> bytes:
+    """A RiskNotice in its ServerMessage. Cold: a rule warned, or a level changed."""
+    body = b"".join(text_field(number, value) for number, value in ((1, account), (3, rule), (4, text)) if value)
+    body += varint(2 << 3) + varint(level) + varint(5 << 3) + varint(now_ns)
+    return varint(7 << 3 | 2) + varint(len(body)) + body
+
+
+cdef bytes text_field(int number, str text):
+    octets = text.encode()
+    return varint(number << 3 | 2) + varint(len(octets)) + octets
+
+
+cdef bytes varint(number):
+    octets = bytearray()
+    while number > 0x7F:
+        octets.append(number & 0x7F | 0x80)
+        number >>= 7
+    octets.append(number)
+    return bytes(octets)

@@ -15,7 +15,6 @@ from typer.exceptions import TyperException
 
 import risk_rules
 from gateway.log import logger, start_log, stop_log
-from gateway.marked import ConfigError
 from gateway.settings import (
     TRANSPORTS,
     SettingError,
@@ -28,6 +27,7 @@ from gateway.settings import (
     trading_day,
     venue_addresses,
 )
+from risk_rules.marked import ConfigError
 
 GROUP = "tidegate.commands"
 SHIPPED_LIMITS = Path(risk_rules.__file__).parent / "limits.yaml"

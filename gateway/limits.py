@@ -31,7 +31,7 @@ from gateway.limit_types import (
     RuleSet,
     Token,
 )
-from gateway.marked import (
+from risk_rules.marked import (
     REQUIRED,
     SHARES_BALANCE,
     SHARES_LIMIT,
@@ -135,6 +135,7 @@ TOKEN = {
     "cancel_rate_in_per_s": Field("cancel_rate_in_per_s", COUNT),
     "reject_streak_max": Field("reject_streak_max", COUNT),
     "reject_latch_ms": Field("reject_latch_ms", COUNT),
+    "programme": Field("programme", choice({"true": True, "false": False}), False),
 }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from ext.codes import BOARDS, VENUES
-from gateway.marked import (
+from risk_rules.marked import (
     SHARES_BALANCE,
     SHARES_LIMIT,
     SYMBOL,

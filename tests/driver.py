@@ -163,7 +163,7 @@ class Driver:
             case act.Kill(_, scope, name, on):
                 index = {"port": self.world.ports, "account": self.world.accounts, "group": self.world.groups,
                          "firm": {"": 0}}[scope][name]  # fmt: skip
-                affected, queued = sweeps.kill(engine, SCOPES[scope], index, on, "test", now_ns)
+                affected, queued = sweeps.kill(engine, SCOPES[scope], index, on, "test", now_ns, approved_by="second")
                 return (PASS if on else 0), affected, queued
             case act.Disconnect(_, port):
                 return PASS, *sweeps.cancel_port(engine, self.world.ports[port], now_ns)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ext.codes import BOARDS, VENUES
 from gateway.limits import load_limits
-from gateway.marked import ConfigError, scaled
+from risk_rules.marked import ConfigError, scaled
 
 SHIPPED = Path(__file__).parent.parent / "risk_rules" / "limits.yaml"
 GOOD = """\

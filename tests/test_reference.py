@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ext.codes import BOARDS, VENUES
-from gateway.marked import ConfigError
 from gateway.reference import COLUMNS, load_instruments
 from loadtest.universe import generate_universe, write_universe
+from risk_rules.marked import ConfigError
 from tests.test_limits import faults_of
 
 HEADER = ",".join(COLUMNS)
