@@ -2,29 +2,24 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from ext.audience cimport Caller
 from ext.codec cimport CancelOrder, NewOrder
-from ext.events cimport CancelEvent, Frame, OrderEvent, ReleaseEvent
+from ext.events cimport CancelEvent, Frame, OrderEvent
 from ext.journal cimport Journal
 from ext.quotes cimport MarketStatus
 from ext.reports cimport Refusal
-from ext.returns cimport Returns, is_open
+from ext.returns cimport is_open
 from ext.risk cimport Candidate
 from ext.state cimport Order, State
 from ext.venue cimport VenueOutlet
+from ext.waiting cimport MOST_CODE, Waiting
 
 cdef enum:
-    MOST_CODE = 1700
     SPARE_FOR_REPORTS = 16777216       # journal bytes kept for what the exchange still has to say when orders are refused
-    NEVER_NS = 0x7FFFFFFFFFFFFFFF
 
-cdef class Engine(Returns):
+cdef class Engine(Waiting):
     cdef VenueOutlet xshg
     cdef VenueOutlet xshe
     cdef list queued                   # order numbers whose cancel waits for its phase
-    cdef int64_t decisions[MOST_CODE]  # by code; PASS counts the accepted
     cdef readonly int64_t repeats_answered
-    cdef readonly dict suspended       # order number -> confirm_by_ns, oldest first
-    cdef list deadlines                # heap of (due_ns, what, number); what: 0 an order, else the Subject of a level
-    cdef int64_t next_due_ns           # of the first deadline
 
     # what the transport and the quote feeds call
     cdef void on_new_order(self, Caller caller, const NewOrder *message, int64_t now_ns) noexcept
@@ -46,14 +41,6 @@ cdef class Engine(Returns):
     cdef void count_decision(self, uint32_t port, int code, int64_t now_ns) noexcept
     cdef void refuse(self, Caller caller, const NewOrder *message, const Refusal *refusal, int64_t now_ns) noexcept
     cdef void repeat(self, Caller caller, uint32_t order_no) noexcept
-
-    # a suspended order
-    cdef int auto_deny(self, Candidate *order) noexcept
-    cdef void suspend(self, OrderEvent *event, const Candidate *order) noexcept
-    cdef ReleaseEvent *reserve_release(self, uint32_t order_no, bytes by, int64_t now_ns) noexcept
-    cdef const Frame *record_release(self, ReleaseEvent *event) noexcept
-    cdef int deny(self, uint32_t order_no, bytes by, int64_t now_ns) noexcept
-    cdef void expect(self, tuple deadline) noexcept
 
     # a cancel
     cdef int admit_cancel(self, Caller caller, const CancelOrder *message, uint32_t *order_no, Refusal *refusal, int64_t now_ns) noexcept

@@ -1,12 +1,14 @@
 """Names of the enums in program.pxd and of the response ladder, for the compiler of rules and for people."""
 
+from libc.stdint cimport uint32_t
+
 from ext.events cimport (
     LEVEL_CANCEL_ONLY, LEVEL_CONFIRM, LEVEL_FIRM_KILL, LEVEL_FREEZE, LEVEL_OBSERVE, LEVEL_RESTRICT, LEVEL_THROTTLE, LEVEL_WARN,
     NO_AUCTION, NO_BUY, NO_CHINEXT, NO_MAIN, NO_MARKET, NO_PROGRAMME, NO_SELL, NO_STAR,
 )
 from ext.program cimport *
 
-ABSENT = NOTHING
+ABSENT = <uint32_t>NOTHING
 LIMITS: dict[str, int] = {
     "stack": MOST_STACK, "features": MOST_FEATURES, "marks": MOST_MARKS, "rules": MOST_RULES, "comparisons": 65535,
 }

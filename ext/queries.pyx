@@ -266,5 +266,5 @@ cdef tuple subject_of(State state, int subject, uint32_t index):
     if subject == SUBJECT_POSITION:
         return state.positions[index].owner, state.positions[index].instrument
     if subject == SUBJECT_GROUP:
-        return GROUP_OWNER | index, NONE
-    return (index if subject == SUBJECT_ACCOUNT else NONE), NONE
+        return <uint32_t>GROUP_OWNER | index, <uint32_t>NONE
+    return index if subject == SUBJECT_ACCOUNT else <uint32_t>NONE, <uint32_t>NONE

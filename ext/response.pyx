@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from ext.audience cimport Caller, Watch
 from ext.codes cimport STATUS_SUSPENDED
-from ext.engine cimport NEVER_NS, Engine
+from ext.engine cimport Engine
 from ext.events cimport (
     EV_LEVEL, EV_TICKET, LEVEL_CANCEL_ONLY, LEVEL_CONFIRM, LEVEL_FIRM_KILL, LEVEL_FREEZE, LEVEL_OBSERVE, LEVEL_RESTRICT,
     LEVEL_THROTTLE, LEVEL_WARN, SUBJECT_ACCOUNT, SUBJECT_FIRM, SUBJECT_GROUP, SUBJECT_POSITION, LevelEvent, OrderEvent,
@@ -20,6 +20,7 @@ from ext.journal cimport Journal
 from ext.reports cimport confirm_by_ns
 from ext.state cimport GROUP_OWNER, MOST_TICKETS, NONE, Order, Position, State
 from ext.sweeps cimport cancel_all, copy_name, live_orders
+from ext.waiting cimport NEVER_NS
 
 from ext.reports import risk_notice
 from ext.sweeps import check_two_persons, kill
