@@ -23,6 +23,7 @@ Account = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,16}$", description="th
 Group = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,16}$", description="the id of a controller group")]
 Accounts = Annotated[str, Meta(pattern=r"^(@[A-Za-z_][A-Za-z0-9_]*|[A-Za-z0-9_.-]{1,16}\*?)$",
                                description="@set, the id of an account, or the start of ids and *")]
+AccountIds = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,16}\*?$", description="the id of an account, or the start of ids and *")]
 Securities = Annotated[str, Meta(pattern=r"^(@[A-Za-z_][A-Za-z0-9_]*|[0-9]{6}\.(XSHG|XSHE))$",
                                  description="@list, or a security like 600519.XSHG")]
 Security = Annotated[str, Meta(pattern=r"^[0-9]{6}\.(XSHG|XSHE)$", description="a security like 600519.XSHG")]
@@ -59,7 +60,7 @@ class SetShape(Shape):
     """A named set of accounts: those with one of the tags, in one of the groups, or named."""
 
     tags: list[Tag] = []
-    accounts: list[Accounts] = []
+    accounts: list[AccountIds] = []
     groups: list[Group] = []
 
 
@@ -137,7 +138,7 @@ class RuleShape(Shape):
     on: list[Event]
     when: Expression
     breach: Short | StageShape
-    mode: Mode
+    mode: Mode = "enforce"
     valid_from: Date | None = None
     valid_to: Date | None = None
     scope: ScopeShape | None = None
