@@ -103,25 +103,23 @@ def rule_unit(day: Day, order: Facts) -> str:
         if hit["rule"] == order["rule"] and hit["factors"]:
             return str(UNIT_NAMES.get(hit["factors"][0]["unit"], "number"))
     factors = day.rule_sets.get(order["rule_set"], {}).get("names", {}).get("factors", [])
-    return str(next((factor["unit"] for factor in factors if factor["rule"] == order["rule"] - 1), "number"))
+    return str(next((factor["unit"] for factor in factors if factor["rule"] == order["rule"]), "number"))
+
+
+def comparisons(day: Day, rule_set: int, factors: list[Facts]) -> list[Facts]:
+    """Each comparison of a condition with its text, value and limit."""
+    names = day.rule_sets.get(rule_set, {}).get("names", {}).get("factors", [])
+    found = []
+    for factor in factors:
+        unit = UNIT_NAMES.get(factor["unit"], "number")
+        known = names[factor["factor"]] if factor["factor"] < len(names) else {"text": f"comparison {factor['factor']}"}
+        compared = f"{shown(factor['value'], unit)} {known.get('op', 'against')} {shown(factor['limit'], unit)}"
+        found.append({**{key: factor[key] for key in ("value", "limit")}, "text": known["text"], "unit": unit, "shown": compared})
+    return found
 
 
 def hit_facts(day: Day, hit: Facts) -> Facts:
-    """One hit, each comparison with its text, value and limit."""
-    names = day.rule_sets.get(hit["rule_set"], {}).get("names", {}).get("factors", [])
-    comparisons = []
-    for factor in hit["factors"]:
-        unit = UNIT_NAMES.get(factor["unit"], "number")
-        text = names[factor["factor"]]["text"] if factor["factor"] < len(names) else f"comparison {factor['factor']}"
-        comparisons.append(
-            {
-                "text": text,
-                "value": factor["value"],
-                "limit": factor["limit"],
-                "unit": unit,
-                "shown": f"{shown(factor['value'], unit)} against {shown(factor['limit'], unit)}",
-            }
-        )
+    """One hit: the rule, and all it compared."""
     return {
         "alert_seq": hit["alert_seq"],
         "time": when(hit["time_ns"]),
@@ -131,7 +129,7 @@ def hit_facts(day: Day, hit: Facts) -> Facts:
         "enforced": hit["enforced"],
         "blocked": hit["blocked"],
         "asked_for": f"L{hit['level']} {LEVEL_NAMES[hit['level']]}",
-        "comparisons": comparisons,
+        "comparisons": comparisons(day, hit["rule_set"], hit["factors"]),
         "security": day.instrument(hit["instrument"]),
         "order_id": hit["order_id"],
         "quote": {key: shown(hit[f"{key}_px_e4"], "price") for key in ("bid", "ask", "last")},
