@@ -43,10 +43,10 @@ def carry_over(State state, Journal journal) -> list:
 
 cdef dict level_left(State state, Journal journal, int subject, uint32_t owner, uint32_t instrument, offset):
     fields = frame_fields(journal, offset)
-    cause = f"rule {fields['rule']} of set {fields['rule_set']}: " if fields["rule"] else ""
+    cause = f"rule {fields['rule']} of set {fields['rule_set']}" if fields["rule"] else ""
     entry = {"kind": "level", "subject": subject, **names_of(state, owner, instrument), "until_ns": fields["until_ns"],
              "date": state.trade_date}
-    return entry | {key: fields[key] for key in KEPT} | {"reason": cause + fields["reason"]}
+    return entry | {key: fields[key] for key in KEPT} | {"reason": ": ".join(part for part in (cause, fields["reason"]) if part)}
 
 
 cdef dict names_of(State state, uint32_t owner, uint32_t instrument):

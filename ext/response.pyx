@@ -260,8 +260,10 @@ cdef step_to(Engine engine, int subject, Standing standing, int level, until_ns,
 
 def on_time(Engine engine, int64_t now_ns) -> int:
     """End the suspended orders whose time is over, and take levels that ran out one step down; how many. Any time may be given;
-    when nothing is due it is one comparison."""
+    when nothing is due it is one comparison. Quotes that waited long enough are recorded, and the rules look at them."""
     cdef int count = 0
+    engine.record_due(now_ns)
+    engine.survey_left(now_ns)
     while now_ns >= engine.next_due_ns:
         due_ns, what, number = heapq.heappop(engine.deadlines)
         engine.next_due_ns = engine.deadlines[0][0] if engine.deadlines else NEVER_NS
@@ -340,6 +342,21 @@ def notify(Engine engine, uint32_t account_index, int level, str rule_text, str 
     while watch != NULL:
         count += (<Caller>engine.audience.callers[watch.session - 1]).send(notice)
         watch = &engine.audience.watches[watch.next] if watch.next else NULL
+    return count
+
+
+def remind(Engine engine, Caller session, list accounts, int64_t now_ns) -> int:
+    """Tell a session that just logged on which of its accounts stand at a level, themselves or through their group; how many."""
+    cdef uint32_t account, group
+    cdef int level, count = 0
+    for account in accounts:
+        group = engine.state.accounts[account].group
+        level = standing_of(engine, SUBJECT_ACCOUNT, account, NONE).level
+        if group != NONE:
+            level = max(level, standing_of(engine, SUBJECT_GROUP, group, NONE).level)
+        if level:
+            name = engine.state.accounts[account].id[:engine.state.accounts[account].id_size].decode()
+            count += session.send(risk_notice(name, level, "", f"stands at L{level} {LEVEL_NAMES[level]}", now_ns))
     return count
 
 

@@ -29,6 +29,8 @@ cdef struct Candidate:
     int64_t value                      # of the check that failed
     int64_t limit
     int scope
+    uint32_t rule                      # of the rule set in force, that stops it, from 1; 0: none
+    bint is_aggressive
     int wait_code                      # why it must be confirmed first, 0: it need not
     int64_t wait_value
     int64_t wait_limit

@@ -183,6 +183,7 @@ def set_account(Engine engine, account, uint32_t profile, int64_t now_ns) -> int
     event.group = NONE if account.group_index < 0 else account.group_index
     event.owner_type = account.owner_type
     event.state = account.state
+    event.tags = account.tags
     event.id_size = <uint8_t>len(name)
     copy_text(event.id, account.id, 16)
     memset(event.shareholder, 32, sizeof(event.shareholder))
@@ -191,7 +192,7 @@ def set_account(Engine engine, account, uint32_t profile, int64_t now_ns) -> int
     ours = &engine.state.accounts[index]
     keep(engine, &event.head,
          index == engine.state.account_count or ours.profile != event.profile or ours.group != event.group
-         or ours.state != event.state or ours.owner_type != event.owner_type
+         or ours.state != event.state or ours.owner_type != event.owner_type or ours.tags != event.tags
          or memcmp(ours.shareholder, event.shareholder, sizeof(event.shareholder)) != 0)
     return index
 
@@ -231,7 +232,7 @@ def set_position(Engine engine, uint32_t account, int venue, uint32_t symbol, in
         raise ValueError(f"position in {symbol:06d}: no such instrument on exchange {venue}")
     if engine.state.find_position(account, instrument) != NULL:
         return
-    if engine.state.position_count >= engine.state.most_positions:
+    if engine.state.position_count + (1 if engine.state.accounts[account].group == NONE else 2) > engine.state.most_positions:
         raise ValueError(f"position in {symbol:06d}: at most {engine.state.most_positions} positions")
     event = <PositionEvent *>room(engine, EV_POSITION, sizeof(PositionEvent), account, now_ns)
     event.instrument = instrument

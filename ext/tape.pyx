@@ -92,15 +92,24 @@ def report(Engine engine, int venue, int kind, int64_t now_ns, *, str cl_ord_id=
     return engine.on_report(venue, &event, now_ns)
 
 
-def quote(Engine engine, int venue, uint32_t symbol, int64_t now_ns, *, bid_px_e4=0, ask_px_e4=0, last_px_e4=0) -> None:
-    """The best bid and ask and the last price of one instrument."""
+def quote(Engine engine, int venue, uint32_t symbol, int64_t now_ns, *, bid_px_e4=0, ask_px_e4=0, last_px_e4=0,
+          bids=(), asks=(), total_volume_shares=0, total_turnover_e4=0) -> None:
+    """The market of one instrument: its best bid and ask, or up to five levels (price, shares) of each side, best first."""
     cdef Quote event
     memset(&event, 0, sizeof(Quote))
     event.symbol = symbol
     event.bid_px_e4[0] = bid_px_e4
     event.ask_px_e4[0] = ask_px_e4
+    for at, (price_e4, shares) in enumerate(bids[:5]):
+        event.bid_px_e4[<int>at] = price_e4
+        event.bid_qty_shares[<int>at] = shares
+    for at, (price_e4, shares) in enumerate(asks[:5]):
+        event.ask_px_e4[<int>at] = price_e4
+        event.ask_qty_shares[<int>at] = shares
     event.last_px_e4 = last_px_e4
-    engine.market.on_quote(venue, &event, now_ns)
+    event.total_volume_shares = total_volume_shares
+    event.total_turnover_e4 = total_turnover_e4
+    engine.on_quote(venue, &event, now_ns)
 
 
 def trade(Engine engine, int venue, uint32_t symbol, int64_t now_ns, int64_t last_px_e4) -> None:

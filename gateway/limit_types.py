@@ -118,6 +118,7 @@ class Account(msgspec.Struct, frozen=True):
     cash_e4: int
     state: int  # ACCOUNT_STATES
     limits: AccountLimits
+    tags: int = 0  # bits of ext.codes.ACCOUNT_TAGS: what rules may be scoped by
 
 
 class Position(msgspec.Struct, frozen=True):

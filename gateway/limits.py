@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from ext.codes import BOARDS, VENUES
+from ext.codes import ACCOUNT_TAGS, BOARDS, VENUES
 from gateway.limit_types import (
     ACCOUNT_STATES,
     COLLAR_PHASES,
@@ -57,6 +57,16 @@ from risk_rules.marked import (
 )
 
 # --- the fields of each mapping ---
+
+
+def tags_of(document: Document, node: yaml.Node, field: str) -> int:
+    """A list of names as the bits of ACCOUNT_TAGS."""
+    tag = choice(ACCOUNT_TAGS)
+    mask = 0
+    for item in document.items(node, field):
+        mask |= document.value(item, field, tag) or 0
+    return mask
+
 
 COUNT = integer(1, 10**9)
 NAME = matching(r"[A-Za-z0-9_.\-]{1,16}", "1 to 16 letters, digits, dots, dashes or underscores")
@@ -127,6 +137,7 @@ ACCOUNT = {
     "owner_type": Field("owner_type", choice({"1": 1, "103": 103, "104": 104}), 1),
     "cash_yuan": Field("cash_e4", YUAN_BALANCE),
     "state": Field("state", choice(ACCOUNT_STATES), ACCOUNT_STATES["NORMAL"]),
+    "tags": Field("tags", tags_of, 0),
 }
 TOKEN = {
     "token_sha256": Field("token_sha256", matching(r"[0-9a-f]{64}", "64 lower-case hexadecimal digits")),
@@ -254,7 +265,7 @@ class AccountReader:
         return [
             Account(account_id, found["profile"], self.groups.get(found["group"], -1),
                     counted_on(found["shareholder"]["XSHG"], step), counted_on(found["shareholder"]["XSHE"], step),
-                    found["owner_type"], found["cash_e4"], found["state"], limits)
+                    found["owner_type"], found["cash_e4"], found["state"], limits, found["tags"])
             for step, account_id in enumerate(ids)
         ]
 

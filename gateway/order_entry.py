@@ -7,7 +7,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError, Message
 
-from ext import queries, settings, suspended, sweeps
+from ext import queries, response, settings, suspended, sweeps
 from ext.clock import utc_now_ns
 from ext.rpc import ColdUnary, HotStream, HotUnary, RpcError, Status
 from ext.session import Session, UnaryOrder
@@ -145,6 +145,7 @@ class OrderEntry:
             max_orders_per_s=queries.port_settings(self.engine, port)["rate_in_per_s"],
         )
         session.send(pb.ServerMessage(logon_ack=acknowledged).SerializeToString())
+        response.remind(self.engine, session, session.accounts, recv_ns)
         self.log("logon", session=self.session_count, port=port, accounts=len(cursors))
         if not session.catch_up():
             self.spawn(self.catch_up(session))
@@ -267,7 +268,7 @@ class OrderEntry:
         return report
 
     def confirm_on(self, session: Any, request: pb.ConfirmOrder, now_ns: int) -> None:
-        """A session's confirmation. The order's next report goes to everyone who watches the account; a refusal to it alone."""
+        """A session's confirmation: the order's next report goes to all who watch, a refusal to it alone."""
         account = queries.account_index(self.engine, request.account)
         if account not in session.accounts:
             reject(session, "R1001", "confirm_order.account", repr(request.account), "an account of this session")

@@ -168,4 +168,5 @@ class FileShape(Shape):
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a rule file, for editors."""
     schema = msgspec.json.schema(FileShape)
+    schema["$defs"]["FileShape"]["properties"]["params"]["additionalProperties"]["type"] = ["string", "number"]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Tidegate rules", **schema}

@@ -193,8 +193,8 @@ class Driver:
                                        approved_by=action.approved_by, **more)  # fmt: skip
                 return PASS
             ask = action.change
-            changed = response.set_level(self.engine, kind, index, ask.level, mask=ask.mask, throttle_per_s=ask.throttle,
-                                         until_ns=ask.until_ns, by=ask.by, rule=ask.rule, **more)  # fmt: skip
+            terms = {"mask": ask.mask, "throttle_per_s": ask.throttle, "until_ns": ask.until_ns, "by": ask.by}
+            changed = response.set_level(self.engine, kind, index, ask.level, rule=ask.rule, **terms, **more)
         except ValueError:
             return 1605
         return PASS if changed else 0
@@ -264,7 +264,8 @@ class Driver:
         """Every message that waits for the session."""
         messages = [pb.ServerMessage.FromString(octets) for octets in tape.taken(session)]
         self.notices += [m.risk_notice for m in messages if m.WhichOneof("message") == "risk_notice"]
-        return [getattr(m, m.WhichOneof("message")) for m in messages if m.WhichOneof("message") != "risk_notice"]
+        events = [m for m in messages if m.WhichOneof("message") != "risk_notice"]
+        return [getattr(m, m.WhichOneof("message")) for m in events]
 
     def take_sent(self) -> list[Sent]:
         sent = []

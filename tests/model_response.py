@@ -9,7 +9,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.model_ladder import LADDER, ORDER_PHASES, UNSEQUENCED, Ask, Verdict, count_last_second
-from tests.model_state import BUY, CHINEXT, LIMIT, MAIN, P_CONTINUOUS, PASS, S_SUSPENDED, STAR, Account, Firm, Group, Order
+from tests.model_state import (
+    BUY,
+    CHINEXT,
+    LIMIT,
+    MAIN,
+    P_CONTINUOUS,
+    PASS,
+    S_SUSPENDED,
+    STAR,
+    Account,
+    Firm,
+    Group,
+    Order,
+)
 
 if TYPE_CHECKING:
     from tests.model import Model
@@ -102,7 +115,7 @@ def throttled(ask: Ask) -> Verdict | None:
 
 def counted(model: Model, subject: Subject) -> list[int]:
     """When the subject's orders were accepted, as far as it counts them: since it, or any group, first had a level."""
-    orders = [o for o in model.orders if o.accepted_ns and subject in subjects_of(o.account, (o.request.exchange, o.request.symbol))]
+    orders = [o for o in model.orders if o.accepted_ns and is_of(o, subject)]
     if subject[0] == "group":
         orders = [o for o in orders if o.counts_for_group]
     elif subject[2] is None:

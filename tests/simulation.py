@@ -47,6 +47,7 @@ MS = 10**6
 PORTS = {"desk": ("A", "B", "C", "D"), "algo": ("A", "E", "F")}
 SESSIONS = ((0, "desk"), (1, "desk"), (2, "desk"), (0, "algo"), (3, "algo"))  # 0: unary calls
 GROUPS = {"A": "family", "B": "family", "C": "fund", "D": "fund"}
+MASKS = (1, 2, 4, 8, 16, 256, 512, 1024, 1 | 1024, 2 | 4, 0, 32)                  # the last two are bad requests
 COLLARS = ((50, 0), (300, 5), (10_000, 0), (10_000, 0))      # (bps, ticks)
 INSTRUMENTS = (
     (XSHG, "600001", MAIN, 10), (XSHG, "600002", MAIN, 10), (XSHG, "688001", STAR, 20),
@@ -328,15 +329,18 @@ class Simulation:
         rng = self.rng
         level = rng.choice((1, 5, 6, 7, 0, 8)) if rng.random() < 0.1 else rng.choice((2, 2, 2, 3, 4))
         subject = self.subject() if level != 7 or rng.random() < 0.2 else response.FIRM
-        until_ns = self.now_ns + rng.choice((100, 300, 1_000)) * MS if rng.random() < {2: 0.2, 3: 0.6, 4: 0.8}.get(level, 0.1) else 0
+        ends = rng.random() < {2: 0.2, 3: 0.6, 4: 0.8}.get(level, 0.1)
+        until_ns = self.now_ns + rng.choice((100, 300, 1_000)) * MS if ends else 0
         change = response.Change(
-            level, rng.choice((1, 2, 4, 8, 16, 256, 512, 1024, 1 | 1024, 2 | 4, 0, 32)) if level == 4 else 0,
-            rng.choice((1, 1, 2, 0)) if level == 3 else 0, until_ns, *rng.choice((("ann", 0), ("ann", 0), ("", 7), ("", 0))),
+            level, rng.choice(MASKS) if level == 4 else 0,
+            rng.choice((1, 1, 2, 0)) if level == 3 else 0, until_ns,
+            *rng.choice((("ann", 0), ("ann", 0), ("", 7), ("", 0))),
         )  # fmt: skip
         return act.SetLevel(self.now_ns, subject, change)
 
     def subject(self) -> response.Subject:
-        kind, name = self.rng.choice([("account", name) for name in "ABCDEF"] + [("group", name) for name in self.model.groups])
+        owners = [("account", name) for name in "ABCDEF"] + [("group", name) for name in self.model.groups]
+        kind, name = self.rng.choice(owners)
         place = self.rng.choice(list(self.model.instruments)) if self.rng.random() < 0.3 else None
         return kind, name, place
 

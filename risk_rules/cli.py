@@ -1,0 +1,11 @@
+"""`tidegate rules`: the commands risk officers work with. It only registers them; each lives in its own module."""
+
+import typer
+
+from risk_rules.check_command import check
+from risk_rules.features_command import features
+from risk_rules.schema_command import schema
+
+rules = typer.Typer(no_args_is_help=True, help="Rules of risk officers: write, check, test, compare.")
+for command in (check, features, schema):
+    rules.command()(command)
