@@ -4,9 +4,8 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
 from ext.events cimport (
-    EV_ACCOUNT, EV_ADMIN, EV_DAY, EV_GROUP, EV_HIT, EV_INSTRUMENT, EV_MARK, EV_ORDER, EV_ORDER_RELEASED, EV_PHASE, EV_PROFILE,
-    EV_QUOTE, EV_RULE_SET, EV_RULES, EV_TYPE_COUNT, AdminEvent, DayEvent, Frame, HitEvent, OrderEvent, PhaseEvent, QuoteEvent,
-    ReleaseEvent, RuleSetEvent,
+    EV_ACCOUNT, EV_ADMIN, EV_DAY, EV_GROUP, EV_HIT, EV_INSTRUMENT, EV_ORDER, EV_ORDER_RELEASED, EV_PROFILE, EV_QUOTE,
+    EV_RULE_SET, EV_RULES, EV_TYPE_COUNT, AdminEvent, DayEvent, Frame, OrderEvent, QuoteEvent, ReleaseEvent, RuleSetEvent,
 )
 from ext.journal cimport JOURNAL_START, Journal
 from ext.state cimport NONE, AccountEvent, Group, Instrument, Profile, Rules
@@ -14,14 +13,8 @@ from ext.state cimport NONE, AccountEvent, Group, Instrument, Profile, Rules
 from ext.program import names as program_names
 from ext.replay import EVENT_NAMES, frame_fields
 
-TYPES: dict[str, int] = {name: number for number, name in EVENT_NAMES.items()} | {
-    "QUOTE": EV_QUOTE, "RULE_SET": EV_RULE_SET, "MARK": EV_MARK, "HIT": EV_HIT, "PHASE": EV_PHASE,
-}
-NAMES: dict[int, str] = {number: name for name, number in TYPES.items()}
-
-
 def picked(Journal journal, types, *, account=None, uint32_t order_no=0, instrument=None, uint64_t before=0):
-    """Frames of these types (names as in TYPES), oldest first, each as {offset, type, time_ns, ...its fields}.
+    """Frames of these types (names as in replay.EVENT_NAMES), oldest first, each as {offset, type, time_ns, ...its fields}.
 
     account, order_no, instrument (of EV_QUOTE alone): only frames of theirs. before: none from this offset on. A frame that is
     not wanted costs its checksum and no Python object. Raises JournalError at a damaged frame.
@@ -32,7 +25,7 @@ def picked(Journal journal, types, *, account=None, uint32_t order_no=0, instrum
     cdef uint64_t offset = JOURNAL_START
     cdef const Frame *frame
     for number in range(EV_TYPE_COUNT):
-        wanted[<int>number] = NAMES.get(number) in types
+        wanted[<int>number] = EVENT_NAMES.get(number) in types
     journal.rewind()
     while before == 0 or offset < before:
         frame = journal.next_frame(offset)
@@ -40,7 +33,7 @@ def picked(Journal journal, types, *, account=None, uint32_t order_no=0, instrum
             return
         end = journal.end
         if wanted[frame.type] and is_of(frame, wanted_account, order_no, wanted_instrument):
-            yield {"offset": offset, "type": NAMES[frame.type], **fields_at(journal, offset)}
+            yield {"offset": offset, **fields_at(journal, offset)}
         offset = end
 
 
@@ -113,22 +106,18 @@ def find_account(Journal journal, str account) -> int | None:
 
 
 def fields_at(Journal journal, uint64_t offset) -> dict:
-    """The fields of the frame at an offset that is known to hold one."""
+    """The fields of the frame at an offset that is known to hold one, its type and time; of a setting what it is called."""
     cdef const Frame *frame = journal.at(offset)
     fields = frame_fields(journal, offset) | {"seq": frame.seq}
     if frame.type == EV_ORDER:
-        return fields | {"rule": (<const OrderEvent *>frame).rule, "rule_set": (<const OrderEvent *>frame).rule_set,
-                         "instrument": (<const OrderEvent *>frame).instrument, "flags": (<const OrderEvent *>frame).flags}
+        return fields | {"instrument": (<const OrderEvent *>frame).instrument}
     if frame.type == EV_ORDER_RELEASED:
-        return fields | {"rule": (<const ReleaseEvent *>frame).rule, "rule_set": (<const ReleaseEvent *>frame).rule_set}
-    if frame.type == EV_QUOTE:
-        return fields | quote_fields(<const QuoteEvent *>frame)
+        return fields | {"order_id": frame.order_no, "rule": (<const ReleaseEvent *>frame).rule,
+                         "rule_set": (<const ReleaseEvent *>frame).rule_set}
     if frame.type == EV_HIT:
-        return fields | hit_fields(<const HitEvent *>frame)
+        return fields | {"account": frame.account, "order_id": frame.order_no}
     if frame.type == EV_RULE_SET:
-        return fields | rule_set_fields(<const RuleSetEvent *>frame)
-    if frame.type == EV_PHASE:
-        return fields | {"venue": (<const PhaseEvent *>frame).venue, "phase": (<const PhaseEvent *>frame).phase}
+        return fields | program_of(<const RuleSetEvent *>frame)
     if frame.type == EV_ADMIN:
         return fields | {"sha256": hex_of((<const AdminEvent *>frame).sha256)}
     return fields | setting_fields(frame)
@@ -161,32 +150,7 @@ cdef str hex_of(const uint8_t *digest):
     return (<const char *>digest)[:32].hex()
 
 
-cdef dict quote_fields(const QuoteEvent *event):
-    return {
-        "instrument": event.instrument, "phase": event.phase, "last_px_e4": event.last_px_e4,
-        "total_volume_shares": event.total_volume_shares, "total_turnover_e4": event.total_turnover_e4,
-        "bids": [(event.bid_px_e4[k], event.bid_qty_shares[k]) for k in range(5) if event.bid_px_e4[k]],
-        "asks": [(event.ask_px_e4[k], event.ask_qty_shares[k]) for k in range(5) if event.ask_px_e4[k]],
-    }
-
-
-cdef dict hit_fields(const HitEvent *event):
-    return {
-        "account": event.head.account, "order_id": event.head.order_no, "alert_seq": event.alert_seq,
-        "caused_ns": event.caused_ns, "rule_set": event.rule_set, "rule": event.rule, "row": event.row,
-        "instrument": event.instrument, "stage": event.stage, "level": event.level, "enforced": bool(event.enforced),
-        "side": event.side, "blocked": bool(event.blocked), "event": event.event,
-        "factors": [{"value": event.factors[k].value, "limit": event.factors[k].limit, "factor": event.factors[k].factor,
-                     "unit": event.factors[k].unit} for k in range(event.factor_count)],
-        "bid_px_e4": event.bid_px_e4, "ask_px_e4": event.ask_px_e4, "last_px_e4": event.last_px_e4,
-    }
-
-
-cdef dict rule_set_fields(const RuleSetEvent *event):
-    """With its names as the compiler left them, and the program itself."""
+cdef dict program_of(const RuleSetEvent *event):
+    """A rule set's octets, and its names as the compiler left them."""
     program = (<const char *>event)[sizeof(RuleSetEvent):sizeof(RuleSetEvent) + event.program_size]
-    return {
-        "number": event.number, "id": text(event.id, 48), "sha256": hex_of(event.sha256), "by": text(event.by, 32),
-        "approved_by": text(event.approved_by, 32), "reason": text(event.reason, 96), "names": program_names(program),
-        "program": program,
-    }
+    return {"program": program, "names": program_names(program)}

@@ -40,3 +40,4 @@ cdef enum:
     CONFIRM_TTL_MS = 30000
 
 cdef int check_new_order(State state, Market market, Candidate *order) noexcept
+cdef void set_worst_case(State state, Candidate *order) noexcept   # price, notional and hold, from the quote in order.top

@@ -4,26 +4,28 @@ quote is judged by the rules as live would, and what they find goes into a scrat
 Nothing here acts: no order is sent, no level is set, nothing is killed.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from ext.apply cimport apply
-from ext.codes cimport PASS, TAG_MARKET_MAKER
+from ext.codes cimport PASS, R1502_MANUAL, TAG_MARKET_MAKER
 from ext.engine cimport Engine
 from ext.events cimport (
     EV_ACCOUNT, EV_CANCEL_SENT, EV_CANCELED, EV_DAY, EV_HIT, EV_LEVEL, EV_MARK, EV_ORDER, EV_ORDER_RELEASED, EV_POSITION,
-    EV_QUOTE, EV_RULE_SET, EV_TICKET, EV_TRADE, ORDER_SUSPENDED, CancelEvent, DayEvent, Frame, OrderEvent, QuoteEvent,
+    EV_QUOTE, EV_RULE_SET, EV_TICKET, EV_TRADE, ORDER_PROGRAMME, ORDER_SUSPENDED, CancelEvent, DayEvent, Frame, OrderEvent, QuoteEvent,
     ReleaseEvent, ReportEvent, RuleSetEvent,
 )
-from ext.journal cimport JOURNAL_START, Journal
+from ext.journal cimport JOURNAL_START, Journal, crc32c
 from ext.program cimport (
-    KEY_ACCOUNT, KEY_ACCOUNT_INSTRUMENT, KEY_ACCOUNT_VENUE, KEY_FIRM, KEY_FIXED, KEY_INSTRUMENT, KEY_VENUE, Rule,
+    KEY_ACCOUNT, KEY_ACCOUNT_INSTRUMENT, KEY_ACCOUNT_VENUE, KEY_FIRM, KEY_FIXED, KEY_INSTRUMENT, KEY_VENUE, Program,
+    ProgramHeader, Rule, open_program,
 )
 from ext.risk cimport Candidate, set_worst_case
 from ext.state cimport FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, GROUP_OWNER, NONE, Order, State
-from ext.survey cimport Found, Survey, stage_of
+from ext.survey cimport Found
 
 from ext.journal import JournalError
+from ext.program import validate
 from ext.replay import layout_number
 
 cdef enum:
@@ -32,8 +34,8 @@ cdef enum:
 
 
 def measure(Journal journal) -> dict:
-    """What is in a recorded day: {frames, orders, accounts, positions (at most), trade_date, start}. start: where candidate rules
-    come into force: at the day's first rule set when no order came before it, else before anything that is no setting.
+    """What is in a recorded day: {frames, orders, accounts, positions (at most), rule_sets, trade_date, start}. start: where
+    candidate rules come into force: at the day's first rule set when no order came before it, else before what is no setting.
 
     Checks every frame. JournalError: damaged, or written by another build; ValueError: it has no order.
     """
@@ -43,6 +45,7 @@ def measure(Journal journal) -> dict:
     cdef uint32_t orders = 0
     cdef uint32_t accounts = 0
     cdef uint64_t positions = 0
+    cdef uint32_t rule_sets = 0
     cdef uint32_t trade_date = 0
     cdef const Frame *frame
     journal.rewind()
@@ -60,15 +63,16 @@ def measure(Journal journal) -> dict:
         elif frame.type == EV_ORDER:
             orders = max(orders, frame.order_no)
             positions += 3
-        elif frame.type == EV_RULE_SET and orders == 0 and start == 0:
-            start = offset
+        elif frame.type == EV_RULE_SET:
+            rule_sets += 1
+            start = offset if orders == 0 and start == 0 else start
         if first_event == 0 and frame.type >= EV_ORDER:
             first_event = offset
         offset = journal.end
     if orders == 0:
         raise ValueError(f"{journal.path}: it has no order")
-    return {"frames": journal.seq, "orders": orders, "accounts": accounts, "positions": positions, "trade_date": trade_date,
-            "start": start or first_event}
+    return {"frames": journal.seq, "orders": orders, "accounts": accounts, "positions": positions, "rule_sets": rule_sets,
+            "trade_date": trade_date, "start": start or first_event}
 
 
 cdef check_layout(Journal journal, const DayEvent *day, uint64_t offset):
@@ -77,9 +81,35 @@ cdef check_layout(Journal journal, const DayEvent *day, uint64_t offset):
                            f"expected {layout_number()}")
 
 
+def without_validity(bytes program) -> bytes:
+    """The same program with rules that are valid at any time: for rules of one day on the events of another."""
+    cdef bytearray copy = bytearray(program)
+    cdef Program opened
+    cdef Rule *rule
+    cdef uint32_t at
+    validate(program)
+    open_program(copy, &opened)
+    for at in range(opened.head.rule_count):
+        rule = <Rule *>&opened.rules[at]
+        rule.valid_from_ns = 0
+        rule.valid_to_ns = 0
+    (<ProgramHeader *>opened.head).crc = crc32c(<const uint8_t *>opened.head + sizeof(ProgramHeader),
+                                                len(program) - sizeof(ProgramHeader), 0)
+    return bytes(copy)
+
+
 def state_for(dict size) -> State:
     """An empty state with the rows that a measured day needs."""
     return State(max(size["accounts"], LEAST_ROWS), max(size["positions"], LEAST_ROWS), max(size["orders"], LEAST_ROWS))
+
+
+cdef struct Decided:                   # how rules decided an order
+    int code                           # PASS, or why it was refused or waits
+    bint waits
+    uint32_t rule                      # 0: no rule stopped it
+    uint32_t rule_set
+    int64_t value
+    int64_t limit
 
 
 cdef class Rehearsal(Engine):
@@ -154,6 +184,8 @@ cdef class Rehearsal(Engine):
             self.adopt_order(<const OrderEvent *>frame, offset)
         elif frame.type == EV_TRADE or frame.type == EV_CANCELED:
             self.adopt_report(<const ReportEvent *>frame, offset)
+        elif frame.type == EV_ORDER_RELEASED:
+            self.adopt_release(<const ReleaseEvent *>frame, offset)
         elif frame.type == EV_CANCEL_SENT:
             self.adopt_cancel(<const CancelEvent *>frame, offset)
         elif frame.type == EV_RULE_SET:
@@ -195,18 +227,33 @@ cdef class Rehearsal(Engine):
     cdef void adopt_order(self, const OrderEvent *event, uint64_t offset) noexcept:
         """A decision: made again by the rules when the ladder let the order pass, compared, then applied as it was."""
         cdef Candidate order
-        cdef int code = PASS
-        cdef bint is_judged = event.code == PASS or event.rule != 0 or event.flags & ORDER_SUSPENDED
+        cdef bint is_judged = passed_ladder(event)
         if is_judged:
-            self.set_candidate(event, &order)
-            code = self.survey_order(&order)
-            self.judged += 1
-            self.compare(event, &order, code)
+            self.set_candidate(event, event.head.time_ns, event.bid_px_e4, event.ask_px_e4, event.last_px_e4, &order)
+            if event.rule == 0 and event.code != PASS:
+                order.wait_code = event.code
+            self.judge_again(&event.head, event.code, event.flags & ORDER_SUSPENDED, event.rule, event.rule_set, event.value,
+                             event.limit, &order)
         apply(self.state, &event.head, offset)
         if is_judged:
             self.record_order_found(event.head.order_no, event.code == PASS)
 
-    cdef void set_candidate(self, const OrderEvent *event, Candidate *order) noexcept:
+    cdef void adopt_release(self, const ReleaseEvent *event, uint64_t offset) noexcept:
+        """A suspended order's end; one that was confirmed and passed the ladder again is judged again."""
+        cdef Candidate order
+        cdef const OrderEvent *asked = <const OrderEvent *>self.recorded.at(self.state.orders[event.head.order_no].frame_offset)
+        cdef bint has_quote = event.bid_px_e4 or event.ask_px_e4 or event.last_px_e4   # of a second judgement alone
+        cdef bint is_judged = event.code == PASS or (event.rule != 0 and has_quote)
+        if is_judged:
+            self.set_candidate(asked, event.head.time_ns, event.bid_px_e4, event.ask_px_e4, event.last_px_e4, &order)
+            order.confirmed = True
+            self.judge_again(&event.head, event.code, False, event.rule, event.rule_set, event.value, event.limit, &order)
+        apply(self.state, &event.head, offset)
+        if is_judged:
+            self.record_order_found(event.head.order_no, event.code == PASS)
+
+    cdef void set_candidate(self, const OrderEvent *event, int64_t now_ns, int64_t bid_px_e4, int64_t ask_px_e4,
+                            int64_t last_px_e4, Candidate *order) noexcept:
         """The order as the ladder left it for the rules, on the quote it saw."""
         memset(order, 0, sizeof(Candidate))
         order.port = &self.state.ports[event.port]
@@ -217,73 +264,74 @@ cdef class Rehearsal(Engine):
         order.ord_type = event.ord_type
         order.order_qty_shares = event.order_qty_shares
         order.price_e4 = event.price_e4
-        order.now_ns = event.head.time_ns
-        self.market.tops[event.instrument].bid_px_e4 = event.bid_px_e4
-        self.market.tops[event.instrument].ask_px_e4 = event.ask_px_e4
-        self.market.tops[event.instrument].last_px_e4 = event.last_px_e4
+        order.now_ns = now_ns
+        self.market.tops[event.instrument].bid_px_e4 = bid_px_e4
+        self.market.tops[event.instrument].ask_px_e4 = ask_px_e4
+        self.market.tops[event.instrument].last_px_e4 = last_px_e4
         self.market.phase[event.venue] = event.phase
         self.find_holdings(order)
         self.find_rows(order)
         set_worst_case(self.state, order)
 
+    cdef void respond(self, const Found *found, int level) noexcept:
+        """No level is set here; noted is the highest that was asked for, for whom."""
+        cdef const Rule *rule = &self.state.rule_state.book.program.rules[found.rule]
+        if level > 0:
+            self.note_level(level, rule.key, found.rule + 1)
+
     # What is different
 
-    cdef void compare(self, const OrderEvent *event, const Candidate *order, int code) noexcept:
-        """Count what the candidate stops, and note where that is not what happened."""
-        cdef bint was_stopped = event.rule != 0
-        if code == PASS and not was_stopped:
+    cdef void judge_again(self, const Frame *frame, int live_code, bint waited, uint32_t live_rule, uint32_t live_set,
+                          int64_t live_value, int64_t live_limit, Candidate *order) noexcept:
+        """Ask the rules; count what they stop (refuse, or let wait), and note where that is not what happened."""
+        cdef Decided live = Decided(live_code, waited, live_rule, live_set, live_value, live_limit)
+        cdef Decided here = Decided(self.survey_order(order), False, order.rule, self.state.rule_state.book.number, order.value,
+                                    order.limit)
+        self.judged += 1
+        if here.rule == 0 and live.rule == 0:
             return
-        if code != PASS:
+        if here.code == PASS and here.rule:
+            here.waits = not order.port.programme
+            here.code, here.value, here.limit = order.wait_code, order.wait_value, order.wait_limit
+        if here.rule:
             self.stopped += 1
-            count(self.blocked, (self.state.rule_state.book.number, order.rule))
-        if was_stopped:
+            count(self.blocked, (here.rule_set, here.rule))
+        if live.rule:
             self.stopped_live += 1
-            count(self.blocked_live, (event.rule_set, event.rule))
-        if not was_stopped:
-            self.note("blocked", event, order, code)
-        elif code == PASS:
-            self.note("let through", event, order, code)
-        elif code != event.code or order.value != event.value or order.limit != event.limit or (
-                not self.program and order.rule != event.rule):
-            self.note("other rule", event, order, code)
+            count(self.blocked_live, (live.rule_set, live.rule))
+        if not live.rule:
+            self.note("blocked", frame, order, &live, &here)
+        elif not here.rule:
+            self.note("let through", frame, order, &live, &here)
+        elif here.code != live.code or here.waits != live.waits or here.value != live.value or here.limit != live.limit or (
+                not self.program and here.rule != live.rule):
+            self.note("other rule", frame, order, &live, &here)
 
-    cdef note(self, str kind, const OrderEvent *event, const Candidate *order, int code):
-        cdef const Found *found = NULL if code == PASS else self.decisive()
+    cdef note(self, str kind, const Frame *frame, const Candidate *order, const Decided *live, const Decided *here):
+        cdef const Found *found = self.decisive() if here.rule else NULL
         counted = self.counts[kind]
         counted[0] += 1
         counted[1] += order.notional_e4
-        counted[2] += bool(self.state.accounts[event.head.account].tags & TAG_MARKET_MAKER)
-        of_account = self.accounts[kind].setdefault(event.head.account, [0, 0])
+        counted[2] += bool(self.state.accounts[frame.account].tags & TAG_MARKET_MAKER)
+        of_account = self.accounts[kind].setdefault(frame.account, [0, 0])
         of_account[0] += 1
         of_account[1] += order.notional_e4
         if counted[0] > self.kept:
             return
         self.differences.append({
-            "kind": kind, "order_id": event.head.order_no, "time_ns": event.head.time_ns, "account": event.head.account,
-            "instrument": event.instrument, "side": event.side, "order_qty_shares": event.order_qty_shares,
-            "price_e4": event.price_e4, "notional_e4": order.notional_e4,
-            "live": {"code": event.code, "rule_set": event.rule_set, "rule": event.rule, "value": event.value,
-                     "limit": event.limit},
-            "candidate": {"code": code, "rule_set": self.state.rule_state.book.number, "rule": order.rule, "value": order.value,
-                          "limit": order.limit},
+            "kind": kind, "order_id": frame.order_no, "time_ns": frame.time_ns, "account": frame.account,
+            "instrument": order.instrument_index, "side": order.side, "order_qty_shares": order.order_qty_shares,
+            "price_e4": order.price_e4, "notional_e4": order.notional_e4, "live": live[0], "candidate": here[0],
             "factors": [] if found == NULL else [
                 {"value": found.factors[at].value, "limit": found.factors[at].limit, "factor": found.factors[at].factor,
                  "unit": found.factors[at].unit} for at in range(found.factor_count)],
         })
 
-    cdef void record_hit(self, const Found *found, uint32_t order_no) noexcept:
-        """As live records it; and the highest level it asked for, for whom."""
-        cdef const Rule *rule = &self.state.rule_state.book.program.rules[found.rule]
-        cdef int level = stage_of(rule, found.stage).level
-        Survey.record_hit(self, found, order_no)
-        if found.is_enforced and level > 0:
-            self.note_level(level, rule, found)
-
-    cdef note_level(self, int level, const Rule *rule, const Found *found):
-        owner = self.owner_of(rule.key)
+    cdef note_level(self, int level, int key, uint32_t rule):
+        owner = self.owner_of(key)
         if level > self.reached.get(owner, {"level": 0})["level"]:
             self.reached[owner] = {"owner": owner, "level": level, "time_ns": self.occasion.now_ns,
-                                   "rule_set": self.state.rule_state.book.number, "rule": found.rule + 1}
+                                   "rule_set": self.state.rule_state.book.number, "rule": rule}
 
     cdef uint32_t owner_of(self, int key) noexcept:
         """Whom a rule of this key binds on this occasion: an account, GROUP_OWNER | group, or NONE: nobody in particular."""
@@ -308,6 +356,14 @@ cdef class Rehearsal(Engine):
         if owner & GROUP_OWNER:
             return "group " + self.state.groups[owner & ~<uint32_t>GROUP_OWNER].id[:16].decode("utf-8", "replace").rstrip("\0")
         return f"account {self.account_name(owner)}"
+
+
+cdef bint passed_ladder(const OrderEvent *event) noexcept:
+    """Whether the rules were asked: the order was accepted, a rule stopped it, or it only had to wait. A programme's order that
+    had to wait (R1502) was refused at once instead."""
+    if event.code == PASS or event.rule or event.flags & ORDER_SUSPENDED:
+        return True
+    return event.code == R1502_MANUAL and event.flags & ORDER_PROGRAMME
 
 
 KINDS = ("blocked", "let through", "other rule")

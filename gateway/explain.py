@@ -121,7 +121,7 @@ def comparisons(day: Day, rule_set: int, factors: list[Facts]) -> list[Facts]:
 def hit_facts(day: Day, hit: Facts) -> Facts:
     """One hit: the rule, and all it compared."""
     return {
-        "alert_seq": hit["alert_seq"],
+        "alert_seq": hit["hit_seq"],
         "time": when(hit["time_ns"]),
         "rule": day.rule(hit["rule_set"], hit["rule"]),
         "stage": STAGES.get(hit["stage"], ""),

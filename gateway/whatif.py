@@ -38,8 +38,8 @@ def replay_rules(path: Path, rules: Sequence[Path], *, day: date | None = None, 
     file = journal_files(path)[-1]
     with opened(file) as journal:
         size = measured(journal, file)
-        program = candidate(rules, day or day_of(size["trade_date"]))
-        if not rules and not size["start"]:
+        program = candidate(rules, day_of(size["trade_date"]), day)
+        if not rules and not size["rule_sets"]:
             raise SettingError(f"{file}: no rule set was in force in it; --rules says which to try")
         with tempfile.TemporaryFile() as room:
             scratch = Journal(room.fileno(), 0, "scratch journal", capacity=MOST_SCRATCH)
@@ -66,11 +66,12 @@ def day_of(trade_date: int) -> date:
     return date(trade_date // 10_000, trade_date // 100 % 100, trade_date % 100)
 
 
-def candidate(rules: Sequence[Path], day: date) -> bytes:
-    """The compiled program of the files that are valid on the day; nothing when there are no files."""
+def candidate(rules: Sequence[Path], traded: date, day: date | None) -> bytes:
+    """The compiled program of the files, with the rules valid on the traded day, or on another; nothing without files."""
     if not rules:
         return b""
-    return load_rules([file for path in rules for file in rule_files(path)], day=day).program
+    program = load_rules([file for path in rules for file in rule_files(path)], day=day or traded).program
+    return program if day in (None, traded) else whatif.without_validity(program)
 
 
 def run(rehearsal: Any, frames: int, progress: Progress | None) -> int:

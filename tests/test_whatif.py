@@ -151,7 +151,8 @@ def test_tighter_rules_block_what_passed(tmp_path):
     assert {found.account_name(a): n for a, (n, _) in found.accounts["blocked"].items()} == {"A0000000": 2, "A0000001": 1}
     first = found.differences[0]
     assert (first["kind"], first["order_id"], first["live"]["code"]) == ("blocked", 2, 1)
-    assert first["candidate"] == {"code": 1403, "rule_set": 1, "rule": 1, "value": 2, "limit": 1}
+    stopped = {"code": 1403, "waits": False, "rule_set": 1, "rule": 1, "value": 2, "limit": 1}
+    assert first["candidate"] == stopped
     assert [(factor["value"], factor["limit"]) for factor in first["factors"]] == [(2, 1)]
     desk.close()
 
