@@ -1,8 +1,8 @@
 """The command line: parses flags, hands over, and turns every error into one line. It decides nothing about orders.
 
 Other packages add commands through the entry-point group `tidegate.commands` (a typer app or a function each), and this
-one adds to such an app through the group `tidegate.<its name>` (functions): `tidegate rules` belongs to risk_rules, which
-may not import the gateway.
+one adds to such an app through the group `tidegate.<its name>` (functions): `tidegate rules` belongs to risk_rules, and
+that may not import the gateway.
 """
 
 import sys

@@ -114,7 +114,8 @@ def comparisons(day: Day, rule_set: int, factors: list[Facts]) -> list[Facts]:
         unit = UNIT_NAMES.get(factor["unit"], "number")
         known = names[factor["factor"]] if factor["factor"] < len(names) else {"text": f"comparison {factor['factor']}"}
         compared = f"{shown(factor['value'], unit)} {known.get('op', 'against')} {shown(factor['limit'], unit)}"
-        found.append({**{key: factor[key] for key in ("value", "limit")}, "text": known["text"], "unit": unit, "shown": compared})
+        amounts = {"value": factor["value"], "limit": factor["limit"]}
+        found.append(amounts | {"text": known["text"], "unit": unit, "shown": compared})
     return found
 
 

@@ -1,4 +1,4 @@
-"""`tidegate rules explain` and `tidegate rules replay`: what was decided and why, and what other rules would have decided."""
+"""`tidegate rules explain` and `replay`: what was decided and why, and what other rules would have decided."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,7 +46,7 @@ def replay(
     day: Annotated[str, typer.Option(help="Whose rules are valid, YYYY-MM-DD; left out: the journal's day.")] = "",
     json: Json = False,
 ) -> None:
-    """A recorded day through candidate rules: what they would have stopped, and what is different from what was decided."""
+    """A recorded day through candidate rules: what they would have stopped, and where that differs from what was."""
     valid_on = parse_day(day)
     with progress_bar() as on_progress:
         facts = replay_rules(journal, rules or [], day=valid_on, progress=on_progress)
@@ -70,8 +70,8 @@ def progress_bar() -> Iterator[OnProgress | None]:
     if not console.is_terminal:
         yield None
         return
-    columns = (TextColumn("{task.fields[speed]:,.0f} events/s"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    speed = TextColumn("{task.fields[speed]:,.0f} events/s")
+    with Progress(speed, BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
         task = bar.add_task("replay", total=None, speed=0.0)
 
         def show(adopted: int, frames: int) -> None:

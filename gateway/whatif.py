@@ -1,4 +1,4 @@
-"""What other rules would have done on a recorded day: hits, orders stopped or let through, who would have been restricted.
+"""What other rules would have done on a recorded day: hits, orders stopped or let through, who would be restricted.
 
 The judging is ext/whatif's; here the files are opened, the slices run, and the findings named. It prints nothing.
 """
@@ -29,7 +29,9 @@ FIRST_SHOWN = 100  # differences of one kind that are kept with their factors
 RuleKey = tuple[int, int]  # rule set, rule
 
 
-def replay_rules(path: Path, rules: Sequence[Path], *, day: date | None = None, progress: Progress | None = None) -> Facts:
+def replay_rules(
+    path: Path, rules: Sequence[Path], *, day: date | None = None, progress: Progress | None = None
+) -> Facts:
     """A recorded day under these rule files; none: under the rule sets it was traded under, which must change nothing.
 
     path: a journal file, or a directory, whose newest is taken. day: whose rules are valid; None: the journal's. Raises
@@ -67,7 +69,7 @@ def day_of(trade_date: int) -> date:
 
 
 def candidate(rules: Sequence[Path], traded: date, day: date | None) -> bytes:
-    """The compiled program of the files, with the rules valid on the traded day, or on another; nothing without files."""
+    """The compiled program of the files, with the rules valid on the traded day or on `day`; nothing without files."""
     if not rules:
         return b""
     program = load_rules([file for path in rules for file in rule_files(path)], day=day or traded).program
@@ -134,16 +136,19 @@ def difference(rehearsal: Any, kind: str, live: Day, tried: Day) -> Facts:
     orders, notional_e4, of_makers = rehearsal.counts[kind]
     accounts = sorted(rehearsal.accounts[kind].items(), key=lambda entry: (-entry[1][1], entry[0]))
     return {
-        "orders": orders, "notional": shown(notional_e4, "yuan"), "notional_e4": notional_e4, "market_makers": of_makers,
+        "orders": orders, "notional": shown(notional_e4, "yuan"), "notional_e4": notional_e4,
+        "market_makers": of_makers,
         "accounts": [{"account": rehearsal.account_name(index), "orders": count, "notional": shown(sum_e4, "yuan")}
                      for index, (count, sum_e4) in accounts],
-        "first": [order_facts(rehearsal, found, live, tried) for found in rehearsal.differences if found["kind"] == kind],
+        "first": [order_facts(rehearsal, found, live, tried) for found in rehearsal.differences
+                  if found["kind"] == kind],
     }
 
 
 def order_facts(rehearsal: Any, found: Facts, live: Day, tried: Day) -> Facts:
     return {
-        "order_id": found["order_id"], "time": when(found["time_ns"]), "account": rehearsal.account_name(found["account"]),
+        "order_id": found["order_id"], "time": when(found["time_ns"]),
+        "account": rehearsal.account_name(found["account"]),
         "security": live.instrument(found["instrument"]), "side": name_of(SIDES, found["side"]),
         "order_qty_shares": found["order_qty_shares"], "price": shown(found["price_e4"], "price"),
         "notional": shown(found["notional_e4"], "yuan"),
@@ -153,12 +158,13 @@ def order_facts(rehearsal: Any, found: Facts, live: Day, tried: Day) -> Facts:
 
 
 def verdict(day: Day, decided: Facts) -> str:
-    """`passed`, or the code with the rule that stopped it."""
+    """`passed`, or the code with the rule that stopped it or made it wait."""
     rule = day.rule(decided["rule_set"], decided["rule"]) if decided["rule"] else None
-    return f"R{decided['code']} {rule['rule']}" if rule else "passed"
+    return f"{'waits ' * decided['waits']}R{decided['code']} {rule['rule']}" if rule else "passed"
 
 
 def level_facts(rehearsal: Any, tried: Day, level: Facts) -> Facts:
     rule = tried.rule(level["rule_set"], level["rule"])
-    return {"subject": rehearsal.owner_name(level["owner"]), "level": f"L{level['level']} {LEVEL_NAMES[level['level']]}",
-            "time": when(level["time_ns"]), "rule": rule["rule"] if rule else ""}
+    name = f"L{level['level']} {LEVEL_NAMES[level['level']]}"
+    return {"subject": rehearsal.owner_name(level["owner"]), "level": name, "time": when(level["time_ns"]),
+            "rule": rule["rule"] if rule else ""}

@@ -16,7 +16,8 @@ def print_findings(facts: Facts, console: Console) -> None:
     rules = facts["rules"] if isinstance(facts["rules"], str) else ", ".join(facts["rules"])
     speed = f"{facts['frames']:,} events in {facts['seconds']:.1f} s, {facts['events_per_s']:,} a second"
     console.print(f"[bold]{escape(facts['journal'])}[/] day {facts['trade_date']}, rules: {escape(rules)}; {speed}")
-    console.print(f"{facts['orders_judged']:,} orders judged: {facts['stopped']:,} stopped, {facts['stopped_live']:,} when it happened")
+    judged = f"{facts['orders_judged']:,} orders judged"
+    console.print(f"{judged}: {facts['stopped']:,} stopped, {facts['stopped_live']:,} when it happened")
     print_rules(facts["by_rule"], console)
     if facts["same"]:
         console.print("[bold green]no order is decided otherwise[/]")
@@ -26,7 +27,8 @@ def print_findings(facts: Facts, console: Console) -> None:
     if facts["cancels_stopped"]:
         console.print(f"cancels that these rules would have refused: {facts['cancels_stopped']:,}")
     for level in facts["levels"]:
-        console.print(f"{escape(level['subject'])} would reach {level['level']} at {level['time']} by {escape(level['rule'])}")
+        reached = f"would reach {level['level']} at {level['time']} by {escape(level['rule'])}"
+        console.print(f"{escape(level['subject'])} {reached}")
 
 
 def print_rules(rows: list[Facts], console: Console) -> None:

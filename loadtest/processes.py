@@ -99,8 +99,8 @@ def read_line(stream: IO[bytes], timeout_s: float) -> bytes:
 class Plant:
     """Two exchanges and one gateway, up between `with` and its end.
 
-    background_per_s: generated orders and cancels a second on each exchange; transport: native or grpcio; flags: more of
-    the gateway's.
+    background_per_s: generated orders and cancels a second on each exchange; transport: native or grpcio; flags: more
+    of the gateway's.
     """
 
     def __init__(

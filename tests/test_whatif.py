@@ -105,8 +105,8 @@ class Rehearsed:
 
 
 def found_in(journal: Any) -> list[Any]:
-    """Every hit and mark in the order of their times, without what says only where it stands: which of two rows one quote was
-    looked at for first is no part of what was found, and a restart may change it."""
+    """Every hit and mark in the order of their times, without what says only where it stands: which of two rows a quote
+    was looked at for first is no part of what was found, and a restart may change it."""
     loose = ("offset", "seq", "bid_px_e4", "ask_px_e4", "last_px_e4", "alert_seq", "hit_seq")
     return sorted((time_ns, kind, repr({key: value for key, value in fields.items() if key not in loose}))
                   for _, _, kind, time_ns, fields in frames(journal) if kind in ("HIT", "MARK"))
@@ -148,7 +148,8 @@ def test_tighter_rules_block_what_passed(tmp_path):
     assert found.counts["blocked"] == [3, (2 * 100 + 200) * 99_900, 0]
     assert found.counts["let through"] == [0, 0, 0]
     assert found.counts["other rule"][0] == 2
-    assert {found.account_name(a): n for a, (n, _) in found.accounts["blocked"].items()} == {"A0000000": 2, "A0000001": 1}
+    accounts = {found.account_name(account): orders for account, (orders, _) in found.accounts["blocked"].items()}
+    assert accounts == {"A0000000": 2, "A0000001": 1}
     first = found.differences[0]
     assert (first["kind"], first["order_id"], first["live"]["code"]) == ("blocked", 2, 1)
     stopped = {"code": 1403, "waits": False, "rule_set": 1, "rule": 1, "value": 2, "limit": 1}

@@ -68,7 +68,7 @@ def quote(built: Rig, at: int, now_ns: int) -> None:
 
 
 def answer(built: Rig, report: Any, fate: int, reports: int, now_ns: int) -> int:
-    """What the exchange says of an order: accepted, then filled (0), canceled (1) or nothing; number of its newest report."""
+    """The exchange accepts an order, then fills (0) or cancels (1) it or does nothing; number of its newest report."""
     kinds: list[dict[str, Any]] = [{"kind": ACKED}]
     if fate == 0:
         kinds.append({"kind": TRADED, "last_qty_shares": 100, "last_px_e4": 99_100})
