@@ -164,7 +164,7 @@ cdef class RuleBook:
             self.set_clock(gauge)
             gauge.since_ns = now_ns
             memcpy(gauge.since_phase, phases, sizeof(gauge.since_phase))
-            old = kept.pop(feature.signature, NOTHING)
+            old = kept.pop(feature.signature, <uint32_t>NOTHING)
             if old == NOTHING or not is_same_shape(gauge, &before.gauges[old]):
                 gauge.cells = <char *>map_small_pages(<size_t>gauge.rows * gauge.cell_size)
                 continue
@@ -188,7 +188,7 @@ cdef class RuleBook:
             if not mark.is_used:
                 continue
             mark.rows = self.rows_of(mark.key)
-            old = kept.pop(mark.signature, NOTHING)
+            old = kept.pop(mark.signature, <uint32_t>NOTHING)
             if old != NOTHING and before.marks[old].key == mark.key:
                 mark.cells = before.marks[old].cells
                 before.marks[old].cells = NULL
