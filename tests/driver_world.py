@@ -76,7 +76,7 @@ class World:
         group = -1 if account.group is None else self.groups[account.group.name]
         return lt.Account(
             account.name, account.name, group, "A" + account.name, "0" + account.name, 1, account.cash0,
-            lt.ACCOUNT_STATES[account.state], account_limits(account, account.limits),
+            lt.ACCOUNT_STATES[account.state], account_limits(account, account.limits), account.tags,
         )  # fmt: skip
 
     def token(self, port: Port) -> lt.Token:

@@ -217,7 +217,7 @@ class Reading:
         begin, _, end = str(entry.get("time", "00:00-24:00")).partition("-")
         return Scope(
             accounts=[self.named(text) for text in entry["accounts"]] if "accounts" in entry else None,
-            besides=[self.named(text, groups=True) for text in entry.get("except", ())],
+            besides=[self.named(text) for text in entry.get("except", ())],
             venues=frozenset(VENUES[v] for v in entry["venues"]) if "venues" in entry else None,
             boards=frozenset(BOARDS[b] for b in entry["boards"]) if "boards" in entry else None,
             st=str(entry.get("st", "")), securities=self.securities(entry.get("securities")),
@@ -226,10 +226,10 @@ class Reading:
             time=(time_of_day(begin), time_of_day(end)),
         )  # fmt: skip
 
-    def named(self, text: str, groups: bool = False) -> AccountSet:
+    def named(self, text: str) -> AccountSet:
         if text.startswith("@"):
             return self.sets[text[1:]]
-        return AccountSet((text,), frozenset({text}) if groups else frozenset())
+        return AccountSet((text,))
 
     def securities(self, entries: list[str] | None) -> frozenset[tuple[int, str]] | None:
         if entries is None:

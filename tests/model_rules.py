@@ -151,19 +151,21 @@ class RuleModel(Day):
         recorded.number, recorded.phase_number = len(self.facts), self.phases[key[0]].number
         self.quotes.setdefault(key, []).append(recorded)
         self.recorded_now += 1
-        watched = self.watched.pop(key, {})
+        watched = self.watched.pop(key, {}) if any("quote" in rule.on for rule in self.rules) else {}
         for controller in watched:
             for side in (BUY, SELL):
                 account = "" if controller.startswith("@") else controller
                 event = Event("quote", now_ns, Subject(account, controller, key), side)
                 self.ask(event)
                 self.set_marks(event)
-        for rule, row, _ in self.holding:
-            if key in row and "quote" in self.rule(rule).on:
-                self.watched.setdefault(key, {})[str(row[0])] = None
+        for controller in watched:
+            if self.is_holding(Subject("" if controller.startswith("@") else controller, controller, key)):
+                self.watched.setdefault(key, {})[controller] = None
 
-    def rule(self, rule_id: str) -> Rule:
-        return next(rule for rule in self.rules if rule.id == rule_id)
+    def is_holding(self, subject: Subject) -> bool:
+        """Whether a condition with `for` that quotes are looked at for holds in this row: it is looked at again."""
+        waiting = [rule for rule in self.rules if rule.for_ns and "quote" in rule.on]
+        return any((rule.id, ROW_OF[rule.per](subject), side) in self.holding for rule in waiting for side in (BUY, SELL))
 
     def watch(self, subject: Subject) -> None:
         self.watched.setdefault(subject.key, {})[subject.controller] = None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ext import program, surveillance, sweeps, tape
+from ext.codes import ACCOUNT_TAGS
 from risk_rules.load import load_rules
 from tests import actions as act
 from tests import probe
@@ -43,6 +44,7 @@ def build_model() -> Model:
         account = Account(facts.name, cash0=RICH, group=model.groups.get(facts.group))
         account.limits.collar = dict.fromkeys((P_OPEN_CALL, P_CONTINUOUS, P_CLOSE_CALL), (100_000, 0))
         account.start_total, account.start_sellable = dict(facts.start), dict(facts.start)
+        account.tags = sum(ACCOUNT_TAGS[tag] for tag in facts.tags)
         model.accounts[facts.name] = account
     for facts in w.instruments():
         venue, symbol = facts.key

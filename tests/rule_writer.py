@@ -25,6 +25,7 @@ class RuleWriter:
             "sets:",
             "  makers: {tags: [market_maker]}",
             '  listed: {accounts: [A1, "LT*"], groups: [fund]}',
+            "  kin: {groups: [fund]}",
             "securities: {leaders: [688001.XSHG, 600001.XSHG]}",
             "params: {some: 5_000 shares, much: 20万 yuan}",
             "rules:",
@@ -94,7 +95,7 @@ class RuleWriter:
                 self.pick('accounts: ["@makers", A1]', 'accounts: ["@listed"]', 'accounts: [C1, "LT*", B1, A2]')
             )
         if by_account and self.maybe(0.15):
-            parts.append(self.pick('except: ["@makers"]', "except: [A1]", "except: [fund]"))
+            parts.append(self.pick('except: ["@makers"]', "except: [A1]", 'except: ["@kin"]'))
         if self.maybe(0.15):
             parts.append(
                 self.pick(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.model_desk import MS, OTHER, SECOND, TEN, RuleDesk, desk, rule, rule_file
 from tests.model_expressions import Judge, parse, quantity
 from tests.model_state import BUY, SELL
 from tests.model_windows import Cell, Fact, Quote, Subject, market_sum, move
-from tests.model_desk import MS, OTHER, SECOND, TEN, RuleDesk, desk, rule, rule_file
 from tests.rule_worlds import START_NS
 
 STEP = SECOND // 16

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests import rule_worlds as w
-from tests.model_state import BUY, SELL
 from tests.model_desk import MS, OTHER, SECOND, STOCK, TEN, rule, rule_file
+from tests.model_state import BUY, SELL
 from tests.rule_driver import RuleDriver
 
 SOME = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
