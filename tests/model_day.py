@@ -103,6 +103,7 @@ class Day:
         self.wrong = wrong
         self.phases = {1: Phases(), 2: Phases()}
         self.any_phase_number = 0
+        self.newest_number = 0
         self.facts: list[Fact] = []
         self.by_row: dict[tuple[str, Row], list[Fact]] = {}
         self.orders: dict[str, OwnOrder] = {}
@@ -112,7 +113,8 @@ class Day:
         self.quotes: dict[Key, list[Quote]] = {}
         self.ordered_today: set[Key] = set()
         self.cells: dict[tuple[Feature, Row], Cell] = {}
-        self.since: dict[Feature, tuple[int, int, int]] = {}  # feature -> (facts, time, phases) when it began
+        self.since: dict[Feature, tuple[int, int, int]] = {}  # feature -> (newest number, time, phases) when it began
+        self.mark_since: dict[MarkDefinition, int] = {}  # mark -> newest number when it began
 
     # What is known
 
@@ -164,9 +166,14 @@ class Day:
 
     # Windows
 
+    def next_number(self) -> int:
+        """Facts and recorded quotes are numbered together, from 1, in the order they happen."""
+        self.newest_number += 1
+        return self.newest_number
+
     def add(self, fact: Fact) -> None:
         """It happened: from now on it counts."""
-        fact.number = len(self.facts)
+        fact.number = self.next_number()
         fact.phase_number = self.phases[fact.subject.key[0]].number
         fact.any_phase_number = self.any_phase_number
         self.facts.append(fact)
@@ -181,7 +188,7 @@ class Day:
         facts = self.by_row.get((feature.per, row), [])
         begin = self.since.get(feature, (0, 0, 0))[0]
         for fact in facts[cell.seen :]:
-            if fact.number >= begin and feature.counts(fact, self.is_after):
+            if fact.number > begin and feature.counts(fact, self.is_after):
                 cell.add(fact, feature.amount(fact))
         cell.seen = len(facts)
         return cell
@@ -192,7 +199,7 @@ class Day:
             return True
         definition: MarkDefinition = feature.mark  # type: ignore[assignment]
         row = ROW_OF[definition.per](fact.subject)
-        earlier = self.marks_of(definition, row, BUY + SELL - fact.side, fact.number or len(self.facts))
+        earlier = self.marks_of(definition, row, BUY + SELL - fact.side, fact.number or NEVER)
         if not earlier:
             return False
         newest = earlier[-1]
@@ -208,16 +215,17 @@ class Day:
         if row is None:
             return []
         return [f for f in self.by_row.get((definition.per, row), [])
-                if f.kind == "mark" and f.mark == definition and side in (0, f.side) and f.number < before]  # fmt: skip
+                if f.kind == "mark" and f.mark == definition and side in (0, f.side)
+                and self.mark_since.get(definition, 0) < f.number < before]  # fmt: skip
 
     def age(self, feature: Feature, row: Row | None, now_ns: int) -> Number:
         found = self.marks_of(feature.mark, row, feature.side)  # type: ignore[arg-type]
         return now_ns - found[-1].time_ns if found else UNDEFINED
 
     def quotes_for(self, feature: Feature, key: Key) -> list[Quote]:
-        """Recorded quotes of an instrument since the feature is there."""
+        """Recorded quotes of an instrument since the feature is there, each with what was traded since the one before."""
         begin = self.since.get(feature, (0, 0, 0))[0]
-        return [q for q in self.quotes.get(key, []) if q.number >= begin]
+        return [q for q in self.quotes.get(key, []) if q.number > begin]
 
     def set_phase(self, venue: int, phase: int, now_ns: int) -> None:
         before = self.phases[venue]

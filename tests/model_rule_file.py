@@ -118,6 +118,11 @@ class Rule:
     escalate: tuple[int, int, int] | None = None  # hits, within, level
     exempt: list[Exemption] = field(default_factory=list)
 
+    @property
+    def condition(self) -> str:
+        """What `for` remembers it by: over a reload, only the same condition goes on holding."""
+        return f"{self.id} {self.per} {self.warn_scale} {ast.dump(self.when)}"
+
 
 def read_rules(text: str) -> list[Rule]:
     """The rules of one file, in order, those of mode `off` too."""

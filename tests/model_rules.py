@@ -102,12 +102,13 @@ class RuleModel(Day):
             rule.number = number
         known, self.since = self.since, {}
         for feature in {f for rule in self.rules for f in features_of(rule)}:
-            first = (0, 0, 0) if self.rule_sets == 0 else (len(self.facts), now_ns, self.any_phase_number)
+            first = (0, 0, 0) if self.rule_sets == 0 else (self.newest_number, now_ns, self.any_phase_number)
             self.since[feature] = known.get(feature, first) if self.wrong.carries_over else first
         self.cells = {at: cell for at, cell in self.cells.items() if at[0] in self.since}
-        self.holding = {
-            at: since for at, since in self.holding.items() if at[0] in {r.id for r in self.rules if r.for_ns}
-        }
+        names = {rule.condition for rule in self.rules if rule.for_ns}
+        self.holding = {at: since for at, since in self.holding.items() if at[0] in names}
+        marks = {mark.definition for rule in self.rules for mark in rule.marks.values()}
+        self.mark_since = {mark: self.mark_since.get(mark, self.newest_number) for mark in marks}
         self.rule_sets += 1
 
     def is_full(self, rule: Rule, now_ns: int) -> bool:
@@ -148,7 +149,13 @@ class RuleModel(Day):
         recorded = Quote(
             now_ns, quote.bids, quote.asks, quote.last, quote.volume, quote.turnover, self.phases[key[0]].phase
         )
-        recorded.number, recorded.phase_number = len(self.facts), self.phases[key[0]].number
+        recorded.number, recorded.phase_number = self.next_number(), self.phases[key[0]].number
+        before = self.recorded(key)
+        recorded.is_first = before is None
+        recorded.traded = {
+            "volume": max(0, quote.volume - (before.volume if before else 0)),
+            "turnover": max(0, quote.turnover - (before.turnover if before else 0)),
+        }
         self.quotes.setdefault(key, []).append(recorded)
         self.recorded_now += 1
         watched = self.watched.pop(key, {}) if any("quote" in rule.on for rule in self.rules) else {}
@@ -165,7 +172,7 @@ class RuleModel(Day):
     def is_holding(self, subject: Subject) -> bool:
         """Whether a condition with `for` that quotes are looked at for holds in this row: it is looked at again."""
         waiting = [rule for rule in self.rules if rule.for_ns and "quote" in rule.on]
-        return any((rule.id, ROW_OF[rule.per](subject), side) in self.holding for rule in waiting for side in (BUY, SELL))
+        return any((rule.condition, ROW_OF[rule.per](subject), side) in self.holding for rule in waiting for side in (BUY, SELL))
 
     def watch(self, subject: Subject) -> None:
         self.watched.setdefault(subject.key, {})[subject.controller] = None
@@ -324,7 +331,7 @@ class RuleModel(Day):
         return Reader(self, rule.per, {name: m.definition for name, m in rule.marks.items()}, event)
 
     def held_long_enough(self, rule: Rule, row: Row, event: Event, stage: int) -> bool:
-        at = rule.id, row, event.side
+        at = rule.condition, row, event.side
         if stage == 0:
             if self.holding.pop(at, None) is not None:
                 self.out.append(MarkSet(rule.id, "for", row, event.side, ends=True))
@@ -337,7 +344,7 @@ class RuleModel(Day):
     def is_enforced(self, rule: Rule, event: Event) -> bool:
         if rule.mode == "shadow" and not self.wrong.shadow_enforced:
             return False
-        if rule.mode == "canary" and self.part(event.subject.account) >= rule.canary_pct:
+        if rule.mode == "canary" and self.part(event.subject.account or event.subject.controller) >= rule.canary_pct:
             return False
         known = self.accounts.get(event.subject.account)
         for entry in rule.exempt if self.wrong.exempt else ():

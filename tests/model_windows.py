@@ -84,6 +84,8 @@ class Quote:
     phase: int = 0
     number: int = 0
     phase_number: int = 0
+    is_first: bool = False  # of the day
+    traded: dict[str, int] = field(default_factory=dict)  # volume and turnover since the quote before
 
     def levels(self, side: int) -> Sequence[tuple[int, int]]:
         return self.bids if side == BUY else self.asks
@@ -184,12 +186,6 @@ def extremes(quotes: Sequence[Quote], window_ns: int, now_ns: int, phase_number:
 
 
 def market_sum(quotes: Sequence[Quote], window_ns: int, now_ns: int, phase_number: int, amount: str) -> int:
-    """The market's volume in the window: what each quote's total has more than the one before it."""
+    """The market's volume in the window; what was traded before the day's first quote belongs to the day alone."""
     _, inside = in_window(quotes, window_ns, now_ns, phase_number)
-    total = 0
-    for quote in inside:
-        at = next(i for i, q in enumerate(quotes) if q is quote)
-        if at or window_ns == DAY:
-            earlier = getattr(quotes[at - 1], amount) if at else 0
-            total += max(0, getattr(quote, amount) - earlier)
-    return total
+    return sum(q.traded[amount] for q in inside if not q.is_first or window_ns == DAY)

@@ -157,6 +157,7 @@ class RulePair:
             self.seen[f"{name} {fields.get('stage', '')}".strip()] += 1
 
 
-def part_of(account: str) -> int:
-    """The hundredth of the accounts that an account is in, for a canary."""
-    return probe.account_hash(account.encode(), 1) % 100
+def part_of(owner: str) -> int:
+    """The hundredth that an account ("@" before the name: a group) is in, for a canary."""
+    name, seed = (owner[1:], 2) if owner.startswith("@") else (owner, 1)
+    return probe.account_hash(name.encode(), seed) % 100

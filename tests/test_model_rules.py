@@ -231,7 +231,9 @@ def test_recorded_quotes() -> None:
 
 
 def test_move_and_market_volume() -> None:
-    quotes = [Quote(START_NS + n * SECOND, last=TEN + n * 100, volume=1_000 * (n + 1)) for n in range(4)]
+    quotes = [
+        Quote(START_NS + n * SECOND, last=TEN + n * 100, is_first=n == 0, traded={"volume": 1_000}) for n in range(4)
+    ]
     now = START_NS + 3 * SECOND
     assert move(quotes, 2 * SECOND, now, 0) == 3_000  # as the oldest of the 17 steps began, the price was the first
     assert move(quotes, SECOND, now, 0) == 200 * 10**6 // (TEN + 100)

@@ -6,6 +6,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -65,20 +66,33 @@ def what_of(error: AssertionError | None) -> str:
     return getattr(error, "what", "") if error is not None else "nothing"
 
 
+Entry = tuple[int, str]  # number of a rule file of the day, and one of its rules
+
+
 def explain(seed: int, rules: str, tape: Sequence[w.Action], path: Path, what: str) -> str:
     """The fewest rules and the shortest part of the tape that still fail in the same way, ready to read."""
-    entries = rules.split("- id: ")
-    head, entries = entries[0], entries[1:]
 
-    def file_of(some: Sequence[str]) -> str:
-        return head + "".join(f"- id: {entry}" for entry in some)
+    def fails(some_rules: str, some: Sequence[w.Action]) -> bool:
+        return what_of(again(some_rules, some, path)) == what
 
-    fewer = cut_down(entries, lambda some: bool(some) and what_of(again(file_of(some), tape, path)) == what)
-    shorter = cut_down(tape, lambda some: what_of(again(file_of(fewer), some, path)) == what)
-    error = again(file_of(fewer), shorter, path)
-    steps = "\n  ".join(map(str, shorter))
+    tape = cut_down(tape, lambda some: fails(rules, some))
+    texts = [rules, *(action.rules for action in tape if isinstance(action, w.PutInForce))]
+    entries = [(number, entry) for number, text in enumerate(texts) for entry in text.split("- id: ")[1:]]
+
+    def only(some: Sequence[Entry]) -> tuple[str, list[w.Action]]:
+        heads = [text.split("- id: ")[0] for text in texts]
+        files = [head + "".join(f"- id: {e}" for n, e in some if n == at) for at, head in enumerate(heads)]
+        later = iter(files[1:])
+        return files[0], [replace(a, rules=next(later)) if isinstance(a, w.PutInForce) else a for a in tape]
+
+    def is_enough(some: Sequence[Entry]) -> bool:
+        return {n for n, _ in some} == set(range(len(texts))) and fails(*only(some))
+
+    rules, tape = only(cut_down(entries, is_enough))
+    tape = cut_down(tape, lambda some: fails(rules, some))
+    steps = "\n  ".join(map(str, tape))
     begin = f"seed {seed} (TIDEGATE_SEED={seed} runs it first), cut down to these rules:"
-    return f"{begin}\n{file_of(fewer)}and this tape:\n  {steps}\n{error}"
+    return f"{begin}\n{rules}and this tape:\n  {steps}\n{again(rules, tape, path)}"
 
 
 def test_engine_and_model_agree_on_random_days(tmp_path: Path) -> None:
