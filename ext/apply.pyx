@@ -4,13 +4,15 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy
 
 from ext.codes cimport (
-    PASS, STATUS_CANCELED, STATUS_EXPIRED, STATUS_FILLED, STATUS_PENDING_NEW, STATUS_REJECTED,
+    PASS, STATUS_CANCELED, STATUS_EXPIRED, STATUS_FILLED, STATUS_PENDING_NEW, STATUS_REJECTED, STATUS_SUSPENDED,
 )
 from ext.events cimport (
-    EV_ACCOUNT, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_CANCELED, EV_DAY, EV_EXPIRED, EV_GROUP,
-    EV_INSTRUMENT, EV_KILL, EV_NEW, EV_ORDER, EV_PORT, EV_POSITION, EV_PROFILE, EV_REPORT_SKIPPED, EV_RESTRICTION, EV_RULES,
-    EV_LEVEL, EV_SESSION, EV_TRADE, EV_VENUE_REJECTED, KILL_ACCOUNT, KILL_FIRM, KILL_GROUP, KILL_PORT, ORDER_AGGRESSIVE, CancelEvent, DayEvent,
-    KillEvent, OrderEvent, PortEvent, PositionEvent, ReportEvent, RestrictionEvent, SessionEvent,
+    EV_ACCOUNT, EV_ADMIN, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_CANCELED, EV_DAY, EV_EXPIRED, EV_GROUP,
+    EV_INSTRUMENT, EV_KILL, EV_LEVEL, EV_NEW, EV_ORDER, EV_ORDER_RELEASED, EV_PORT, EV_POSITION, EV_PROFILE,
+    EV_REPORT_SKIPPED, EV_RESTRICTION, EV_RULES, EV_SESSION, EV_TICKET, EV_TRADE, EV_VENUE_REJECTED, KILL_ACCOUNT,
+    KILL_FIRM, KILL_GROUP, KILL_PORT, ORDER_AGGRESSIVE, ORDER_SUSPENDED, STEP_CARRIED, SUBJECT_ACCOUNT, SUBJECT_FIRM, SUBJECT_GROUP,
+    AdminEvent, CancelEvent, DayEvent, KillEvent, LevelEvent, OrderEvent, PortEvent, PositionEvent, ReleaseEvent,
+    ReportEvent, RestrictionEvent, SessionEvent, TicketEvent,
 )
 from ext.counting cimport (
     apply_surveillance, count_cancel_sent, count_canceled, count_fill, count_order, count_reject,
@@ -18,8 +20,8 @@ from ext.counting cimport (
 from ext.ledger cimport fill, hold, release
 from ext.orders cimport cl_ord_id_hash, close_order, index_order, open_order
 from ext.state cimport (
-    FLAG_ACKED, FLAG_AGGRESSIVE, FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, GROUP_OWNER, NONE, Account, AccountEvent, Group, Instrument, Order,
-    PortState, Position, Profile, Rules, State, window_add,
+    FLAG_ACKED, FLAG_AGGRESSIVE, FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, FLAG_CONFIRMED, GROUP_OWNER, NONE, Account, AccountEvent, Group,
+    Instrument, Order, PortState, Position, Profile, Rules, State, Ticket, window_add,
 )
 from ext.tables cimport MapSlot, hash_bytes, map_find, map_next, map_put
 
@@ -36,9 +38,12 @@ cdef void apply(State state, const Frame *frame, uint64_t offset) noexcept:
         apply_report(state, <const ReportEvent *>frame)
     elif frame.type in (EV_CANCEL_SENT, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED):
         apply_cancel(state, <const CancelEvent *>frame, offset)
+    elif frame.type == EV_ORDER_RELEASED:
+        apply_release(state, <const ReleaseEvent *>frame, offset)
     elif frame.type == EV_REPORT_SKIPPED:
         count_report(state, <const ReportEvent *>frame)
     elif frame.type >= EV_LEVEL:
+        apply_response(state, frame, offset)
         apply_surveillance(state, frame, offset)
     else:
         apply_setting(state, frame)
@@ -64,6 +69,11 @@ cdef void apply_order(State state, const OrderEvent *event, uint64_t offset) noe
     account.last_order = order_no
     index_order(state, order_no,
                 cl_ord_id_hash(event.head.account, <const unsigned char *>event.cl_ord_id, event.cl_ord_id_size))
+    if event.flags & ORDER_SUSPENDED:
+        order.ord_status = STATUS_SUSPENDED
+        order.leaves_qty_shares = event.order_qty_shares
+        state.suspended_count += 1
+        return
     if event.code != PASS:
         order.ord_status = STATUS_REJECTED
         count_reject(state, event.head.account, event.instrument, event.side, event.head.time_ns)
@@ -74,6 +84,25 @@ cdef void apply_order(State state, const OrderEvent *event, uint64_t offset) noe
     if event.flags & ORDER_AGGRESSIVE:
         order.flags |= FLAG_AGGRESSIVE
     place_order(state, order_no, event.head.time_ns)
+
+
+cdef void apply_release(State state, const ReleaseEvent *event, uint64_t offset) noexcept:
+    """A suspended order's end: it is an accepted order from now on, or a rejected one."""
+    cdef Order *order = &state.orders[event.head.order_no]
+    state.suspended_count -= 1
+    if event.code != PASS:
+        order.ord_status = STATUS_REJECTED
+        order.leaves_qty_shares = 0
+        order.cancel_offset = offset
+        count_reject(state, order.account, order.instrument, order.side, event.head.time_ns)
+        return
+    order.ord_status = STATUS_PENDING_NEW
+    order.flags |= FLAG_CONFIRMED
+    if event.flags & ORDER_AGGRESSIVE:
+        order.flags |= FLAG_AGGRESSIVE
+    order.wpx_e4 = event.wpx_e4
+    order.hold_e4 = event.hold_e4
+    place_order(state, event.head.order_no, event.head.time_ns)
 
 
 cdef void place_order(State state, uint32_t order_no, int64_t time_ns) noexcept:
@@ -91,6 +120,11 @@ cdef void place_order(State state, uint32_t order_no, int64_t time_ns) noexcept:
     window_add(&account.sent[order.venue - 1], time_ns)
     account.sent_today[order.venue - 1] += 1
     window_add(&position.accepted, time_ns)
+    if account.leveled:
+        window_add(&state.accepted[order.account], time_ns)
+    if state.group_leveled and account.group != NONE:
+        window_add(&state.group_accepted[account.group], time_ns)
+        window_add(&owner.accepted, time_ns)
     if (position.dup_count and position.dup_px_e4 == order.price_e4 and position.dup_qty_shares == order.order_qty_shares
             and position.dup_side == order.side and position.dup_type == order.ord_type
             and time_ns - position.dup_ns <= state.profiles[account.profile].dup_window_ns):
@@ -251,6 +285,7 @@ cdef void apply_port(State state, const PortEvent *event) noexcept:
     port.cancel_rate_in_per_s = event.cancel_rate_in_per_s
     port.reject_streak_max = event.reject_streak_max
     port.reject_latch_ns = <int64_t>event.reject_latch_ms * 1000000
+    port.programme = event.programme
     memcpy(port.token_hash, event.token_hash, 32)
     state.port_count = max(state.port_count, event.port + 1)
 
@@ -264,3 +299,57 @@ cdef void apply_kill(State state, const KillEvent *event) noexcept:
         state.accounts[event.id].killed = <unsigned char>event.killed
     elif event.scope == KILL_PORT:
         state.ports[event.id].killed = event.killed
+
+
+cdef void apply_response(State state, const Frame *frame, uint64_t offset) noexcept:
+    """What the response ladder did: a level, a manual review, or the day before's levels taken over."""
+    cdef const TicketEvent *event
+    cdef Ticket *ticket
+    if frame.type == EV_LEVEL:
+        apply_level(state, <const LevelEvent *>frame, offset)
+    elif frame.type == EV_TICKET:
+        event = <const TicketEvent *>frame
+        ticket = &state.tickets[event.ticket]
+        ticket.offset = offset
+        ticket.subject = event.subject
+        ticket.index = event.index
+        ticket.is_open = event.is_open
+        state.ticket_count = max(state.ticket_count, event.ticket)
+    elif (<const AdminEvent *>frame).step == STEP_CARRIED:
+        state.carried = True
+
+
+cdef void apply_level(State state, const LevelEvent *event, uint64_t offset) noexcept:
+    """A subject's level; of a subject in one instrument, frame.account is its owner."""
+    cdef Account *account
+    cdef Group *group
+    cdef Position *position
+    if event.subject == SUBJECT_FIRM:
+        state.firm_level_offset = offset
+    elif event.subject == SUBJECT_ACCOUNT:
+        account = &state.accounts[event.index]
+        account.leveled = True
+        account.level_offset = offset
+        account.level_until_ns = event.until_ns
+        account.throttle_per_s = event.throttle_per_s
+        account.level_mask = event.mask
+        account.level = event.level
+    elif event.subject == SUBJECT_GROUP:
+        group = &state.groups[event.index]
+        state.group_leveled = True
+        group.level_offset = offset
+        group.level_until_ns = event.until_ns
+        group.throttle_per_s = event.throttle_per_s
+        group.level_mask = event.mask
+        group.level = event.level
+    else:
+        position = state.open_position(event.head.account, event.instrument)
+        if event.head.account & GROUP_OWNER:
+            state.group_leveled = True
+        else:
+            state.accounts[event.head.account].leveled = True
+        position.level_offset = offset
+        position.level_until_ns = event.until_ns
+        position.throttle_per_s = event.throttle_per_s
+        position.level_mask = event.mask
+        position.level = event.level

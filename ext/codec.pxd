@@ -51,6 +51,7 @@ cdef struct ExecutionReport:
     int64_t time_ns
     int64_t planned_ns
     bint possible_duplicate
+    int64_t confirm_by_ns
 
 cdef struct CancelReject:
     uint64_t event_seq

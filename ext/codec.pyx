@@ -275,6 +275,7 @@ cdef size_t encode_execution_report(uint8_t *dst, const ExecutionReport *report,
     at = put_number(at, 23, <uint64_t>report.time_ns)
     at = put_number(at, 24, <uint64_t>report.planned_ns)
     at = put_number(at, 25, report.possible_duplicate)
+    at = put_number(at, 26, <uint64_t>report.confirm_by_ns)
     return wrap(dst, wrap_field, at - body) if wrap_field else <size_t>(at - body)
 
 

@@ -78,6 +78,7 @@ def execution_report(dict fields, int wrap_field=0) -> bytes:
     report.symbol = fields.get("symbol", NO_SYMBOL)
     report.reject_code = fields.get("reject_code", 0)
     report.possible_duplicate = fields.get("possible_duplicate", False)
+    report.confirm_by_ns = fields.get("confirm_by_ns", 0)
     report.account, report.cl_ord_id = text_of(account), text_of(cl_ord_id)
     report.venue_order_id, report.text = text_of(venue_order_id), text_of(text)
     return (<const char *>encoded)[:encode_execution_report(encoded, &report, wrap_field)]

@@ -13,10 +13,11 @@ from ext.codec cimport (
 from ext.codes cimport (
     PASS, PHASE_CONTINUOUS, PHASE_LUNCH, PHASE_OPEN_CALL, PHASE_UNKNOWN, R1001_AUTH, R1004_SESSION, R1201_DUP_ID,
     R1203_RATE_IN, R1207_REJ_BREAK, R1601_VENUE_DOWN, R1603_CAPACITY, R1604_NOT_FOUND, R1606_NOT_OPEN,
-    R1607_CANCEL_PENDING, XSHG,
+    R1607_CANCEL_PENDING, STATUS_SUSPENDED, XSHG,
 )
 from ext.events cimport (
-    EV_CANCEL_QUEUED, EV_CANCEL_SENT, EV_CANCELED, EV_EXPIRED, EV_NEW, EV_ORDER, EV_TRADE, EV_VENUE_REJECTED, ORDER_AGGRESSIVE, SCOPE_PORT,
+    EV_CANCEL_QUEUED, EV_CANCEL_SENT, EV_CANCELED, EV_EXPIRED, EV_NEW, EV_ORDER, EV_TRADE, EV_VENUE_REJECTED,
+    LEVEL_CONFIRM, LEVEL_OBSERVE, ORDER_AGGRESSIVE, ORDER_PROGRAMME, SCOPE_PORT,
 )
 from ext.fields cimport check_cancel_fields, check_fields, copy_cancel_name
 from ext.orders cimport cl_ord_id_hash, find_order
@@ -26,13 +27,10 @@ from ext.state cimport (
     FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, GROUP_OWNER, NONE, Account, PortState, position_key, window_add,
     window_count,
 )
+from ext.survey cimport Found
 from ext.tables cimport map_prefetch, prefetch
 from ext.venue cimport VenueCancel, VenueOrder
 from ext.venue_ids cimport ID_CANCEL, ID_ORDER, encode_venue_id
-
-cdef enum:
-    SPARE_FOR_REPORTS = 16777216       # journal bytes kept for what the exchange still has to say when orders are refused
-
 
 cdef class Engine:
     """One shard's orders, money and rules.
@@ -41,7 +39,7 @@ cdef class Engine:
     """
 
     def __init__(self, State state, Journal journal):
-        Returns.__init__(self, state, journal)
+        Waiting.__init__(self, state, journal)
         self.queued = []
 
     def attach(self, VenueOutlet xshg, VenueOutlet xshe) -> None:
@@ -51,6 +49,17 @@ cdef class Engine:
 
     cdef VenueOutlet link(self, int venue):
         return self.xshg if venue == XSHG else self.xshe
+
+    cdef void respond(self, const Found *found, int level) noexcept:
+        """What a rule's hit asks for beyond the order itself: a level of its subject. Rare, so it takes the officers' way."""
+        if level in (LEVEL_OBSERVE, LEVEL_CONFIRM):
+            return
+        try:
+            from ext.escalation import raise_level
+            raise_level(self, found.rule, found.stage, level, self.occasion.account_index, self.occasion.group,
+                        self.occasion.instrument_index, found.offset, self.occasion.now_ns)
+        except Exception:
+            self.levels_failed += 1
 
     # A new order
 
@@ -78,7 +87,10 @@ cdef class Engine:
         code = check_new_order(self.state, self.market, &order)
         if code == PASS:
             code = self.survey_order(&order)
-        self.count_decision(caller.port, code, now_ns)
+        if code == PASS and order.wait_code:
+            code = self.auto_deny(&order)
+        if code != PASS or order.wait_code == 0:
+            self.count_decision(caller.port, code, now_ns)
         return self.decide(caller, message, &order, code)
 
     cdef int admit(self, Caller caller, const NewOrder *message, Candidate *order, Refusal *refusal, int64_t now_ns) noexcept:
@@ -166,16 +178,20 @@ cdef class Engine:
                 and event.order_qty_shares == message.order_qty_shares and event.price_e4 == message.price_e4)
 
     cdef void look_up(self, const NewOrder *message, Candidate *order, int64_t now_ns) noexcept:
-        """The rows of state the ladder reads, found once."""
-        cdef State state = self.state
-        order.account = &state.accounts[order.account_index]
-        order.profile = &state.profiles[order.account.profile]
+        """What the message asks for, and the rows of state the ladder reads."""
         order.venue = <int>message.security_exchange
         order.side = <int>message.side
         order.ord_type = <int>message.ord_type
         order.order_qty_shares = message.order_qty_shares
         order.price_e4 = message.price_e4
         order.now_ns = now_ns
+        self.find_rows(order)
+
+    cdef void find_rows(self, Candidate *order) noexcept:
+        """The rows of state the ladder reads, found once."""
+        cdef State state = self.state
+        order.account = &state.accounts[order.account_index]
+        order.profile = &state.profiles[order.account.profile]
         order.phase = self.market.phase[order.venue]
         if order.instrument_index == NONE:
             return
@@ -203,7 +219,11 @@ cdef class Engine:
             event.bid_px_e4 = order.top.bid_px_e4
             event.ask_px_e4 = order.top.ask_px_e4
             event.last_px_e4 = order.top.last_px_e4
-        if code == PASS:
+        if order.port.programme:
+            event.flags |= ORDER_PROGRAMME
+        if code == PASS and order.wait_code:
+            self.suspend(event, order)
+        elif code == PASS:
             event.wpx_e4 = order.wpx_e4
             event.hold_e4 = order.hold_e4
         else:
@@ -216,7 +236,7 @@ cdef class Engine:
             event.rule = order.rule
             event.rule_set = self.state.rule_state.book.number
         self.record(&event.head)
-        self.record_order_found(event.head.order_no, code == PASS)
+        self.record_order_found(event.head.order_no, code == PASS and order.wait_code == 0)
         return &event.head
 
     cdef void forward(self, uint32_t order_no, int64_t now_ns) noexcept:
@@ -279,7 +299,12 @@ cdef class Engine:
         cdef uint8_t *room
         cdef int code = self.admit_cancel(caller, message, &order_no, &refusal, now_ns)
         if code == PASS:
+            memset(&self.refused_by, 0, sizeof(self.refused_by))
             code = self.request_cancel(order_no, message, caller.port, now_ns)
+            refusal.rule = self.refused_by.rule
+            refusal.value = self.refused_by.value
+            refusal.limit = self.refused_by.limit
+            refusal.scope = self.refused_by.scope
             if code == PASS and caller.slot == NONE:
                 room = caller.begin_message(MOST_REPORT_SIZE)
                 caller.end_message(encode_order_state(room, self.state, self.journal, order_no, False,
@@ -343,6 +368,8 @@ cdef class Engine:
         cdef bint must_wait = phase == PHASE_LUNCH or (phase == PHASE_UNKNOWN and order.flags & FLAG_CANCEL_QUEUED)
         cdef bint now_possible = link_ready and phase_code == PASS and not must_wait
         cdef int code
+        if order.ord_status == STATUS_SUSPENDED:
+            return self.deny(order_no, b"sweep" if port == NONE else b"port:%d" % port, now_ns)
         if not is_open(order):
             return R1606_NOT_OPEN
         if order.flags & FLAG_CANCEL_SENT or (order.flags & FLAG_CANCEL_QUEUED and not now_possible):

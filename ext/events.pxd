@@ -79,7 +79,7 @@ cdef struct PortEvent:
     uint32_t cancel_rate_in_per_s
     uint32_t reject_streak_max
     uint32_t reject_latch_ms
-    uint32_t spare
+    uint32_t programme                 # a programme's orders: never suspended
     uint8_t token_hash[32]
 
 cdef struct SessionEvent:
@@ -96,6 +96,7 @@ cdef struct KillEvent:
     uint32_t killed
     uint32_t spare
     char by[32]
+    char approved_by[32]               # of an unkill: the second person
 
 # The decision on one new order, with what it was made from.
 cdef struct OrderEvent:
@@ -299,6 +300,7 @@ cdef enum AdminStep:
     STEP_LEVEL_RELEASED = 10
     STEP_TICKET_CLOSED = 11
     STEP_LIMITS = 12
+    STEP_CARRIED = 13                  # what the day before left (kills, levels, tickets) is in force
 
 # Everything the exchange said of an order, and its end.
 cdef struct ReportEvent:

@@ -1,13 +1,19 @@
 """Reading state for people and cold calls: accounts, orders, positions, limits in use. Changes nothing."""
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ext.codec cimport MOST_REPORT_SIZE
 from ext.engine cimport Engine
+from ext.events cimport SUBJECT_ACCOUNT, SUBJECT_FIRM, SUBJECT_GROUP, SUBJECT_POSITION, OrderEvent
 from ext.orders cimport find_order
-from ext.reports cimport encode_order_state
+from ext.reports cimport encode_event, encode_order_state
 from ext.returns cimport is_open
-from ext.state cimport FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, GROUP_OWNER, NONE, Account, Instrument, Order, Position, Profile, Usage
+from ext.state cimport (
+    FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, GROUP_OWNER, NONE, Account, Instrument, Order, Position, Profile, State, Usage,
+)
+
+from ext.replay import frame_fields
+from ext.response import LEVEL_NAMES, MASK_BITS, SUBJECT_NAMES
 
 ACCOUNT_STATES = {1: "NORMAL", 2: "SELL_ONLY", 3: "CANCEL_ONLY", 4: "FROZEN"}
 
@@ -172,3 +178,97 @@ def check_invariants(Engine engine) -> list:
         if engine.state.positions[index].sell_held_shares != shares.get((index, 2), 0):
             faults.append(f"position {index}: sell_held {engine.state.positions[index].sell_held_shares}, orders {shares.get((index, 2), 0)}")
     return faults
+
+
+# The response ladder
+
+def newest_report(Engine engine, uint32_t account) -> bytes:
+    """The account's newest event as a client sees it, bare; empty when there is none."""
+    cdef uint8_t encoded[MOST_REPORT_SIZE]
+    cdef uint64_t offset = engine.state.accounts[account].last_offset
+    if offset == 0:
+        return b""
+    return (<const char *>encoded)[:encode_event(encoded, engine.state, engine.journal, engine.journal.at(offset), False)]
+
+
+def levels(Engine engine) -> list:
+    """Whom a response level binds now or until on_time takes it down, and why: one dict each, the firm first.
+
+    {subject, account | group, instrument, level, name, mask (names), throttle_per_s, since_ns, until_ns (0: released by a
+    person), by, approved_by, reason, rule, rule_set, hit_offset, ticket}
+    """
+    cdef State state = engine.state
+    cdef uint32_t at
+    cdef const Position *position
+    rows = []
+    if state.firm_level_offset:
+        rows.append(level_row(engine, SUBJECT_FIRM, NONE, NONE, state.firm_level_offset))
+    for at in range(state.group_count):
+        if state.groups[at].level:
+            rows.append(level_row(engine, SUBJECT_GROUP, GROUP_OWNER | at, NONE, state.groups[at].level_offset))
+    for at in range(state.account_count):
+        if state.accounts[at].level:
+            rows.append(level_row(engine, SUBJECT_ACCOUNT, at, NONE, state.accounts[at].level_offset))
+    for at in range(state.position_count):
+        position = &state.positions[at]
+        if position.level:
+            rows.append(level_row(engine, SUBJECT_POSITION, position.owner, position.instrument, position.level_offset))
+    return [row for row in rows if row["level"]]
+
+
+cdef dict level_row(Engine engine, int subject, uint32_t owner, uint32_t instrument, uint64_t offset):
+    fields = frame_fields(engine.journal, offset)
+    row = {"subject": SUBJECT_NAMES[subject], **owner_of(engine.state, owner, instrument)}
+    row |= {"name": LEVEL_NAMES[fields["level"]], "since_ns": fields["time_ns"],
+            "mask": [name for name, bit in MASK_BITS.items() if fields["mask"] & bit]}
+    return row | {key: fields[key] for key in ("level", "throttle_per_s", "until_ns", "by", "approved_by", "reason", "rule",
+                                               "rule_set", "hit_offset", "ticket")}
+
+
+cdef dict owner_of(State state, uint32_t owner, uint32_t instrument):
+    """The names behind an owner and an instrument, where there are any."""
+    cdef uint32_t group = owner & ~<uint32_t>GROUP_OWNER
+    names = {}
+    if owner != NONE and owner & GROUP_OWNER:
+        names["group"] = state.groups[group].id[:16].decode().rstrip("\0")
+    elif owner != NONE:
+        names["account"] = state.accounts[owner].id[:state.accounts[owner].id_size].decode()
+    if instrument != NONE:
+        names |= {"symbol": f"{state.instruments[instrument].symbol:06d}", "security_exchange": state.instruments[instrument].venue}
+    return names
+
+
+def suspended_orders(Engine engine) -> list:
+    """Orders that wait for a confirmation, oldest first: {order_id, account, cl_ord_id, symbol, security_exchange, side,
+    ord_type, order_qty_shares, price_e4, code, value, limit, since_ns, confirm_by_ns}."""
+    rows = []
+    for number, confirm_by in engine.suspended.items():
+        fields = frame_fields(engine.journal, engine.state.orders[<uint32_t>number].frame_offset)
+        row = {"order_id": number, "account": owner_of(engine.state, fields["account"], NONE)["account"]}
+        row |= {key: fields[key] for key in ("cl_ord_id", "symbol", "side", "ord_type", "order_qty_shares", "price_e4", "code",
+                                             "value", "limit")}
+        rows.append(row | {"security_exchange": fields["venue"], "since_ns": fields["time_ns"], "confirm_by_ns": confirm_by})
+    return rows
+
+
+def tickets(Engine engine) -> list:
+    """Manual reviews of the day, by number: {ticket, subject, account | group, instrument, is_open, by, reason, time_ns}; of a
+    closed one who closed it, and with what result."""
+    cdef State state = engine.state
+    cdef uint32_t at
+    rows = []
+    for at in range(1, state.ticket_count + 1):
+        fields = frame_fields(engine.journal, state.tickets[at].offset)
+        owner, instrument = subject_of(state, fields["subject"], fields["index"])
+        rows.append({"ticket": at, "subject": SUBJECT_NAMES[fields["subject"]], **owner_of(state, owner, instrument)}
+                    | {key: fields[key] for key in ("is_open", "by", "reason", "time_ns")})
+    return rows
+
+
+cdef tuple subject_of(State state, int subject, uint32_t index):
+    """(owner, instrument) of a subject by its index."""
+    if subject == SUBJECT_POSITION:
+        return state.positions[index].owner, state.positions[index].instrument
+    if subject == SUBJECT_GROUP:
+        return <uint32_t>GROUP_OWNER | index, <uint32_t>NONE
+    return index if subject == SUBJECT_ACCOUNT else <uint32_t>NONE, <uint32_t>NONE

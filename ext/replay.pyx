@@ -5,10 +5,11 @@ from libc.stdint cimport uint64_t
 from ext.apply cimport apply
 from ext.codes cimport VENUE_COUNT
 from ext.events cimport (
-    EV_ACCOUNT, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_CANCELED, EV_DAY, EV_EXPIRED, EV_KILL, EV_NEW,
-    EV_HIT, EV_MARK, EV_ORDER, EV_PHASE, EV_POSITION, EV_QUOTE, EV_REPORT_SKIPPED, EV_RULE_SET, EV_TRADE, EV_VENUE_REJECTED,
-    MOST_FACTORS, CancelEvent, DayEvent, Frame, HitEvent, KillEvent, MarkEvent, OrderEvent, PhaseEvent, PortEvent, PositionEvent,
-    QuoteEvent, ReportEvent, RuleSetEvent,
+    EV_ACCOUNT, EV_ADMIN, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_CANCELED, EV_DAY, EV_EXPIRED, EV_HIT,
+    EV_KILL, EV_LEVEL, EV_MARK, EV_NEW, EV_ORDER, EV_ORDER_RELEASED, EV_PHASE, EV_POSITION, EV_QUOTE, EV_REPORT_SKIPPED,
+    EV_RULE_SET, EV_TICKET, EV_TRADE, EV_VENUE_REJECTED, MOST_FACTORS, AdminEvent, CancelEvent, DayEvent, Frame, HitEvent,
+    KillEvent, LevelEvent, MarkEvent, OrderEvent, PhaseEvent, PortEvent, PositionEvent, QuoteEvent, ReleaseEvent,
+    ReportEvent, RuleSetEvent, TicketEvent,
 )
 from ext.journal cimport JOURNAL_START, Journal
 from ext.state cimport NONE, AccountEvent, Group, Instrument, Profile, Rules, State
@@ -18,8 +19,8 @@ from ext.journal import JournalError
 EVENT_NAMES = {
     1: "DAY", 2: "RULES", 3: "GROUP", 4: "PROFILE", 5: "RESTRICTION", 6: "ACCOUNT", 7: "INSTRUMENT", 8: "POSITION", 9: "PORT",
     16: "ORDER", 17: "NEW", 18: "TRADE", 19: "CANCELED", 20: "EXPIRED", 21: "VENUE_REJECTED", 22: "CANCEL_SENT",
-    23: "CANCEL_QUEUED", 24: "CANCEL_REJECTED", 25: "REPORT_SKIPPED", 26: "KILL", 27: "SESSION",
-    40: "QUOTE", 41: "RULE_SET", 42: "MARK", 43: "HIT", 45: "PHASE",
+    23: "CANCEL_QUEUED", 24: "CANCEL_REJECTED", 25: "REPORT_SKIPPED", 26: "KILL", 27: "SESSION", 32: "ORDER_RELEASED",
+    33: "LEVEL", 34: "TICKET", 40: "QUOTE", 41: "RULE_SET", 42: "MARK", 43: "HIT", 44: "ADMIN", 45: "PHASE",
 }
 
 
@@ -57,7 +58,8 @@ def layout_number() -> int:
     """A number that changes when a struct in the journal changes size."""
     number = 0
     for size in (sizeof(Rules), sizeof(Profile), sizeof(AccountEvent), sizeof(Instrument), sizeof(Group), sizeof(PortEvent),
-                 sizeof(PositionEvent), sizeof(OrderEvent), sizeof(ReportEvent), sizeof(CancelEvent),
+                 sizeof(PositionEvent), sizeof(OrderEvent), sizeof(ReportEvent), sizeof(CancelEvent), sizeof(KillEvent),
+                 sizeof(ReleaseEvent), sizeof(LevelEvent), sizeof(TicketEvent), sizeof(AdminEvent),
                  sizeof(QuoteEvent), sizeof(RuleSetEvent), sizeof(MarkEvent), sizeof(HitEvent)):
         number = (number * 8191 + size) & 0xFFFFFFFFFFFF
     return number
@@ -65,7 +67,7 @@ def layout_number() -> int:
 
 cdef inline bint has_row(State state, const Frame *frame) noexcept:
     """Whether every row that the frame may add exists; an order adds two positions at most, its account's and its group's."""
-    if frame.type == EV_ORDER:
+    if frame.type in (EV_ORDER, EV_ORDER_RELEASED):
         return frame.order_no <= state.most_orders and state.position_count + 2 <= state.most_positions
     if frame.type == EV_ACCOUNT:
         return frame.account < state.most_accounts
@@ -73,7 +75,9 @@ cdef inline bint has_row(State state, const Frame *frame) noexcept:
         return state.position_count + (1 if state.accounts[frame.account].group == NONE else 2) <= state.most_positions
     if frame.type == EV_QUOTE:
         return (<const QuoteEvent *>frame).instrument < state.instrument_count
-    return frame.type != EV_PHASE or 0 < (<const PhaseEvent *>frame).venue < VENUE_COUNT
+    if frame.type == EV_PHASE:
+        return 0 < (<const PhaseEvent *>frame).venue < VENUE_COUNT
+    return frame.type != EV_LEVEL or state.position_count < state.most_positions
 
 
 def frames(Journal journal):
@@ -89,11 +93,6 @@ def frames(Journal journal):
         offset = journal.end
 
 
-def fields_of_frame(Journal journal, uint64_t offset) -> dict:
-    """{type, ...} of the frame at a known offset."""
-    return {"type": EVENT_NAMES.get(journal.at(offset).type, str(journal.at(offset).type))} | fields_of(journal.at(offset))
-
-
 cdef dict fields_of(const Frame *frame):
     """The fields of one frame that a person reads; settings are named by type alone."""
     fields = {"account": frame.account, "event_seq": frame.event_seq, "order_id": frame.order_no}
@@ -105,10 +104,18 @@ cdef dict fields_of(const Frame *frame):
         return fields | cancel_fields(<const CancelEvent *>frame)
     if frame.type == EV_KILL:
         return {"scope": (<const KillEvent *>frame).scope, "id": (<const KillEvent *>frame).id,
-                "killed": bool((<const KillEvent *>frame).killed), "by": text((<const KillEvent *>frame).by, 32)}
-    if frame.type >= EV_QUOTE:
-        fields |= rule_fields(frame)
-    return {key: value for key, value in fields.items() if value and value != 0xFFFFFFFF}
+                "killed": bool((<const KillEvent *>frame).killed), "by": text((<const KillEvent *>frame).by, 32),
+                "approved_by": text((<const KillEvent *>frame).approved_by, 32)}
+    if frame.type == EV_ORDER_RELEASED:
+        return fields | release_fields(<const ReleaseEvent *>frame)
+    if frame.type == EV_LEVEL:
+        return level_fields(<const LevelEvent *>frame)
+    if frame.type == EV_TICKET:
+        return ticket_fields(<const TicketEvent *>frame)
+    if frame.type == EV_ADMIN:
+        return admin_fields(<const AdminEvent *>frame)
+    found = {key: value for key, value in fields.items() if value and value != 0xFFFFFFFF}
+    return found | rule_fields(frame) if frame.type >= EV_QUOTE else found
 
 
 cdef dict rule_fields(const Frame *frame):
@@ -121,7 +128,7 @@ cdef dict rule_fields(const Frame *frame):
         return {"venue": (<const PhaseEvent *>frame).venue, "phase": (<const PhaseEvent *>frame).phase}
     if frame.type == EV_MARK:
         mark = <const MarkEvent *>frame
-        return {"rule_set": mark.rule_set, "mark": mark.mark + 1, "row": mark.row, "instrument": mark.instrument, "side": mark.side,
+        return {"rule_set": mark.rule_set, "mark": mark.mark, "row": mark.row, "instrument": mark.instrument, "side": mark.side,
                 "ends": bool(mark.ends)}
     if frame.type == EV_RULE_SET:
         rules = <const RuleSetEvent *>frame
@@ -132,7 +139,7 @@ cdef dict rule_fields(const Frame *frame):
 
 cdef dict quote_fields(const QuoteEvent *event):
     return {
-        "instrument": event.instrument + 1, "phase": event.phase, "last_px_e4": event.last_px_e4,
+        "instrument": event.instrument, "phase": event.phase, "last_px_e4": event.last_px_e4,
         "total_volume_shares": event.total_volume_shares, "total_turnover_e4": event.total_turnover_e4,
         "bids": [(event.bid_px_e4[at], event.bid_qty_shares[at]) for at in range(5) if event.bid_px_e4[at]],
         "asks": [(event.ask_px_e4[at], event.ask_qty_shares[at]) for at in range(5) if event.ask_px_e4[at]],
@@ -160,8 +167,43 @@ cdef dict order_fields(const OrderEvent *event):
         "side": event.side, "ord_type": event.ord_type, "order_qty_shares": event.order_qty_shares, "price_e4": event.price_e4,
         "code": event.code, "value": event.value, "limit": event.limit, "scope": event.scope, "wpx_e4": event.wpx_e4,
         "hold_e4": event.hold_e4, "phase": event.phase, "bid_px_e4": event.bid_px_e4, "ask_px_e4": event.ask_px_e4,
-        "last_px_e4": event.last_px_e4, "port": event.port, "rule": event.rule, "rule_set": event.rule_set, "flags": event.flags,
+        "last_px_e4": event.last_px_e4, "port": event.port, "flags": event.flags, "ttl_ms": event.ttl_ms, "rule": event.rule,
+        "rule_set": event.rule_set,
     }
+
+
+cdef dict release_fields(const ReleaseEvent *event):
+    return {
+        "code": event.code, "value": event.value, "limit": event.limit, "scope": event.scope, "wpx_e4": event.wpx_e4,
+        "hold_e4": event.hold_e4, "phase": event.phase, "bid_px_e4": event.bid_px_e4, "ask_px_e4": event.ask_px_e4,
+        "last_px_e4": event.last_px_e4, "by": text(event.by, 32),
+    }
+
+
+cdef dict level_fields(const LevelEvent *event):
+    return {
+        "subject": event.subject, "index": event.index, "owner": event.head.account, "instrument": event.instrument,
+        "level": event.level, "previous": event.previous, "mask": event.mask, "throttle_per_s": event.throttle_per_s,
+        "until_ns": event.until_ns, "rule": event.rule, "rule_set": event.rule_set, "hit_offset": event.hit_offset,
+        "ticket": event.ticket, "by": text(event.by, 32), "approved_by": text(event.approved_by, 32),
+        "reason": text(event.reason, 96),
+    }
+
+
+cdef dict ticket_fields(const TicketEvent *event):
+    return {"ticket": event.ticket, "subject": event.subject, "index": event.index, "is_open": bool(event.is_open),
+            "by": text(event.by, 32), "reason": text(event.reason, 96)}
+
+
+cdef dict admin_fields(const AdminEvent *event):
+    return {"step": event.step, "number": event.number, "by": text(event.by, 32), "approved_by": text(event.approved_by, 32),
+            "reason": text(event.reason, 96)}
+
+
+def frame_fields(Journal journal, uint64_t offset) -> dict:
+    """The fields of the frame at an offset that is known to hold one, with its type and time."""
+    cdef const Frame *frame = journal.at(offset)
+    return {"type": EVENT_NAMES.get(frame.type, str(frame.type)), "time_ns": frame.time_ns} | fields_of(frame)
 
 
 cdef dict report_fields(const ReportEvent *event):

@@ -15,7 +15,7 @@ from ext.events cimport (
 )
 from ext.fields cimport copy_cancel_name
 from ext.journal cimport Journal
-from ext.state cimport FLAG_CANCEL_SENT, NONE, State
+from ext.state cimport FLAG_CANCEL_SENT, FLAG_CONFIRMED, NONE, State
 from ext.venue cimport (
     REASON_DUPLICATE_CL_ORD_ID, REPORT_ACCEPTED, REPORT_APPLIED, REPORT_BUSINESS_REJECT, REPORT_CANCEL_REJECTED,
     REPORT_CANCELED, REPORT_DUPLICATE, REPORT_GAP, REPORT_REJECTED, REPORT_TRADE,
@@ -96,7 +96,8 @@ cdef class Returns(Survey):
         else:
             memcpy(event.venue_order_id, order.venue_order_id, 16)
         if type == EV_NEW:
-            self.acked.record(now_ns - self.journal.at(order.frame_offset).time_ns)
+            if not order.flags & FLAG_CONFIRMED:
+                self.acked.record(now_ns - self.journal.at(order.frame_offset).time_ns)
             event.ord_status = STATUS_NEW
             event.leaves_qty_shares = order.leaves_qty_shares
         elif type == EV_TRADE:

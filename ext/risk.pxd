@@ -21,6 +21,7 @@ cdef struct Candidate:
     int64_t order_qty_shares
     int64_t price_e4
     int64_t now_ns
+    bint confirmed                     # a suspended order on its second way down: it waits for nothing
     # found on the way
     int64_t wpx_e4
     int64_t notional_e4
@@ -30,5 +31,12 @@ cdef struct Candidate:
     int scope
     uint32_t rule                      # of the rule set in force, that stops it, from 1; 0: none
     bint is_aggressive
+    int wait_code                      # why it must be confirmed first, 0: it need not
+    int64_t wait_value
+    int64_t wait_limit
+    uint32_t wait_ttl_ms               # how long it may wait, 0: CONFIRM_TTL_MS
+
+cdef enum:
+    CONFIRM_TTL_MS = 30000
 
 cdef int check_new_order(State state, Market market, Candidate *order) noexcept

@@ -1,18 +1,22 @@
 """The ladder: whether one order may go to market. Reads state and market, writes only its own findings."""
 
 from ext.codes cimport (
-    BOARD_STAR, BUY, LIMIT, MARKET_BEST5_LIMIT, MARKET_FOK, MARKET_IOC, PASS, PHASE_CLOSE_CALL, PHASE_CONTINUOUS,
+    BOARD_CHINEXT, BOARD_MAIN, BOARD_STAR, BUY, LIMIT, MARKET_BEST5_LIMIT, MARKET_FOK, MARKET_IOC, PASS, PHASE_CLOSE_CALL, PHASE_CONTINUOUS,
     PHASE_OPEN_CALL, PHASE_OPEN_CALL_LOCKED, R1002_STATE, R1003_SYMBOL, R1004_SESSION, R1005_RESTRICTED, R1006_ORDTYPE,
     R1007_SUITABILITY, R1101_QTY_FORMAT, R1102_MAX_QTY, R1103_MAX_NTL, R1105_TICK, R1106_PRICE_LIMIT, R1107_CAGE,
     R1108_COLLAR, R1110_MD_STALE, R1202_DUP_ECON, R1204_RATE_OUT, R1205_RATE_SYM, R1208_OPEN_CNT, R1301_CASH,
-    R1302_SELLABLE, R1303_GROSS, R1304_NET, R1305_POS_LIMIT, R1309_FIRM_CAP, R1401_SMP, R1501_KILL, R1601_VENUE_DOWN,
-    XSHE, XSHG,
+    R1302_SELLABLE, R1303_GROSS, R1304_NET, R1305_POS_LIMIT, R1309_FIRM_CAP, R1401_SMP, R1501_KILL, R1502_MANUAL,
+    R1601_VENUE_DOWN, XSHE, XSHG,
 )
-from ext.events cimport SCOPE_ACCOUNT, SCOPE_FIRM, SCOPE_GROUP, SCOPE_INSTRUMENT, SCOPE_MARKET, SCOPE_PORT
+from ext.events cimport (
+    LEVEL_CANCEL_ONLY, LEVEL_CONFIRM, LEVEL_RESTRICT, LEVEL_THROTTLE, NO_AUCTION, NO_BUY, NO_CHINEXT, NO_MAIN, NO_MARKET,
+    NO_PROGRAMME, NO_SELL as NO_SELLING, NO_STAR, SCOPE_ACCOUNT, SCOPE_FIRM, SCOPE_GROUP, SCOPE_INSTRUMENT, SCOPE_MARKET,
+    SCOPE_PORT,
+)
 from ext.ledger cimport fee
 from ext.state cimport (
-    ACCOUNT_CANCEL_ONLY, ACCOUNT_FROZEN, ACCOUNT_SELL_ONLY, INSTRUMENT_NORMAL, NO_SELL, NONE, BoardRules, Collar,
-    ScopeLimits, Usage, window_count,
+    ACCOUNT_CANCEL_ONLY, ACCOUNT_FROZEN, ACCOUNT_SELL_ONLY, INSTRUMENT_NORMAL, NO_SELL, NONE, BoardRules, Collar, Group,
+    ScopeLimits, Usage, Window, window_count,
 )
 
 cdef enum:
@@ -70,7 +74,93 @@ cdef int check_who(State state, Candidate *order) noexcept:
         return fail(order, R1002_STATE, account.state, 0, SCOPE_ACCOUNT)
     if account.state == ACCOUNT_SELL_ONLY and order.side == BUY:
         return fail(order, R1002_STATE, account.state, 0, SCOPE_ACCOUNT)
+    return check_levels(state, order) if account.leveled or state.group_leveled else PASS
+
+
+# A response level in force over one order, whoever it binds.
+cdef struct Binding:
+    int level
+    uint32_t mask
+    uint32_t throttle_per_s
+    uint32_t accepted                  # orders of its subject in the last second
+    int scope
+
+
+cdef int check_levels(State state, Candidate *order) noexcept:
+    """R1002, R1204, R1502: the levels of the account, of its group, and of either in this instrument; the hardest first."""
+    cdef Binding bindings[4]
+    cdef int count = find_bindings(state, order, bindings)
+    cdef uint32_t features = features_of(order) if count else 0
+    cdef uint32_t met
+    cdef int k
+    for k in range(count):
+        if bindings[k].level >= LEVEL_CANCEL_ONLY:
+            return fail(order, R1002_STATE, bindings[k].level, bindings[k].level, bindings[k].scope)
+    for k in range(count):
+        met = bindings[k].mask & features
+        if bindings[k].level == LEVEL_RESTRICT and met:
+            return fail(order, R1002_STATE, met & (~met + 1), LEVEL_RESTRICT, bindings[k].scope)
+    for k in range(count):
+        if bindings[k].level == LEVEL_THROTTLE and bindings[k].throttle_per_s and bindings[k].accepted >= bindings[k].throttle_per_s:
+            return fail(order, R1204_RATE_OUT, bindings[k].accepted + 1, bindings[k].throttle_per_s, bindings[k].scope)
+    for k in range(count):
+        if bindings[k].level == LEVEL_CONFIRM and not order.confirmed and order.wait_code == 0:
+            order.wait_code = R1502_MANUAL
+            order.wait_value = LEVEL_CONFIRM
     return PASS
+
+
+cdef int find_bindings(State state, const Candidate *order, Binding *bindings) noexcept:
+    """The levels in force over the order, at most 4; how many. One that ran out binds no more, journaled or not."""
+    cdef const Account *account = order.account
+    cdef const Group *group
+    cdef int count = 0
+    if account.level:
+        count = bind(&bindings[count], account.level, account.level_mask, account.throttle_per_s, account.level_until_ns,
+                     &state.accepted[order.account_index], order.now_ns, SCOPE_ACCOUNT, count)
+    if account.group != NONE and state.groups[account.group].level:
+        group = &state.groups[account.group]
+        count = bind(&bindings[count], group.level, group.level_mask, group.throttle_per_s, group.level_until_ns,
+                     &state.group_accepted[account.group], order.now_ns, SCOPE_GROUP, count)
+    if order.position != NULL and order.position.level:
+        count = bind(&bindings[count], order.position.level, order.position.level_mask, order.position.throttle_per_s,
+                     order.position.level_until_ns, &order.position.accepted, order.now_ns, SCOPE_INSTRUMENT, count)
+    if order.match_owner != NULL and order.match_owner != order.position and order.match_owner.level:
+        count = bind(&bindings[count], order.match_owner.level, order.match_owner.level_mask, order.match_owner.throttle_per_s,
+                     order.match_owner.level_until_ns, &order.match_owner.accepted, order.now_ns, SCOPE_INSTRUMENT, count)
+    return count
+
+
+cdef inline int bind(Binding *binding, int level, uint32_t mask, uint32_t throttle_per_s, int64_t until_ns,
+                     const Window *accepted, int64_t now_ns, int scope, int count) noexcept:
+    if until_ns and now_ns >= until_ns:
+        return count
+    binding.level = level
+    binding.mask = mask
+    binding.throttle_per_s = throttle_per_s
+    binding.accepted = window_count(accepted, now_ns)
+    binding.scope = scope
+    return count + 1
+
+
+cdef uint32_t features_of(const Candidate *order) noexcept:
+    """What a restriction may forbid and this order is, as RestrictMask bits."""
+    cdef uint32_t features = NO_BUY if order.side == BUY else NO_SELLING
+    if order.ord_type != LIMIT:
+        features |= NO_MARKET
+    if order.phase in (PHASE_OPEN_CALL, PHASE_OPEN_CALL_LOCKED, PHASE_CLOSE_CALL):
+        features |= NO_AUCTION
+    if order.port.programme:
+        features |= NO_PROGRAMME
+    if order.instrument == NULL:
+        return features
+    if order.instrument.board == BOARD_MAIN:
+        features |= NO_MAIN
+    elif order.instrument.board == BOARD_STAR:
+        features |= NO_STAR
+    elif order.instrument.board == BOARD_CHINEXT:
+        features |= NO_CHINEXT
+    return features
 
 
 cdef int check_where(State state, Market market, Candidate *order) noexcept:

@@ -167,8 +167,9 @@ cdef class RuleBook:
             self.set_clock(gauge)
             gauge.since_ns = now_ns
             memcpy(gauge.since_phase, phases, sizeof(gauge.since_phase))
-            old = kept.pop(feature.signature, <uint32_t>NOTHING)
-            if old == NOTHING or not is_same_shape(gauge, &before.gauges[old]):
+            found = kept.pop(feature.signature, None)
+            old = 0 if found is None else found
+            if found is None or not is_same_shape(gauge, &before.gauges[old]):
                 gauge.cells = <char *>map_small_pages(<size_t>gauge.rows * gauge.cell_size)
                 continue
             gauge.cells = before.gauges[old].cells
@@ -191,8 +192,9 @@ cdef class RuleBook:
             if not mark.is_used:
                 continue
             mark.rows = self.rows_of(mark.key)
-            old = kept.pop(mark.signature, <uint32_t>NOTHING)
-            if old != NOTHING and before.marks[old].key == mark.key:
+            found = kept.pop(mark.signature, None)
+            old = 0 if found is None else found
+            if found is not None and before.marks[old].key == mark.key:
                 mark.cells = before.marks[old].cells
                 before.marks[old].cells = NULL
             else:

@@ -257,12 +257,13 @@ def set_port(Engine engine, token, int64_t now_ns) -> int:
     event.cancel_rate_in_per_s = token.cancel_rate_in_per_s
     event.reject_streak_max = token.reject_streak_max
     event.reject_latch_ms = token.reject_latch_ms
+    event.programme = token.programme
     memcpy(event.token_hash, <const char *>digest, 32)
     ours = &engine.state.ports[port]
     keep(engine, &event.head,
          port == engine.state.port_count or ours.rate_in_per_s != event.rate_in_per_s
          or ours.cancel_rate_in_per_s != event.cancel_rate_in_per_s or ours.reject_streak_max != event.reject_streak_max
-         or ours.reject_latch_ns != <int64_t>event.reject_latch_ms * 1000000)
+         or ours.reject_latch_ns != <int64_t>event.reject_latch_ms * 1000000 or ours.programme != event.programme)
     engine.audience.allow(port, token.account_indexes)
     return port
 

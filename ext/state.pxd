@@ -17,6 +17,7 @@ cdef enum:
     MOST_INSTRUMENTS = 1 << 15
     SYMBOLS = 1000000
     RULE_ID_SIZE = 24
+    MOST_TICKETS = 1 << 16
 
 cdef enum AccountState:
     ACCOUNT_NORMAL = 1
@@ -123,7 +124,7 @@ cdef struct Account:
     uint8_t id_size
     uint8_t state
     uint8_t killed
-    uint8_t spare
+    uint8_t leveled                    # it, or it in some instrument, has had a response level: the ladder looks closer
     uint32_t profile
     uint32_t group
     uint32_t open_orders
@@ -182,7 +183,8 @@ cdef struct Position:
     int64_t dup_ns
     uint8_t dup_side
     uint8_t dup_type
-    uint8_t spare[6]
+    uint16_t spare
+    uint32_t throttle_per_s
     int64_t best_buy_e4                # highest own open buy, 0: none
     int64_t best_sell_e4               # lowest own open sell, NO_SELL: none
     Window accepted
@@ -190,7 +192,8 @@ cdef struct Position:
     int64_t level_until_ns             # a level that binds this owner in this instrument
     uint16_t level_mask
     uint8_t level
-    uint8_t spare_line[13]             # three cache lines
+    uint8_t spare_line[5]
+    uint64_t level_offset              # as in Account; three cache lines
 
 cdef enum:
     GROUP_OWNER = 0x80000000
@@ -200,7 +203,8 @@ cdef enum OrderFlag:
     FLAG_CANCEL_SENT = 1
     FLAG_CANCEL_QUEUED = 2
     FLAG_ACKED = 4                     # the exchange has confirmed it: no longer in doubt
-    FLAG_AGGRESSIVE = 8                # its limit reached the opposite best when it was accepted
+    FLAG_CONFIRMED = 8                 # was suspended, and accepted on confirmation
+    FLAG_AGGRESSIVE = 16               # its limit reached the opposite best when it was accepted
 
 cdef struct Order:
     uint64_t frame_offset              # its EV_ORDER, with cl_ord_id and all that never changes
@@ -212,7 +216,7 @@ cdef struct Order:
     int64_t cum_qty_shares
     int64_t cum_notional_e4
     int64_t accepted_ns
-    uint64_t cancel_offset             # its newest EV_CANCEL_SENT or EV_CANCEL_QUEUED
+    uint64_t cancel_offset             # its newest EV_CANCEL_SENT or EV_CANCEL_QUEUED; refused while suspended: its EV_ORDER_RELEASED
     uint32_t account
     uint32_t instrument
     uint32_t position                  # record of account x instrument
@@ -240,6 +244,7 @@ cdef struct PortState:
     uint8_t token_hash[32]
     uint32_t cancel_on_disconnect
     uint32_t grace_ms
+    uint32_t programme                 # a programme's orders: never suspended
     # Not state but flow control: never journaled, not in the hash.
     Window orders_in
     Window cancels_in
@@ -250,6 +255,13 @@ cdef struct Restriction:
     uint32_t profile
     uint32_t instrument
     uint32_t side_mask                 # bit 1 << Side
+
+cdef struct Ticket:                    # a manual review
+    uint64_t offset                    # its newest EV_TICKET
+    uint32_t subject
+    uint32_t index
+    uint32_t is_open
+    uint32_t spare
 
 cdef class State:
     # tables, each indexed from 0 unless said
@@ -267,8 +279,15 @@ cdef class State:
     cdef Map order_map                 # hash of (account, cl_ord_id) -> order_no
     cdef Map restriction_map           # profile x instrument -> restriction
     cdef Restriction *restrictions
+    cdef Ticket *tickets               # from 1
+    cdef Window *accepted              # by account: its orders accepted since it has a level
+    cdef Window *group_accepted        # likewise by group
     cdef Usage firm
     cdef bint firm_killed
+    cdef bint group_leveled            # some group, or a group in some instrument, has had a response level
+    cdef uint64_t firm_level_offset    # the firm's newest EV_LEVEL, 0: none
+    cdef readonly bint carried         # what the day before left is in this journal
+    cdef readonly uint32_t ticket_count, suspended_count
     cdef readonly uint32_t group_count, profile_count, port_count, account_count, instrument_count, position_count
     cdef readonly uint32_t order_count, open_count, cancel_no, trade_date, shard
     cdef readonly uint32_t most_accounts, most_positions, most_orders

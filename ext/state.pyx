@@ -31,6 +31,9 @@ cdef class State:
         map_open(&self.restriction_map, MOST_RESTRICTIONS)
         self.restrictions = <Restriction *>map_pages(MOST_RESTRICTIONS * sizeof(Restriction))
         self.rule_state = RuleState(accounts, MOST_GROUPS, positions, MOST_INSTRUMENTS)
+        self.tickets = <Ticket *>map_pages(MOST_TICKETS * sizeof(Ticket))
+        self.accepted = <Window *>map_pages(accounts * sizeof(Window))
+        self.group_accepted = <Window *>map_pages(MOST_GROUPS * sizeof(Window))
 
     def __dealloc__(self):
         unmap_pages(self.groups, MOST_GROUPS * sizeof(Group))
@@ -43,6 +46,9 @@ cdef class State:
         for venue in range(1, VENUE_COUNT):
             unmap_pages(self.instrument_of[venue], SYMBOLS * sizeof(uint32_t))
         unmap_pages(self.restrictions, MOST_RESTRICTIONS * sizeof(Restriction))
+        unmap_pages(self.tickets, MOST_TICKETS * sizeof(Ticket))
+        unmap_pages(self.accepted, self.most_accounts * sizeof(Window))
+        unmap_pages(self.group_accepted, MOST_GROUPS * sizeof(Window))
         map_close(&self.account_map)
         map_close(&self.position_map)
         map_close(&self.order_map)
@@ -156,7 +162,8 @@ cdef class State:
         digest = hashlib.sha256()
         counts = (self.group_count, self.profile_count, self.port_count, self.account_count, self.instrument_count,
                   self.position_count, self.order_count, self.open_count, self.cancel_no, self.trade_date, self.shard,
-                  self.firm_killed)
+                  self.firm_killed, self.group_leveled, self.firm_level_offset, self.carried, self.ticket_count,
+                  self.suspended_count)
         digest.update(repr(counts).encode())
         digest.update(<bytes>(<char *>&self.rules)[:sizeof(Rules)])
         digest.update(<bytes>(<char *>&self.firm)[:sizeof(Usage)])
@@ -168,6 +175,11 @@ cdef class State:
         self.hash_rows(digest, <char *>self.positions, self.position_count * sizeof(Position))
         self.hash_rows(digest, <char *>self.restrictions, self.restriction_map.count * sizeof(Restriction))
         self.hash_rows(digest, <char *>&self.orders[1], self.order_count * sizeof(Order))
+        self.hash_rows(digest, <char *>&self.tickets[1], self.ticket_count * sizeof(Ticket))
+        self.hash_rows(digest, <char *>self.group_accepted, self.group_count * sizeof(Window))
+        for account in range(self.account_count):
+            if self.accounts[<uint32_t>account].leveled:
+                self.hash_rows(digest, <char *>&self.accepted[<uint32_t>account], sizeof(Window))
         for port in range(self.port_count):
             digest.update(repr((self.ports[port].killed, self.ports[port].cancel_on_disconnect, self.ports[port].grace_ms)).encode())
         digest.update(repr((self.phase, self.phase_number, self.phase_since_ns)).encode())

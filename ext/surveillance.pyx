@@ -16,7 +16,7 @@ from ext.state cimport NONE
 from ext.tables cimport strnlen
 
 from ext.program import names, validate
-from ext.replay import fields_of_frame
+from ext.replay import frame_fields
 
 
 cdef copy_text(char *to, str text, size_t size):
@@ -51,8 +51,11 @@ def put_in_force(Engine engine, bytes program, *, str id, bytes sha256, str by, 
     copy_text(event.approved_by, approved_by, sizeof(event.approved_by))
     copy_text(event.reason, reason, sizeof(event.reason))
     memcpy(<char *>event + sizeof(RuleSetEvent), <const char *>program, size)
+    number = event.number
     engine.record(&event.head)
-    return engine.state.rule_state.book.number
+    if engine.state.rule_state.book.number != number:
+        raise MemoryError(f"rule set {number}: no memory for its tables; rule set {engine.state.rule_state.book.number} stays in force")
+    return number
 
 
 def drop_retired(Engine engine) -> None:
@@ -104,10 +107,9 @@ def alerts(Engine engine, uint64_t after_seq, int most) -> list:
 
 cdef dict alert(Engine engine, uint64_t number):
     cdef const Frame *frame = engine.journal.at(engine.state.rule_state.alerts[number])
-    fields = fields_of_frame(engine.journal, engine.state.rule_state.alerts[number])
+    fields = frame_fields(engine.journal, engine.state.rule_state.alerts[number])
     fields["alert_seq"] = number
     fields["offset"] = engine.state.rule_state.alerts[number]
-    fields["time_ns"] = frame.time_ns
     if frame.account < engine.state.account_count:
         fields["account"] = text(engine.state.accounts[frame.account].id, 16)
         group = engine.state.accounts[frame.account].group

@@ -18,6 +18,7 @@ cdef struct Found:                     # a rule whose condition is met on this o
     bint is_enforced
     bint is_blocking                   # the order or cancel is refused or suspended for it
     bint is_cooling                    # it hit the same row not long ago: not recorded again
+    uint64_t offset                    # of its EV_HIT, 0: none was recorded
     int factor_count
     Factor factors[MOST_FACTORS]
 
@@ -25,7 +26,14 @@ cdef struct MetMark:
     uint32_t mark
     bint ends
 
+cdef struct RefusedBy:                 # what refused the newest cancel
+    uint32_t rule                      # from 1, 0: no rule
+    int scope
+    int64_t value
+    int64_t limit
+
 cdef class Survey(Recorder):
+    cdef RefusedBy refused_by
     cdef Occasion occasion
     cdef Found *found
     cdef uint32_t found_count
@@ -44,6 +52,7 @@ cdef class Survey(Recorder):
     # what engine and returns call
     cdef void fetch_cells(self, const Candidate *order) noexcept
     cdef int survey_order(self, Candidate *order) noexcept
+    cdef void ask_confirmation(self, Candidate *order, const Found *decisive) noexcept
     cdef int survey_cancel(self, const Order *order, uint32_t order_no, int64_t now_ns) noexcept
     cdef void survey_report(self, const ReportEvent *event) noexcept
     cdef void record_order_found(self, uint32_t order_no, bint accepted) noexcept
@@ -65,7 +74,9 @@ cdef class Survey(Recorder):
     cdef void note_mark(self, uint32_t mark, bint ends) noexcept
     cdef void note_hit(self, const Occasion *occasion, const Gate *gate) noexcept
     cdef bint is_cooling(self, const Occasion *occasion, uint32_t rule, int stage) noexcept
-    cdef void record_hit(self, const Found *found, uint32_t order_no) noexcept
+    cdef void record_hit(self, Found *found, uint32_t order_no) noexcept
+    cdef int level_after(self, const Found *found) noexcept
+    cdef void respond(self, const Found *found, int level) noexcept
     cdef void record_mark(self, const MetMark *met) noexcept
     cdef void survey_left(self, int64_t now_ns) noexcept
     cdef void survey_row(self, uint32_t position, uint32_t instrument, int64_t now_ns) noexcept

@@ -20,7 +20,7 @@ from ext.program cimport (
     ScopePrefix, ScopeSlot,
 )
 from ext.rule_book cimport NO_ROW, RARE_FOR, Gauge, MarkRow, RuleBook, Run, prefix_hash
-from ext.rule_code cimport is_met, trace
+from ext.rule_code cimport feature_value, is_met, trace
 from ext.rule_scope cimport ACCOUNT_SEED, GROUP_SEED, is_enforced, meets_rare
 from ext.rule_state cimport HitCell, hit_key
 from ext.state cimport GROUP_OWNER, MOST_INSTRUMENTS, NONE, State
@@ -94,11 +94,25 @@ cdef class Survey(Recorder):
         if decisive == NULL:
             return PASS
         rule = &self.state.rule_state.book.program.rules[decisive.rule]
+        if not stage_of(rule, decisive.stage).effects & EFFECT_BLOCK:
+            self.ask_confirmation(order, decisive)
+            return PASS
         order.rule = decisive.rule + 1
         order.value = decisive.factors[0].value
         order.limit = decisive.factors[0].limit
         order.scope = scope_of(rule.key, occasion)
         return rule.reject_code
+
+    cdef void ask_confirmation(self, Candidate *order, const Found *decisive) noexcept:
+        """The order waits for a confirmation, unless it was given or something else asks for one already."""
+        cdef const Rule *rule = &self.state.rule_state.book.program.rules[decisive.rule]
+        if order.confirmed or order.wait_code:
+            return
+        order.rule = decisive.rule + 1
+        order.wait_code = rule.reject_code
+        order.wait_value = decisive.factors[0].value
+        order.wait_limit = decisive.factors[0].limit
+        order.wait_ttl_ms = rule.ttl_ms
 
     cdef int survey_cancel(self, const Order *order, uint32_t order_no, int64_t now_ns) noexcept:
         """PASS, or the code of the rule that refuses a client's cancel; `decisive` names it."""
@@ -115,7 +129,13 @@ cdef class Survey(Recorder):
         occasion.order_no = order_no
         self.evaluate(occasion)
         decisive = self.decisive()
-        return PASS if decisive == NULL else self.state.rule_state.book.program.rules[decisive.rule].reject_code
+        if decisive == NULL:
+            return PASS
+        self.refused_by.rule = decisive.rule + 1
+        self.refused_by.value = decisive.factors[0].value
+        self.refused_by.limit = decisive.factors[0].limit
+        self.refused_by.scope = scope_of(self.state.rule_state.book.program.rules[decisive.rule].key, occasion)
+        return self.state.rule_state.book.program.rules[decisive.rule].reject_code
 
     cdef void survey_report(self, const ReportEvent *event) noexcept:
         """A fill, or the cancel of a rest, that is applied already."""
@@ -330,9 +350,30 @@ cdef class Survey(Recorder):
         if with_marks:
             for at in range(self.met_count):
                 self.record_mark(&self.met[at])
+        for at in range(self.found_count):
+            if self.found[at].offset and self.found[at].is_enforced:
+                self.respond(&self.found[at], self.level_after(&self.found[at]))
         self.found_count = self.met_count = 0
 
-    cdef void record_hit(self, const Found *found, uint32_t order_no) noexcept:
+    cdef int level_after(self, const Found *found) noexcept:
+        """The level that the hit asks for: its stage's, or that of its escalation. A confirmation is asked for per order."""
+        cdef RuleBook book = self.state.rule_state.book
+        cdef const Rule *rule = &book.program.rules[found.rule]
+        cdef int level = stage_of(rule, found.stage).level
+        if rule.escalate_hits == 0:
+            return level
+        book.occasion += 1
+        self.occasion.number = book.occasion
+        self.occasion.is_pending = False
+        if feature_value(&self.occasion, self.state, book, rule.hit_feature) >= rule.escalate_hits:
+            level = max(level, rule.escalate_to)
+        return level
+
+    cdef void respond(self, const Found *found, int level) noexcept:
+        """Raise the subject's level (ext/engine)."""
+        pass
+
+    cdef void record_hit(self, Found *found, uint32_t order_no) noexcept:
         cdef const Occasion *occasion = &self.occasion
         cdef RuleBook book = self.state.rule_state.book
         cdef const Rule *rule = &book.program.rules[found.rule]
@@ -363,7 +404,7 @@ cdef class Survey(Recorder):
             event.bid_px_e4 = top.bid_px_e4
             event.ask_px_e4 = top.ask_px_e4
             event.last_px_e4 = top.last_px_e4
-        self.record(&event.head)
+        found.offset = self.record(&event.head)
 
     cdef void record_mark(self, const MetMark *met) noexcept:
         cdef const Occasion *occasion = &self.occasion

@@ -138,6 +138,7 @@ class Token(msgspec.Struct, frozen=True):
     cancel_rate_in_per_s: int
     reject_streak_max: int
     reject_latch_ms: int
+    programme: bool = False  # a programme's orders are never suspended: nobody could confirm them
 
 
 class Limits(msgspec.Struct, frozen=True):

@@ -146,6 +146,7 @@ TOKEN = {
     "cancel_rate_in_per_s": Field("cancel_rate_in_per_s", COUNT),
     "reject_streak_max": Field("reject_streak_max", COUNT),
     "reject_latch_ms": Field("reject_latch_ms", COUNT),
+    "programme": Field("programme", choice({"true": True, "false": False}), False),
 }
 
 

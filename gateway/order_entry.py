@@ -7,7 +7,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError, Message
 
-from ext import queries, settings, sweeps
+from ext import queries, response, settings, suspended, sweeps
 from ext.clock import utc_now_ns
 from ext.rpc import ColdUnary, HotStream, HotUnary, RpcError, Status
 from ext.session import Session, UnaryOrder
@@ -19,6 +19,11 @@ MOST_LISTED = 1_000
 DEFAULT_LISTED = 100
 CATCH_UP_PAUSE_S = 0.001
 NS_PER_MS = 1_000_000
+REFUSALS = {
+    1603: "room in the journal",
+    1604: "an order of this account",
+    1606: "a suspended order that still has time",
+}
 
 
 class OrderEntry:
@@ -45,6 +50,7 @@ class OrderEntry:
         """Method path -> how it is served."""
         cold: dict[str, Callable[[bytes, Any], Awaitable[bytes]]] = {
             "MassCancel": self.mass_cancel,
+            "Confirm": self.confirm,
             "GetOrder": self.get_order,
             "ListOrders": self.list_orders,
             "GetAccount": self.get_account,
@@ -77,7 +83,8 @@ class OrderEntry:
         elif kind == "logon":
             reject(session, "R1001", "logon", "a second Logon", "one Logon per stream", fatal=True)
         elif kind is None:
-            reject(session, "R1605", "message", "none", "logon, new_order, cancel_order, mass_cancel or heartbeat")
+            expected = "logon, new_order, cancel_order, mass_cancel, confirm_order or heartbeat"
+            reject(session, "R1605", "message", "none", expected)
         elif not session.accounts:
             reject(session, "R1001", kind, "before Logon", "a Logon first", fatal=True)
         elif kind == "new_order":
@@ -87,6 +94,8 @@ class OrderEntry:
         elif kind == "mass_cancel":
             report = self.cancel_many(session.port, set(session.accounts), message.mass_cancel, recv_ns)
             session.send(pb.ServerMessage(mass_cancel_report=report).SerializeToString())
+        elif kind == "confirm_order":
+            self.confirm_on(session, message.confirm_order, recv_ns)
         else:
             session.send(pb.ServerMessage(heartbeat=pb.Heartbeat(time_ns=utc_now_ns())).SerializeToString())
 
@@ -136,6 +145,7 @@ class OrderEntry:
             max_orders_per_s=queries.port_settings(self.engine, port)["rate_in_per_s"],
         )
         session.send(pb.ServerMessage(logon_ack=acknowledged).SerializeToString())
+        response.remind(self.engine, session, session.accounts, recv_ns)
         self.log("logon", session=self.session_count, port=port, accounts=len(cursors))
         if not session.catch_up():
             self.spawn(self.catch_up(session))
@@ -256,6 +266,40 @@ class OrderEntry:
             self.engine, port, account, now_ns, **narrowed
         )
         return report
+
+    def confirm_on(self, session: Any, request: pb.ConfirmOrder, now_ns: int) -> None:
+        """A session's confirmation: the order's next report goes to all who watch, a refusal to it alone."""
+        account = queries.account_index(self.engine, request.account)
+        if account not in session.accounts:
+            reject(session, "R1001", "confirm_order.account", repr(request.account), "an account of this session")
+            return
+        code, number = self.confirm_order(account, request, session.port, now_ns)
+        if code in REFUSALS:
+            reject(session, f"R{code}", "confirm_order", self.named(request, number), REFUSALS[code])
+
+    async def confirm(self, octets: bytes, call: Any) -> bytes:
+        request = decoded(pb.ConfirmOrder, octets)
+        account = self.account_of(call, request.account)
+        code, number = self.confirm_order(account, request, self.port_of(call), utc_now_ns())
+        if code in REFUSALS:
+            text = f"R{code}: confirm: got {self.named(request, number)}, expected {REFUSALS[code]}"
+            raise RpcError(Status.FAILED_PRECONDITION if number else Status.NOT_FOUND, text)
+        report: bytes = queries.newest_report(self.engine, account)
+        return report
+
+    def confirm_order(self, account: int, request: pb.ConfirmOrder, port: int, now_ns: int) -> tuple[int, int]:
+        """(code, order number, 0: none) of a confirmation or a withdrawal by the client."""
+        number = queries.order_no_of(self.engine, account, request.cl_ord_id, request.order_id)
+        end = suspended.deny if request.withdraw else suspended.confirm
+        return end(self.engine, number, f"port:{port}", now_ns), number
+
+    def named(self, request: pb.ConfirmOrder, number: int) -> str:
+        """What a confirmation named, and where that order stands."""
+        name = f"cl_ord_id {request.cl_ord_id!r}" if request.cl_ord_id else f"order_id {request.order_id}"
+        if number == 0:
+            return name
+        status = pb.ExecutionReport.FromString(queries.order_state(self.engine, number)[0]).ord_status
+        return f"{name}, which is {pb.OrdStatus.Name(status)}"
 
     async def get_order(self, octets: bytes, call: Any) -> bytes:
         request = decoded(pb.GetOrderRequest, octets)

@@ -15,11 +15,12 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from ext import queries, sweeps
+from ext import carry_over, queries, replay, response, sweeps
 from ext.ahead import Ahead
 from ext.buffers import Turn
 from ext.clock import utc_now_ns
@@ -46,6 +47,7 @@ from gateway.venue import SESSIONS, LinkState, VenueConfig, VenueSession
 VENUE_NAMES = {number: name for name, number in VENUES.items()}
 DRAIN_S = 2.0
 FEED_RETRY_S = 0.2
+TICK_S = 0.1  # how late a suspended order or a level may end
 SPARE_POSITIONS = 1 << 18
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
 
@@ -82,6 +84,7 @@ class Shard:
         for address in settings.venues:
             if address.market_data_port:
                 self.tasks.append(self.loop.create_task(self.follow_quotes(address)))
+        self.tasks.append(self.loop.create_task(self.keep_time()))
         self.orders.resume_graces()
         tls = transport.Tls(str(settings.tls_cert), str(settings.tls_key)) if settings.tls_cert else None
         with listening("--port", settings.host, settings.port):
@@ -148,6 +151,14 @@ class Shard:
                 self.log.warning("quotes_unreachable", venue=VENUE_NAMES[address.venue], reason=str(error))
             await asyncio.sleep(FEED_RETRY_S)
 
+    async def keep_time(self) -> None:
+        """Suspended orders and response levels end when their time is over."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            ended = response.on_time(self.engine, utc_now_ns())
+            if ended:
+                self.log.info("time_over", ended=ended)
+
     async def stop(self) -> None:
         """The door first, then the exchanges, then the journal."""
         if self.server is not None:
@@ -203,9 +214,31 @@ def open_engine(settings: Settings, log: Callable[..., None]) -> tuple[JournalFi
         raise SettingError(f"{settings.limits}: {error}") from None
     except OSError as error:
         raise JournalError(journal_file.journal.path, journal_file.journal.end, str(error)) from None
+    if not state.carried:
+        take_over(settings, engine, journal_file.journal.path, log)
     state.fault_in()
     log("recovered", limits_sha256=limits.sha256, **found)
     return journal_file, engine
+
+
+def take_over(settings: Settings, engine: Any, path: str, log: Callable[..., None]) -> None:
+    """What the newest older journal of this shard left (kills, levels, open reviews) into a new day's journal.
+
+    Raises JournalError when that journal cannot be read: a day that starts must not forget who was stopped.
+    """
+    own = Path(path)
+    older = sorted(file for file in own.parent.glob(f"*-{settings.shard:02d}.journal") if file.name < own.name)
+    left: list[Any] = []
+    if older:
+        file = JournalFile(older[-1], writable=False)
+        try:
+            state = State(engine.state.most_accounts, engine.state.most_positions, settings.max_orders)
+            replay.fold(state, file.journal)
+            left = carry_over.carry_over(state, file.journal)
+        finally:
+            file.close()
+    source = older[-1].name if older else "no older journal"
+    log("carried_over", source=source, **carry_over.restore(engine, left, source, utc_now_ns()))
 
 
 @contextlib.contextmanager

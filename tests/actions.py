@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from tests import model_response as response
 from tests.model import Model
 from tests.model_state import PASS, S_PENDING_NEW, Account, Firm, Group, NewOrder, Order, Port, Quote, Report, Sent
 
@@ -88,6 +89,34 @@ class Disconnect(Action):
 
 
 @dataclass(frozen=True)
+class SetLevel(Action):
+    """A person (by), or a rule, raises a subject's response level."""
+    subject: response.Subject
+    change: response.Change
+
+
+@dataclass(frozen=True)
+class ReleaseLevel(Action):
+    subject: response.Subject
+    level: int
+    by: str
+    approved_by: str
+
+
+@dataclass(frozen=True)
+class Confirm(Action):
+    """A second confirmation of a suspended order, or its withdrawal."""
+    account: str
+    cl_ord_id: str
+    withdraw: bool = False
+
+
+@dataclass(frozen=True)
+class OnTime(Action):
+    """The shard's timer."""
+
+
+@dataclass(frozen=True)
 class EndOfDay(Action):
     """The exchange's report stream has ended."""
     exchange: int
@@ -144,6 +173,14 @@ def act(model: Model, action: Action) -> tuple[int, int, int]:
             model.unkill(target)
         case Disconnect(_, port):
             return PASS, *model.disconnect(model.ports[port], now_ns)
+        case SetLevel(_, subject, change):
+            return response.set_level(model, subject, change, now_ns), 0, 0
+        case ReleaseLevel(_, subject, level, by, approved_by):
+            return response.release_level(model, subject, level, by, approved_by, now_ns), 0, 0
+        case Confirm(_, account, cl_ord_id, withdraw):
+            return response.confirm(model, find_order(model, account, cl_ord_id), withdraw, now_ns), 0, 0
+        case OnTime():
+            response.on_time(model, now_ns)
         case EndOfDay(_, exchange):
             model.end_of_day(exchange)
         case Restart():

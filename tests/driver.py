@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ext import queries, sweeps, tape
+from ext import queries, response, suspended, sweeps, tape
 from ext.buffers import Turn
 from ext.engine import Engine
 from ext.journal import Journal
@@ -53,6 +53,7 @@ class Driver:
         self.order_ids: dict[tuple[str, str], tuple[int, int]] = {}     # -> (order_id, exchange)
         self.cancel_ids: dict[int, str] = {}
         self.observed: list[Message] = []
+        self.notices: list[Any] = []
         self.detail: tuple[int, int, str] | None = None
         self.report_index: dict[tuple[int, int], int] = {}
         for exchange, venue in model.venues.items():
@@ -163,10 +164,17 @@ class Driver:
             case act.Kill(_, scope, name, on):
                 index = {"port": self.world.ports, "account": self.world.accounts, "group": self.world.groups,
                          "firm": {"": 0}}[scope][name]  # fmt: skip
-                affected, queued = sweeps.kill(engine, SCOPES[scope], index, on, "test", now_ns)
+                affected, queued = sweeps.kill(engine, SCOPES[scope], index, on, "test", now_ns, approved_by="second")
                 return (PASS if on else 0), affected, queued
             case act.Disconnect(_, port):
                 return PASS, *sweeps.cancel_port(engine, self.world.ports[port], now_ns)
+            case act.SetLevel() | act.ReleaseLevel():
+                return self.change_level(action), 0, 0
+            case act.Confirm(_, account, cl_ord_id, withdraw):
+                number = queries.order_no_of(engine, self.world.accounts[account], cl_ord_id)
+                return (suspended.deny if withdraw else suspended.confirm)(engine, number, "ann", now_ns), 0, 0
+            case act.OnTime():
+                response.on_time(engine, now_ns)
             case act.EndOfDay(_, exchange):
                 sweeps.end_of_day(engine, exchange, now_ns)
             case act.Restart():
@@ -175,6 +183,21 @@ class Driver:
                 self.start(now_ns)
                 assert self.state.hash() == before, "recovered into another state"
         return 0, 0, 0
+
+    def change_level(self, action: act.SetLevel | act.ReleaseLevel) -> int:
+        kind, index, instrument = self.world.subject(action.subject)
+        more = {"instrument": instrument, "now_ns": action.now_ns}
+        try:
+            if isinstance(action, act.ReleaseLevel):
+                response.release_level(self.engine, kind, index, action.level, by=action.by,
+                                       approved_by=action.approved_by, **more)  # fmt: skip
+                return PASS
+            ask = action.change
+            terms = {"mask": ask.mask, "throttle_per_s": ask.throttle, "until_ns": ask.until_ns, "by": ask.by}
+            changed = response.set_level(self.engine, kind, index, ask.level, rule=ask.rule, **terms, **more)
+        except ValueError:
+            return 1605
+        return PASS if changed else 0
 
     def submit(self, action: act.Submit) -> int:
         r = action.request
@@ -240,7 +263,9 @@ class Driver:
     def take(self, session: Session) -> list[Message]:
         """Every message that waits for the session."""
         messages = [pb.ServerMessage.FromString(octets) for octets in tape.taken(session)]
-        return [getattr(m, m.WhichOneof("message")) for m in messages]
+        self.notices += [m.risk_notice for m in messages if m.WhichOneof("message") == "risk_notice"]
+        events = [m for m in messages if m.WhichOneof("message") != "risk_notice"]
+        return [getattr(m, m.WhichOneof("message")) for m in events]
 
     def take_sent(self) -> list[Sent]:
         sent = []

@@ -7,12 +7,14 @@ from typing import Any
 
 from ext import queries
 from ext.engine import Engine
+from ext.response import MASK_BITS
 from ext.state import State
 from gateway import limit_types as lt
 from gateway.loading import load_engine
 from gateway.reference import Instrument as StaticInstrument
 from tests import probe
 from tests.model import Model, Usage
+from tests.model_response import Subject
 from tests.model_state import (
     P_CLOSE_CALL,
     P_CONTINUOUS,
@@ -27,6 +29,7 @@ from tests.model_state import (
 
 TRADE_DATE = 20261123
 MOST_U32 = 2**32 - 1
+GROUP_OWNER = 2**31
 STATUSES = {"NORMAL": 1, "SUSPENDED": 2, "DELISTED": 4}
 
 
@@ -82,7 +85,8 @@ class World:
     def token(self, port: Port) -> lt.Token:
         known = tuple(self.accounts[name] for name in sorted(port.accounts) if name in self.accounts)
         return lt.Token(hashlib.sha256(port.name.encode()).hexdigest(), known, u32(port.rate_in_per_s),
-                        u32(port.cancel_rate_in_per_s), u32(port.reject_streak_max), port.reject_latch_ms)  # fmt: skip
+                        u32(port.cancel_rate_in_per_s), u32(port.reject_streak_max), port.reject_latch_ms,
+                        port.programme)  # fmt: skip
 
     def snapshot(self, engine: Engine) -> dict[str, object]:
         """What Model.snapshot shows, read from the engine."""
@@ -91,8 +95,20 @@ class World:
             "accounts": {name: self.account_snapshot(engine, index) for name, index in self.accounts.items()},
             "groups": {name: Usage(*probe.group_usage(state, index)) for name, index in self.groups.items()},
             "firm": Usage(*probe.firm_usage(state)),
+            "levels": dict(level_of(row) for row in queries.levels(engine)),
+            "tickets": len(queries.tickets(engine)),
             "orders": [probe.order_row(state, number) for number in range(1, state.order_count + 1)],
         }
+
+    def subject(self, subject: Subject) -> tuple[int, int, int]:
+        """(kind, index, instrument) of a subject, as set_level takes them."""
+        kind, name, place = subject
+        if kind == "firm":
+            return 3, 0, MOST_U32
+        index = self.accounts[name] if kind == "account" else self.groups[name]
+        if place is None:
+            return 1 if kind == "account" else 2, index, MOST_U32
+        return 4, index if kind == "account" else GROUP_OWNER | index, self.instruments[place]
 
     def account_snapshot(self, engine: Engine, index: int) -> dict[str, object]:
         view: dict[str, Any] = queries.account_view(engine, index)
@@ -110,6 +126,13 @@ class World:
             "open_orders": open_orders, "usage": Usage(*probe.account_usage(engine.state, index)),
             "positions": {key: row for key, row in sorted(positions.items()) if any(row)},
         }  # fmt: skip
+
+
+def level_of(row: dict[str, Any]) -> tuple[Subject, tuple[int, int, int, int]]:
+    kind = "account" if "account" in row else "group" if "group" in row else "firm"
+    place = (row["security_exchange"], row["symbol"]) if "symbol" in row else None
+    mask = sum(MASK_BITS[name] for name in row["mask"])
+    return (kind, row.get(kind, ""), place), (row["level"], mask, row["throttle_per_s"], row["until_ns"])
 
 
 def u32(limit: int) -> int:

@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from tests.model_ladder import LADDER, UNSEQUENCED, Ask, Verdict, count_last_second
+from tests.model_ladder import UNSEQUENCED, Ask, Verdict, count_last_second
+from tests.model_response import CHECKS, SECOND_WAY_DOWN, Standing, Subject, must_confirm
 from tests.model_state import (
     BUY,
     CANCELED,
@@ -28,7 +29,9 @@ from tests.model_state import (
     S_PARTIALLY_FILLED,
     S_PENDING_NEW,
     S_REJECTED,
+    S_SUSPENDED,
     SELL,
+    SUSPENDED,
     TRADE,
     XSHE,
     XSHG,
@@ -49,6 +52,7 @@ from tests.model_state import (
 
 CANCEL_PHASES = frozenset({P_OPEN_CALL, P_CONTINUOUS, P_UNKNOWN})  # unknown: the exchange decides
 STREAK_EXEMPT = frozenset({1203, 1207})
+CONFIRM_TTL_NS = 30 * 10**9
 
 
 @dataclass(frozen=True)
@@ -81,12 +85,21 @@ class Model:
         self.reports: list[Report] = []
         self.sent: list[Sent] = []
         self.cancel_queue: list[Order] = []
+        self.standings: dict[Subject, Standing] = {}
+        self.leveled: set[str] = set()    # accounts that had a level, anywhere or in one instrument
+        self.group_leveled = False
+        self.tickets = 0
+        self.accepted_count = 0
 
     # What the state is, computed anew
 
     @property
     def open_orders(self) -> list[Order]:
-        return [o for o in self.orders if o.is_open]
+        return sorted((o for o in self.orders if o.is_open), key=lambda o: o.accepted_no)
+
+    @property
+    def suspended_orders(self) -> list[Order]:
+        return [o for o in self.orders if o.status == S_SUSPENDED]
 
     def phase_of(self, instrument: Instrument) -> int:
         return self.venues[instrument.exchange].phase
@@ -141,7 +154,7 @@ class Model:
     def new_order(self, port: Port, request: NewOrder, now_ns: int) -> Decision:
         """Ask the ladder's questions in order; the first that objects decides."""
         ask = Ask(self, port, request, now_ns)
-        for code, check in LADDER:
+        for code, check in CHECKS:
             verdict = check(ask)
             if verdict is not None:
                 return self.reject(ask, code, verdict)
@@ -149,16 +162,51 @@ class Model:
                 port.arrivals.append(now_ns)
             if code == 1201 and request.cl_ord_id in ask.account.orders:
                 return self.repeat(ask.account.orders[request.cl_ord_id])
-        return self.accept(ask)
+        if must_confirm(ask):
+            return self.reject(ask, 1502, Verdict(2, 0, "account")) if port.programme else self.suspend(ask, 1502)
+        port.streak = 0
+        return self.accept(ask, self.remember(ask))
 
-    def accept(self, ask: Ask) -> Decision:
-        order = self.remember(ask)
+    def accept(self, ask: Ask, order: Order) -> Decision:
+        self.accepted_count += 1
+        order.status = S_PENDING_NEW
         order.wpx = ask.wpx
-        order.accepted_ns = ask.now_ns
-        ask.port.streak = 0
+        order.accepted_ns, order.accepted_no = ask.now_ns, self.accepted_count
+        order.counts_for_account = ask.account.name in self.leveled
+        order.counts_for_group = self.group_leveled
         self.send("new", order, ask.now_ns)
         self.report(order, PENDING_NEW)
         return Decision(PASS, order=order)
+
+    def suspend(self, ask: Ask, code: int) -> Decision:
+        """The order exists and waits; it holds nothing and counts nowhere."""
+        order = self.remember(ask)
+        order.status = S_SUSPENDED
+        order.wait_code, order.confirm_by_ns = code, ask.now_ns + CONFIRM_TTL_NS
+        self.report(order, SUSPENDED)
+        return Decision(PASS, order=order)
+
+    def judge_again(self, order: Order, now_ns: int) -> int:
+        """Confirmed: through the ladder once more, on the market as it is now."""
+        ask = Ask(self, order.port, order.request, now_ns)
+        code = next((code for code, check in SECOND_WAY_DOWN if check(ask) is not None), PASS)
+        if code == PASS:
+            self.accept(ask, order)
+        else:
+            self.deny(order, code)
+        return code
+
+    def deny(self, order: Order, code: int = 0) -> None:
+        """A suspended order ends unsent: with what failed now, or with what it waited for."""
+        order.status = S_REJECTED
+        order.reject_code = code or order.wait_code
+        self.report(order, REJECTED)
+
+    def deny_all(self, wanted: Callable[[Order], bool]) -> int:
+        chosen = [o for o in self.suspended_orders if wanted(o)]
+        for order in chosen:
+            self.deny(order)
+        return len(chosen)
 
     def reject(self, ask: Ask, code: int, verdict: Verdict) -> Decision:
         self.count_reject(ask.port, code, ask.now_ns)
@@ -202,6 +250,9 @@ class Model:
             return Decision(1203, in_second, port.cancel_rate_in_per_s, "port")
         port.cancel_arrivals.append(now_ns)
         order = self.find(self.accounts[account_name], orig_cl_ord_id, order_id)
+        if order is not None and order.status == S_SUSPENDED:
+            self.deny(order)
+            return Decision(PASS, order=order)
         code = self.cancel_code(order)
         if code != PASS or order is None:
             return Decision(code, order=order)
@@ -256,11 +307,12 @@ class Model:
         )
 
     def cancel_all(self, now_ns: int, wanted: Callable[[Order], bool]) -> tuple[int, int]:
-        """Start a cancel of every wanted open order that has none under way; returns (affected, of these queued)."""
+        """Withdraw what is suspended, and start a cancel of every wanted open order that has none under way; (affected,
+        of these queued)."""
         chosen = [o for o in self.open_orders if wanted(o) and not o.cancel_pending]
         for order in chosen:
             self.start_cancel(order, now_ns)
-        return len(chosen), sum(1 for o in chosen if o.cancel_queued)
+        return len(chosen) + self.deny_all(wanted), sum(1 for o in chosen if o.cancel_queued)
 
     def disconnect(self, port: Port, now_ns: int) -> tuple[int, int]:
         """Cancel on disconnect, its grace time over."""
@@ -324,6 +376,7 @@ class Model:
             if order.request.exchange == exchange:
                 self.finish(order, S_EXPIRED)
                 self.report(order, EXPIRED)
+        self.deny_all(lambda o: o.request.exchange == exchange)
 
     def finish(self, order: Order, status: int) -> None:
         order.status = status
@@ -372,10 +425,11 @@ class Model:
 
     def report(self, order: Order, exec_type: int, last_qty: int = 0, last_px: int = 0) -> None:
         order.account.event_seq += 1
+        leaves = order.request.qty if order.status == S_SUSPENDED else order.leaves
         self.reports.append(
             Report(
                 "execution", order.account.name, order.account.event_seq, order.request.cl_ord_id, order.order_id,
-                exec_type, order.status, last_qty, last_px, order.leaves, order.cum_qty, order.cum_ntl,
+                exec_type, order.status, last_qty, last_px, leaves, order.cum_qty, order.cum_ntl,
                 order.reject_code,
             )
         )  # fmt: skip
@@ -411,6 +465,8 @@ class Model:
             "accounts": {name: self.account_snapshot(a) for name, a in self.accounts.items()},
             "groups": {g.name: self.usage(self.members(g)) for g in self.groups.values()},
             "firm": self.usage(self.accounts.values()),
+            "levels": {s: (x.level, x.mask, x.throttle, x.until_ns) for s, x in self.standings.items() if x.level},
+            "tickets": self.tickets,
             "orders": [(o.order_id, o.status, o.cum_qty, o.cum_ntl, o.cancel_pending) for o in self.orders],
         }
 

@@ -327,6 +327,7 @@ def same_controller(order: Order, account: Account) -> bool:
 def dup_econ(ask: Ask) -> Verdict | None:
     limits, r = ask.account.limits, ask.request
     accepted = [o for o in ask.account.orders.values() if o.accepted_ns and o.instrument is ask.instrument]
+    accepted.sort(key=lambda o: o.accepted_no)
     last = accepted[-limits.dup_max :]
     if len(last) < limits.dup_max:
         return None

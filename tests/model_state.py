@@ -11,8 +11,8 @@ XSHG, XSHE = 1, 2
 BUY, SELL = 1, 2
 LIMIT, BEST5_CANCEL, BEST5_LIMIT, OWN_BEST, OPPOSITE_BEST, IOC, FOK = range(1, 8)
 ORD_TYPES = frozenset(range(1, 8))
-PENDING_NEW, NEW, TRADE, CANCELED, EXPIRED, REJECTED = range(1, 7)  # ExecType
-S_PENDING_NEW, S_NEW, S_PARTIALLY_FILLED, S_FILLED, S_CANCELED, S_EXPIRED, S_REJECTED = range(1, 8)  # OrdStatus
+PENDING_NEW, NEW, TRADE, CANCELED, EXPIRED, REJECTED, SUSPENDED = range(1, 8)  # ExecType
+S_PENDING_NEW, S_NEW, S_PARTIALLY_FILLED, S_FILLED, S_CANCELED, S_EXPIRED, S_REJECTED, S_SUSPENDED = range(1, 9)
 OPEN_STATUSES = frozenset({S_PENDING_NEW, S_NEW, S_PARTIALLY_FILLED})
 P_UNKNOWN, P_CLOSED, P_OPEN_CALL, P_OPEN_CALL_LOCKED, P_QUIET, P_CONTINUOUS, P_LUNCH, P_CLOSE_CALL, P_ENDED = range(9)
 MAIN, STAR, CHINEXT = 1, 2, 3
@@ -168,6 +168,7 @@ class Port:
     cancel_rate_in_per_s: int = UNLIMITED
     reject_streak_max: int = UNLIMITED
     reject_latch_ms: int = 0
+    programme: bool = False       # its orders are never suspended
     killed: bool = False
     arrivals: list[int] = field(default_factory=list)
     cancel_arrivals: list[int] = field(default_factory=list)
@@ -213,6 +214,11 @@ class Order:
     status: int = S_PENDING_NEW
     wpx: int = 0
     accepted_ns: int = 0
+    accepted_no: int = 0              # place among all accepted orders: a confirmed one comes after later ones
+    counts_for_account: bool = False  # accepted when its account, or the groups, were counted for a throttle
+    counts_for_group: bool = False
+    wait_code: int = 0                # why it was suspended
+    confirm_by_ns: int = 0
     cum_qty: int = 0
     cum_ntl: int = 0
     reject_code: int = 0

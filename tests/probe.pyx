@@ -1,14 +1,13 @@
 """What the engine's public views leave out and the tests compare: usage sums, order rows, and a journal frame by frame."""
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
 
 from ext.apply cimport apply
-from ext.events cimport (
-    EV_HIT, EV_LEVEL, EV_MARK, EV_ORDER, EV_QUOTE, Frame, HitEvent, LevelEvent, MarkEvent, OrderEvent, QuoteEvent,
-)
-from ext.journal cimport JOURNAL_START, Journal
-from ext.state cimport FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, GROUP_OWNER, NONE, Order, Position, State, Usage
-from ext.tables cimport hash_bytes
+from ext.events cimport Frame
+from ext.journal cimport JOURNAL_START, Journal, crc32c
+from ext.state cimport FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, Order, State, Usage
+from ext.windows cimport UNDEFINED, cell_add, cell_size, cell_value
 
 
 cdef tuple usage_row(const Usage *usage):
@@ -56,59 +55,29 @@ def fold_one(State state, Journal journal, uint64_t offset) -> int:
     return journal.end
 
 
-def frames_after(Journal journal, uint64_t offset) -> list:
-    """What the rules recorded in the frames from offset on: ("ORDER" | "HIT" | "MARK" | "LEVEL" | "QUOTE", fields)."""
-    cdef const Frame *frame
-    found = []
-    while offset < journal.end:
-        frame = journal.at(offset)
-        if frame.type == EV_ORDER:
-            found.append(("ORDER", order_fields(<const OrderEvent *>frame)))
-        elif frame.type == EV_HIT:
-            found.append(("HIT", hit_fields(<const HitEvent *>frame)))
-        elif frame.type == EV_MARK:
-            found.append(("MARK", mark_fields(<const MarkEvent *>frame)))
-        elif frame.type == EV_LEVEL:
-            found.append(("LEVEL", {"level": (<const LevelEvent *>frame).level, "rule": (<const LevelEvent *>frame).rule}))
-        elif frame.type == EV_QUOTE:
-            found.append(("QUOTE", quote_fields(<const QuoteEvent *>frame)))
-        offset += frame.size
-    return found
+def crc_of(bytes octets) -> int:
+    """CRC-32C, of a multiple of 8 bytes."""
+    return crc32c(<const unsigned char *><const char *>octets, len(octets), 0)
 
 
-cdef dict order_fields(const OrderEvent *event):
-    return {"code": event.code, "rule": event.rule, "rule_set": event.rule_set, "value": event.value, "limit": event.limit,
-            "flags": event.flags, "wpx_e4": event.wpx_e4}
+cdef class Cell:
+    """One cell of a feature. kind: 0 sum, 1 max, 2 move, 3 high, 4 low; sliding: else of a day or phase."""
 
+    cdef void *at
+    cdef int kind
+    cdef bint sliding
 
-cdef dict hit_fields(const HitEvent *event):
-    cdef int at
-    return {
-        "rule": event.rule, "rule_set": event.rule_set, "row": event.row, "instrument": event.instrument, "stage": event.stage,
-        "level": event.level, "enforced": event.enforced, "side": event.side, "blocked": event.blocked, "event": event.event,
-        "alert_seq": event.alert_seq,
-        "factors": tuple([(event.factors[at].value, event.factors[at].limit) for at in range(event.factor_count)]),
-    }
+    def __cinit__(self, int kind, bint sliding):
+        self.kind, self.sliding = kind, sliding
+        self.at = calloc(1, cell_size(kind, sliding))
 
+    def __dealloc__(self):
+        free(self.at)
 
-cdef dict mark_fields(const MarkEvent *event):
-    return {"mark": event.mark, "row": event.row, "instrument": event.instrument, "side": event.side, "ends": event.ends,
-            "rule_set": event.rule_set}
+    def add(self, int64_t step, int64_t amount):
+        cell_add(self.at, self.kind, self.sliding, step, amount)
 
-
-cdef dict quote_fields(const QuoteEvent *event):
-    return {"instrument": event.instrument, "last_px_e4": event.last_px_e4, "total_volume_shares": event.total_volume_shares,
-            "bids": tuple([(event.bid_px_e4[at], event.bid_qty_shares[at]) for at in range(5)]),
-            "asks": tuple([(event.ask_px_e4[at], event.ask_qty_shares[at]) for at in range(5)])}
-
-
-def position_row(State state, owner: int, uint32_t instrument) -> int:
-    """Index of the record of an account, or of a group (-1 - its index), in an instrument; NONE when there is none."""
-    cdef uint32_t number = <uint32_t>owner if owner >= 0 else GROUP_OWNER | <uint32_t>(-1 - owner)
-    cdef Position *position = state.find_position(number, instrument)
-    return NONE if position == NULL else <uint32_t>(position - state.positions)
-
-
-def account_hash(bytes name, uint64_t seed) -> int:
-    """What a rule set knows an account by."""
-    return hash_bytes(<const unsigned char *>name, len(name), seed)
+    def value(self, int64_t step):
+        """None: undefined."""
+        value = cell_value(self.at, self.kind, self.sliding, step)
+        return None if value == UNDEFINED else value

@@ -159,7 +159,8 @@ class RuleDesk:
         return [(a["rule_id"], a["stage"]) for a in self.alerts()]
 
     def alerts(self) -> list[dict[str, Any]]:
-        return surveillance.alerts(self.engine, 0, 10_000)
+        """Every hit, as an alert."""
+        return [a for a in surveillance.alerts(self.engine, 0, 10_000) if a["type"] == "HIT"]
 
     def events(self, name: str) -> list[dict[str, Any]]:
         return [fields for _, _, kind, _, fields in frames(self.journal) if kind == name]

@@ -13,7 +13,7 @@ from ext import program, surveillance, sweeps, tape
 from ext.codes import ACCOUNT_TAGS
 from risk_rules.load import load_rules
 from tests import actions as act
-from tests import probe
+from tests import rule_probe
 from tests import rule_worlds as w
 from tests.driver import KINDS, Driver, venue_id
 from tests.model import Model
@@ -115,7 +115,7 @@ class RuleDriver(Driver):
                 self.put_in_force(action.rules, now_ns)
             case w.Restart():
                 self.restart(now_ns)
-        return code, text, probe.frames_after(self.journal, begin)
+        return code, text, rule_probe.frames_after(self.journal, begin)
 
     def send(self, action: w.Submit) -> tuple[int, str]:
         venue, symbol = action.key
@@ -188,6 +188,6 @@ class RuleDriver(Driver):
         index = self.world.groups[owner[1:]] if owner.startswith("@") else self.world.accounts[owner]
         if per.endswith("x instrument"):
             record = -1 - index if owner.startswith("@") else index
-            return probe.position_row(self.state, record, self.world.instruments[row[1]])  # type: ignore[index]
+            return rule_probe.position_row(self.state, record, self.world.instruments[row[1]])  # type: ignore[index]
         number = self.state.most_accounts + index if owner.startswith("@") else index
         return number * 2 + int(row[1]) - 1 if per.endswith("x venue") else number  # type: ignore[call-overload]

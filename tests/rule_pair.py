@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tests import probe
+from tests import rule_probe
 from tests import rule_worlds as w
 from tests.model_day import Behaviour
 from tests.model_rules import Hit, MarkSet, RuleModel
@@ -160,4 +160,4 @@ class RulePair:
 def part_of(owner: str) -> int:
     """The hundredth that an account ("@" before the name: a group) is in, for a canary."""
     name, seed = (owner[1:], 2) if owner.startswith("@") else (owner, 1)
-    return probe.account_hash(name.encode(), seed) % 100
+    return rule_probe.account_hash(name.encode(), seed) % 100

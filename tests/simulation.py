@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from tests import actions as act
+from tests import model_response as response
 from tests.model import Model
 from tests.model_state import (
     BUY,
@@ -46,6 +47,7 @@ MS = 10**6
 PORTS = {"desk": ("A", "B", "C", "D"), "algo": ("A", "E", "F")}
 SESSIONS = ((0, "desk"), (1, "desk"), (2, "desk"), (0, "algo"), (3, "algo"))  # 0: unary calls
 GROUPS = {"A": "family", "B": "family", "C": "fund", "D": "fund"}
+MASKS = (1, 2, 4, 8, 16, 256, 512, 1024, 1 | 1024, 2 | 4, 0, 32)                  # the last two are bad requests
 COLLARS = ((50, 0), (300, 5), (10_000, 0), (10_000, 0))      # (bps, ticks)
 INSTRUMENTS = (
     (XSHG, "600001", MAIN, 10), (XSHG, "600002", MAIN, 10), (XSHG, "688001", STAR, 20),
@@ -84,6 +86,7 @@ def build_world(rng: random.Random) -> Model:
         model.ports[name] = Port(
             name, set(accounts), rate_in_per_s=maybe(rng, rng.choice((5, 20))), cancel_rate_in_per_s=maybe(rng, 5),
             reject_streak_max=maybe(rng, rng.choice((3, 6))), reject_latch_ms=rng.choice((10, 500)),
+            programme=name == "algo" and rng.random() < 0.5,
         )  # fmt: skip
     for exchange in model.venues:
         model.set_phase(exchange, P_CONTINUOUS, START_NS)
@@ -141,7 +144,8 @@ class Simulation:
         self.kinds: list[tuple[Callable[[], act.Action], float]] = [
             (self.new_order, 40), (self.cancel, 8), (self.mass_cancel, 1), (self.venue_answer, 30), (self.quote, 8),
             (self.market_phase, 6), (self.link, 0.5), (self.kill, 0.3), (self.disconnect, 0.3),
-            (self.repair, 8), (self.end_of_day, 0.1), (self.restart, 0.2),
+            (self.repair, 8), (self.end_of_day, 0.1), (self.restart, 0.2), (self.set_level, 3), (self.confirm, 4),
+            (self.on_time, 3),
         ]  # fmt: skip
 
     def actions(self, steps: int) -> Iterator[act.Action]:
@@ -320,6 +324,43 @@ class Simulation:
         model = self.model
         return {"port": [*model.ports], "account": [*model.accounts], "group": [*model.groups], "firm": [""]}
 
+    def set_level(self) -> act.Action:
+        """Mostly a level that leaves something to trade, for a second or so; now and then a bad request."""
+        rng = self.rng
+        level = rng.choice((1, 5, 6, 7, 0, 8)) if rng.random() < 0.1 else rng.choice((2, 2, 2, 3, 4))
+        subject = self.subject() if level != 7 or rng.random() < 0.2 else response.FIRM
+        ends = rng.random() < {2: 0.2, 3: 0.6, 4: 0.8}.get(level, 0.1)
+        until_ns = self.now_ns + rng.choice((100, 300, 1_000)) * MS if ends else 0
+        change = response.Change(
+            level, rng.choice(MASKS) if level == 4 else 0,
+            rng.choice((1, 1, 2, 0)) if level == 3 else 0, until_ns,
+            *rng.choice((("ann", 0), ("ann", 0), ("", 7), ("", 0))),
+        )  # fmt: skip
+        return act.SetLevel(self.now_ns, subject, change)
+
+    def subject(self) -> response.Subject:
+        owners = [("account", name) for name in "ABCDEF"] + [("group", name) for name in self.model.groups]
+        kind, name = self.rng.choice(owners)
+        place = self.rng.choice(list(self.model.instruments)) if self.rng.random() < 0.3 else None
+        return kind, name, place
+
+    def release_of(self, subject: response.Subject, level: int) -> act.Action:
+        by, approved_by = self.rng.choice((("ann", "bob"), ("ann", "bob"), ("ann", "ann"), ("ann", ""), ("", "bob")))
+        below = self.rng.choice((0, 0, response.step_below(level), level))
+        return act.ReleaseLevel(self.now_ns, subject, below, by, approved_by)
+
+    def confirm(self) -> act.Action:
+        waiting = self.model.suspended_orders
+        order = self.rng.choice(waiting) if waiting and self.rng.random() < 0.9 else self.pick_order(0.5)
+        if order is None:
+            return act.Confirm(self.now_ns, self.rng.choice("ABCDEF"), "nothing")
+        return act.Confirm(self.now_ns, order.account.name, order.request.cl_ord_id, self.rng.random() < 0.25)
+
+    def on_time(self) -> act.Action:
+        if self.model.suspended_orders and self.rng.random() < 0.1:
+            self.now_ns += 30_000 * MS
+        return act.OnTime(self.now_ns)
+
     def end_of_day(self) -> act.Action:
         return act.EndOfDay(self.now_ns, self.rng.choice((XSHG, XSHE)))
 
@@ -332,6 +373,7 @@ class Simulation:
         killed = [(scope, name) for scope, names in self.killable().items() for name in names
                   if act.kill_target(model, scope, name).killed]  # fmt: skip
         odd: list[act.Action] = [act.Kill(now_ns, scope, name, on=False) for scope, name in killed]
+        odd += [self.release_of(s, x.level) for s, x in model.standings.items() if x.level > 2 and not x.until_ns]
         odd += [act.Link(now_ns, e, True) for e, v in model.venues.items() if not v.link_ready]
         odd += [act.MarketPhase(now_ns, e, P_CONTINUOUS) for e, v in model.venues.items() if v.phase != P_CONTINUOUS]
         odd += [self.quote_of(*i.key) for i in model.instruments.values() if i.quote is None]

@@ -61,6 +61,8 @@ tokens:
 
 # (what is replaced in GOOD, by what, the whole message with line number)
 BAD = [
+    ("reject_latch_ms: 5000", "reject_latch_ms: 5000, programme: yes",
+     "41: tokens[0].programme: got 'yes', expected one of true, false"),
     ("schema: 1\n", "schema: 2\n", "1: schema: got '2', expected one of 1"),
     ("schema: 1\n", "schema: 1\nshema: 1\n",
      "2: file: got unknown key 'shema', expected one of schema, rule_set, fees, boards, collars, market_data, firm, groups, "
