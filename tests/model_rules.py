@@ -158,7 +158,7 @@ class RuleModel(Day):
         }
         self.quotes.setdefault(key, []).append(recorded)
         self.recorded_now += 1
-        watched = self.watched.pop(key, {}) if any("quote" in rule.on for rule in self.rules) else {}
+        watched = self.watched.pop(key, {})
         for controller in watched:
             for side in (BUY, SELL):
                 account = "" if controller.startswith("@") else controller

@@ -72,7 +72,7 @@ class RuleWriter:
         lines += self.marks_of()
         condition, breach = self.condition(), self.breach()
         lines.append(f'  when: "{condition}"')
-        if self.on == ["quote"] and self.maybe(0.6):
+        if self.on == ["quote"] and self.per == "controller x instrument" and self.maybe(0.6):
             lines.append(f"  for: {self.pick('1 s', '3 s', '20 s')}")
         if self.maybe(0.5) and re.search(r">=? (some|much|[2-9]|\d\d)", condition) and "not (" not in condition:
             lines += ["  warn_at: 60%", f"  warn: {'L0' if breach == 'L0' else 'L1'}"]
