@@ -69,7 +69,8 @@ def test_a_new_day_begins_with_who_was_stopped(day: Day) -> None:
     raise_levels(engine)
     file.close()
     _, engine, carried = day.opened(20261124)
-    assert carried == {"source": "20261123-00.journal", "levels": 3, "kills": 2, "strategies": 0, "tickets": 1, "lost": []}
+    counts = {"levels": 3, "kills": 2, "strategies": 0, "tickets": 1, "lost": []}
+    assert carried == {"source": "20261123-00.journal", **counts}
     rows = [(row.get("account", row.get("group")), row["level"], row["mask"], row["by"], row["reason"])
             for row in queries.levels(engine)]  # fmt: skip
     assert rows == [
