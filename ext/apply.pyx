@@ -10,16 +10,20 @@ from ext.events cimport (
     EV_ACCOUNT, EV_ADMIN, EV_CANCELED, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_DAY, EV_EXPIRED, EV_GROUP,
     EV_INSTRUMENT, EV_KILL, EV_LEVEL, EV_LOCATE, EV_NEW, EV_ORDER, EV_ORDER_RELEASED, EV_PORT, EV_POSITION, EV_PROFILE,
     EV_REARM, EV_REPORT_SKIPPED, EV_RESTRICTION, EV_RULES, EV_SESSION, EV_STRATEGY, EV_TICKET, EV_TRADE, EV_UNIT,
-    EV_VENUE_REJECTED, KILL_ACCOUNT, KILL_FIRM, KILL_GROUP, KILL_PORT, ORDER_SUSPENDED, STEP_CARRIED, SUBJECT_ACCOUNT,
-    SUBJECT_FIRM, SUBJECT_GROUP, AdminEvent, CancelEvent, DayEvent, KillEvent, LevelEvent, LocateEvent, OrderEvent,
-    PortEvent, PositionEvent, RearmEvent, ReleaseEvent, ReportEvent, RestrictionEvent, SessionEvent, StrategyEvent,
-    TicketEvent, UnitEvent,
+    EV_VENUE_REJECTED, KILL_ACCOUNT, KILL_FIRM, KILL_GROUP, KILL_PORT, ORDER_AGGRESSIVE, ORDER_SUSPENDED, STEP_CARRIED,
+    SUBJECT_ACCOUNT, SUBJECT_FIRM, SUBJECT_GROUP, AdminEvent, CancelEvent, DayEvent, KillEvent, LevelEvent, LocateEvent,
+    OrderEvent, PortEvent, PositionEvent, RearmEvent, ReleaseEvent, ReportEvent, RestrictionEvent, SessionEvent,
+    StrategyEvent, TicketEvent, UnitEvent,
+)
+from ext.counting cimport (
+    apply_surveillance, count_cancel_sent, count_canceled, count_fill, count_order, count_reject,
 )
 from ext.ledger cimport fill, hold, release
 from ext.orders cimport cl_ord_id_hash, close_order, index_order, open_order
 from ext.state cimport (
-    FLAG_ACKED, FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, FLAG_CONFIRMED, FLAG_TIED, GROUP_OWNER, NONE, Account, AccountEvent,
-    Group, Instrument, Order, PortState, Position, Profile, Rules, State, Strategy, Ticket, window_add,
+    FLAG_ACKED, FLAG_AGGRESSIVE, FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, FLAG_CONFIRMED, FLAG_TIED, GROUP_OWNER, NONE,
+    Account, AccountEvent, Group, Instrument, Order, PortState, Position, Profile, Rules, State, Strategy, Ticket,
+    window_add,
 )
 from ext.tables cimport MapSlot, hash_bytes, map_find, map_next, map_put
 from ext.ties cimport count_decision, count_trade, place_tied, retie_order, tie_order
@@ -41,8 +45,9 @@ cdef void apply(State state, const Frame *frame, uint64_t offset) noexcept:
         apply_release(state, <const ReleaseEvent *>frame, offset)
     elif frame.type == EV_REPORT_SKIPPED:
         count_report(state, <const ReportEvent *>frame)
-    elif frame.type in (EV_LEVEL, EV_TICKET, EV_ADMIN):
+    elif frame.type >= EV_LEVEL:
         apply_response(state, frame, offset)
+        apply_surveillance(state, frame, offset)
     else:
         apply_setting(state, frame)
 
@@ -77,10 +82,13 @@ cdef void apply_order(State state, const OrderEvent *event, uint64_t offset) noe
         return
     if event.code != PASS:
         order.ord_status = STATUS_REJECTED
+        count_reject(state, event.head.account, event.instrument, event.side, event.head.time_ns)
         return
     order.ord_status = STATUS_PENDING_NEW
     order.leaves_qty_shares = event.order_qty_shares
     order.hold_e4 = event.hold_e4
+    if event.flags & ORDER_AGGRESSIVE:
+        order.flags |= FLAG_AGGRESSIVE
     place_order(state, order_no, event.head.time_ns)
 
 
@@ -92,9 +100,12 @@ cdef void apply_release(State state, const ReleaseEvent *event, uint64_t offset)
         order.ord_status = STATUS_REJECTED
         order.leaves_qty_shares = 0
         order.cancel_offset = offset
+        count_reject(state, order.account, order.instrument, order.side, event.head.time_ns)
         return
     order.ord_status = STATUS_PENDING_NEW
     order.flags |= FLAG_CONFIRMED
+    if event.flags & ORDER_AGGRESSIVE:
+        order.flags |= FLAG_AGGRESSIVE
     order.wpx_e4 = event.wpx_e4
     order.hold_e4 = event.hold_e4
     retie_order(state, event.head.order_no, event)
@@ -138,6 +149,8 @@ cdef void place_order(State state, uint32_t order_no, int64_t time_ns) noexcept:
         position.dup_side = order.side
         position.dup_type = order.ord_type
     position.dup_ns = time_ns
+    order.accepted_ns = time_ns
+    count_order(state, order, time_ns)
 
 
 cdef void count_report(State state, const ReportEvent *event) noexcept:
@@ -149,6 +162,8 @@ cdef void apply_report(State state, const ReportEvent *event) noexcept:
     """The exchange's word on an order."""
     cdef uint32_t order_no = event.head.order_no
     cdef Order *order = &state.orders[order_no]
+    cdef int64_t rest_shares = order.leaves_qty_shares
+    cdef bint is_by_request = event.head.type == EV_CANCELED and order.flags & FLAG_CANCEL_SENT
     count_report(state, event)
     if event.head.type != EV_EXPIRED:
         order.flags |= FLAG_ACKED
@@ -164,6 +179,10 @@ cdef void apply_report(State state, const ReportEvent *event) noexcept:
     if event.ord_status in (STATUS_FILLED, STATUS_CANCELED, STATUS_EXPIRED, STATUS_REJECTED):
         order.flags &= ~(FLAG_CANCEL_SENT | FLAG_CANCEL_QUEUED)
         close_order(state, order_no)
+    if event.head.type == EV_TRADE:
+        count_fill(state, order, event)
+    elif is_by_request:
+        count_canceled(state, order, rest_shares, event.head.time_ns)
 
 
 cdef void apply_cancel(State state, const CancelEvent *event, uint64_t offset) noexcept:
@@ -177,6 +196,7 @@ cdef void apply_cancel(State state, const CancelEvent *event, uint64_t offset) n
         state.cancel_no = event.cancel_no
         window_add(&account.sent[event.venue - 1], event.head.time_ns)
         account.sent_today[event.venue - 1] += 1
+        count_cancel_sent(state, order, event.head.time_ns)
     elif event.head.type == EV_CANCEL_QUEUED:
         order.flags |= FLAG_CANCEL_QUEUED
         order.cancel_offset = offset
@@ -277,6 +297,7 @@ cdef void apply_account(State state, const AccountEvent *event) noexcept:
     account.profile = event.profile
     account.group = event.group
     account.owner_type = event.owner_type
+    account.tags = event.tags
     account.state = event.state
     account.traits = event.traits
     account.unit = event.unit
@@ -293,17 +314,24 @@ cdef void apply_instrument(State state, const Instrument *event) noexcept:
 
 
 cdef void apply_position(State state, const PositionEvent *event) noexcept:
-    """A start-of-day holding, and what it is worth at the previous close."""
+    """A start-of-day holding, and what it is worth at the previous close; in the record of its group as well."""
+    cdef uint32_t group = state.accounts[event.head.account].group
     cdef Position *position = state.open_position(event.head.account, event.instrument)
+    cdef Position *shared
     cdef int64_t added_shares, added_e4
-    if position != NULL:
-        added_shares = event.total_shares - position.total_shares
-        added_e4 = added_shares * state.instruments[event.instrument].prev_close_e4
-        state.account_days[event.head.account].opening_e4 += added_e4
-        state.firm_opening_e4 += added_e4
-        state.firm_shares[event.instrument] += added_shares
-        position.total_shares = event.total_shares
-        position.sellable_shares = event.sellable_shares
+    if position == NULL:
+        return
+    added_shares = event.total_shares - position.total_shares
+    added_e4 = added_shares * state.instruments[event.instrument].prev_close_e4
+    state.account_days[event.head.account].opening_e4 += added_e4
+    state.firm_opening_e4 += added_e4
+    state.firm_shares[event.instrument] += added_shares
+    if group != NONE:
+        shared = state.open_position(GROUP_OWNER | group, event.instrument)
+        if shared != NULL:
+            shared.total_shares += added_shares
+    position.total_shares = event.total_shares
+    position.sellable_shares = event.sellable_shares
 
 
 cdef void apply_port(State state, const PortEvent *event) noexcept:

@@ -27,6 +27,7 @@ cdef class Engine(Waiting):
     cdef void on_cancel(self, Caller caller, const CancelOrder *message, int64_t now_ns) noexcept
     cdef void on_status(self, const MarketStatus *status, int64_t now_ns) noexcept
     cdef VenueOutlet link(self, int venue)
+    cdef readonly int64_t levels_failed   # asked for by a rule and not set, as when the journal is full
 
     # a new order
     cdef void answer(self, Caller caller, const NewOrder *message, const Frame *decision, const Refusal *refusal, int64_t now_ns) noexcept

@@ -17,7 +17,7 @@ from ext.codes cimport (
 )
 from ext.events cimport (
     EV_CANCELED, EV_CANCEL_QUEUED, EV_CANCEL_SENT, EV_EXPIRED, EV_NEW, EV_ORDER, EV_TRADE, EV_VENUE_REJECTED,
-    ORDER_BEYOND, ORDER_PROGRAMME, ORDER_SHORT, SCOPE_ACCOUNT, SCOPE_PORT,
+    LEVEL_CONFIRM, LEVEL_OBSERVE, ORDER_AGGRESSIVE, ORDER_BEYOND, ORDER_PROGRAMME, ORDER_SHORT, SCOPE_ACCOUNT, SCOPE_PORT,
 )
 from ext.fields cimport check_cancel_fields, check_fields, copy_cancel_name
 from ext.orders cimport cl_ord_id_hash, find_order
@@ -27,6 +27,7 @@ from ext.state cimport (
     FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, GROUP_OWNER, NONE, OPTIONAL_CHECK, Account, PortState, position_key, window_add,
     window_count,
 )
+from ext.survey cimport Found
 from ext.tables cimport hash_bytes, map_full, map_prefetch, prefetch
 from ext.venue cimport VenueCancel, VenueOrder
 from ext.venue_ids cimport ID_CANCEL, ID_ORDER, encode_venue_id
@@ -49,6 +50,17 @@ cdef class Engine:
 
     cdef VenueOutlet link(self, int venue):
         return self.xshg if venue == XSHG else self.xshe
+
+    cdef void respond(self, const Found *found, int level) noexcept:
+        """What a rule's hit asks for beyond the order itself: a level of its subject. Rare, so it takes the officers' way."""
+        if level in (LEVEL_OBSERVE, LEVEL_CONFIRM):
+            return
+        try:
+            from ext.escalation import raise_level
+            raise_level(self, found.rule, found.stage, level, self.occasion.account_index, self.occasion.group,
+                        self.occasion.instrument_index, found.offset, self.occasion.now_ns)
+        except Exception:
+            self.levels_failed += 1
 
     # A new order
 
@@ -76,7 +88,10 @@ cdef class Engine:
         if code != PASS:
             return NULL
         self.look_up(message, &order, now_ns)
+        self.fetch_cells(&order)
         code = check_new_order(self.state, self.market, &order)
+        if code == PASS:
+            code = self.survey_order(&order)
         if code == PASS and order.wait_code:
             code = self.auto_deny(&order)
         if code != PASS or order.wait_code == 0:
@@ -249,7 +264,13 @@ cdef class Engine:
             event.value = order.value
             event.limit = order.limit
             event.scope = <uint8_t>order.scope
+        if order.is_aggressive:
+            event.flags |= ORDER_AGGRESSIVE
+        if self.state.rule_state.book.number:
+            event.rule = order.rule
+            event.rule_set = self.state.rule_state.book.number
         self.record(&event.head)
+        self.record_order_found(event.head.order_no, code == PASS and order.wait_code == 0)
         return &event.head
 
     cdef void forward(self, uint32_t order_no, int64_t now_ns) noexcept:
@@ -312,7 +333,12 @@ cdef class Engine:
         cdef uint8_t *room
         cdef int code = self.admit_cancel(caller, message, &order_no, &refusal, now_ns)
         if code == PASS:
+            memset(&self.refused_by, 0, sizeof(self.refused_by))
             code = self.request_cancel(order_no, message, caller.port, now_ns)
+            refusal.rule = self.refused_by.rule
+            refusal.value = self.refused_by.value
+            refusal.limit = self.refused_by.limit
+            refusal.scope = self.refused_by.scope
             if code == PASS and caller.slot == NONE:
                 room = caller.begin_message(MOST_REPORT_SIZE)
                 caller.end_message(encode_order_state(room, self.state, self.journal, order_no, False,
@@ -375,6 +401,7 @@ cdef class Engine:
         # A cancel that already waits for its phase goes on waiting until the phase is known again after a restart.
         cdef bint must_wait = phase == PHASE_LUNCH or (phase == PHASE_UNKNOWN and order.flags & FLAG_CANCEL_QUEUED)
         cdef bint now_possible = link_ready and phase_code == PASS and not must_wait
+        cdef int code
         if order.ord_status == STATUS_SUSPENDED:
             return self.deny(order_no, b"sweep" if port == NONE else b"port:%d" % port, now_ns)
         if not is_open(order):
@@ -385,6 +412,11 @@ cdef class Engine:
             return R1601_VENUE_DOWN
         if message != NULL and phase_code != PASS:
             return phase_code
+        if message != NULL and now_possible:
+            code = self.survey_cancel(order, order_no, now_ns)
+            if code != PASS:
+                self.record_found(order_no, False)
+                return code
         event = <CancelEvent *>self.reserve(EV_CANCEL_SENT if now_possible else EV_CANCEL_QUEUED, sizeof(CancelEvent), order.account,
                                             False, now_ns)
         if event == NULL:
@@ -404,8 +436,12 @@ cdef class Engine:
         else:
             self.queued.append(order_no)
         self.record(&event.head)
-        if now_possible:
-            self.forward_cancel(order_no, event.cancel_no, now_ns)
+        if not now_possible:
+            return PASS
+        self.watch(order.match_position)
+        if message != NULL:
+            self.record_found(order_no, True)
+        self.forward_cancel(order_no, event.cancel_no, now_ns)
         return PASS
 
     cdef void forward_cancel(self, uint32_t order_no, uint32_t cancel_no, int64_t now_ns) noexcept:
@@ -431,6 +467,7 @@ cdef class Engine:
         """The exchange's phase; a change lets waiting cancels go."""
         cdef int before = self.market.phase[status.venue]
         self.market.on_status(status, now_ns)
+        self.record_phase(status, now_ns)
         if status.phase != before and self.queued:
             self.send_queued(status.venue, now_ns)
 

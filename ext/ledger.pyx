@@ -16,14 +16,28 @@ cdef void move_open(State state, Order *order, int64_t open_e4, int64_t filled_e
         move_tied(state, order, open_e4, filled_e4)
 
 
+cdef void move_open_shares(State state, Order *order, int64_t shares) noexcept:
+    """Add to the open shares of the order's side, in its account's record and in its controller's."""
+    cdef Position *position = &state.positions[order.position]
+    cdef Position *shared = &state.positions[order.match_position]
+    if order.side == BUY:
+        position.open_buy_shares += shares
+        if shared != position:
+            shared.open_buy_shares += shares
+    else:
+        position.open_sell_shares += shares
+        if shared != position:
+            shared.open_sell_shares += shares
+
+
 cdef void hold(State state, Order *order) noexcept:
     """Reserve what the whole order may cost: its leaves at the worst-case price, or its shares."""
     cdef Account *account = &state.accounts[order.account]
     cdef Position *position = &state.positions[order.position]
+    move_open_shares(state, order, order.leaves_qty_shares)
     move_open(state, order, order.wpx_e4 * order.leaves_qty_shares, 0)
     if order.side == BUY:
         account.cash_held_e4 += order.hold_e4
-        position.open_buy_shares += order.leaves_qty_shares
     elif not order.flags & FLAG_SHORT:
         position.sell_held_shares += order.leaves_qty_shares
 
@@ -45,8 +59,10 @@ cdef void fill(State state, Order *order, int64_t last_qty_shares, int64_t last_
     state.firm_shares[order.instrument] += last_qty_shares if order.side == BUY else -last_qty_shares
     if order.flags & FLAG_TIED:
         fill_tied(state, order, last_qty_shares, cash_e4)
+    move_open_shares(state, order, -last_qty_shares)
+    if order.match_position != order.position and not order.flags & FLAG_SHORT:
+        move_shared(&state.positions[order.match_position], order.side, last_qty_shares)
     if order.side == BUY:
-        position.open_buy_shares -= last_qty_shares
         position.total_shares += last_qty_shares
         position.bought_today_shares += last_qty_shares
         if not state.instruments[order.instrument].t_plus:
@@ -56,6 +72,15 @@ cdef void fill(State state, Order *order, int64_t last_qty_shares, int64_t last_
         position.total_shares -= last_qty_shares
         position.sellable_shares -= last_qty_shares
         position.sell_held_shares -= last_qty_shares
+
+
+cdef void move_shared(Position *shared, int side, int64_t last_qty_shares) noexcept:
+    """What all accounts of a group hold of an instrument."""
+    if side == BUY:
+        shared.total_shares += last_qty_shares
+        shared.bought_today_shares += last_qty_shares
+    else:
+        shared.total_shares -= last_qty_shares
 
 
 cdef void set_hold(State state, Order *order, int64_t fee_charged_e4) noexcept:
@@ -76,9 +101,9 @@ cdef void release(State state, Order *order) noexcept:
     move_open(state, order, -order.wpx_e4 * order.leaves_qty_shares, 0)
     if order.flags & FLAG_TIED:
         release_tied(state, order)
+    move_open_shares(state, order, -order.leaves_qty_shares)
     if order.side == BUY:
         state.accounts[order.account].cash_held_e4 -= order.hold_e4
-        position.open_buy_shares -= order.leaves_qty_shares
         order.hold_e4 = 0
     elif not order.flags & FLAG_SHORT:
         position.sell_held_shares -= order.leaves_qty_shares

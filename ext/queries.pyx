@@ -181,10 +181,10 @@ def check_invariants(Engine engine) -> list:
             continue
         held[order.account] = held.get(order.account, 0) + order.hold_e4
         opened[order.account] = opened.get(order.account, 0) + 1
+        for position in {order.position, order.match_position}:
+            shares[position, order.side] = shares.get((position, order.side), 0) + order.leaves_qty_shares
         if order.flags & FLAG_SHORT:
-            continue
-        key = (order.position, order.side)
-        shares[key] = shares.get(key, 0) + order.leaves_qty_shares
+            shares[order.position, "short"] = shares.get((order.position, "short"), 0) + order.leaves_qty_shares
     for index in range(engine.state.account_count):
         if engine.state.accounts[index].cash_held_e4 != held.get(index, 0):
             faults.append(f"account {index}: cash_held {engine.state.accounts[index].cash_held_e4}, orders hold {held.get(index, 0)}")
@@ -193,8 +193,13 @@ def check_invariants(Engine engine) -> list:
     for index in range(engine.state.position_count):
         if engine.state.positions[index].open_buy_shares != shares.get((index, 1), 0):
             faults.append(f"position {index}: open_buy {engine.state.positions[index].open_buy_shares}, orders {shares.get((index, 1), 0)}")
-        if engine.state.positions[index].sell_held_shares != shares.get((index, 2), 0):
-            faults.append(f"position {index}: sell_held {engine.state.positions[index].sell_held_shares}, orders {shares.get((index, 2), 0)}")
+        if engine.state.positions[index].open_sell_shares != shares.get((index, 2), 0):
+            faults.append(f"position {index}: open_sell {engine.state.positions[index].open_sell_shares}, orders {shares.get((index, 2), 0)}")
+        if engine.state.positions[index].owner & GROUP_OWNER:
+            continue
+        needed = shares.get((index, 2), 0) - shares.get((index, "short"), 0)
+        if engine.state.positions[index].sell_held_shares != needed:
+            faults.append(f"position {index}: sell_held {engine.state.positions[index].sell_held_shares}, orders {needed}")
     return faults + check_ties(engine)
 
 

@@ -12,6 +12,7 @@ cdef struct Refusal:                   # what is wrong with a message that becom
     int64_t value
     int64_t limit
     int scope
+    uint32_t rule                      # of the rule set in force, from 1; 0: none decided it
     uint32_t order_no                  # the order that a cancel names, 0: none
 
 cdef inline int64_t confirm_by_ns(const OrderEvent *event) noexcept:

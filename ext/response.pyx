@@ -33,6 +33,9 @@ SUBJECT_NAMES = {1: "ACCOUNT", 2: "GROUP", 3: "FIRM", 4: "POSITION"}
 MOST_THROTTLE = 65535                      # orders a second
 KILL_SCOPES = {1: 2, 2: 3, 3: 4}           # Subject -> KillScope; an owner in one instrument has no kill latch
 
+cdef enum:
+    ONE_STEP = 4096                        # journal bytes that one thing which is due never passes
+
 
 cdef struct Standing:                      # a subject's level as the state has it
     int64_t until_ns
@@ -261,9 +264,12 @@ cdef step_to(Engine engine, int subject, Standing standing, int level, until_ns,
 
 def on_time(Engine engine, int64_t now_ns) -> int:
     """End the suspended orders whose time is over, and take levels that ran out one step down; how many. Any time may be given;
-    when nothing is due it is one comparison."""
+    when nothing is due it is one comparison. Quotes that waited long enough are recorded, and the rules look at them. A full
+    journal leaves what is due for a later call."""
     cdef int count = 0
-    while now_ns >= engine.next_due_ns:
+    engine.record_due(now_ns)
+    engine.survey_left(now_ns)
+    while now_ns >= engine.next_due_ns and engine.journal.has_room(ONE_STEP):
         due_ns, what, number = heapq.heappop(engine.deadlines)
         engine.next_due_ns = engine.deadlines[0][0] if engine.deadlines else NEVER_NS
         count += end_suspension(engine, number, now_ns) if what == 0 else run_out(engine, what, number, due_ns, now_ns)

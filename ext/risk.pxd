@@ -36,6 +36,8 @@ cdef struct Candidate:
     int64_t value                      # of the check that failed
     int64_t limit
     int scope
+    uint32_t rule                      # of the rule set in force, that stops it, from 1; 0: none
+    bint is_aggressive
     bint beyond                        # priced beyond the profile's share of the reference (R1109)
     int wait_code                      # why it must be confirmed first, 0: it need not
     int64_t wait_value

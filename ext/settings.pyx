@@ -282,7 +282,7 @@ def set_position(Engine engine, uint32_t account, int venue, uint32_t symbol, in
         raise ValueError(f"position in {symbol:06d}: no such instrument on exchange {venue}")
     if engine.state.find_position(account, instrument) != NULL:
         return
-    if engine.state.position_count >= engine.state.most_positions:
+    if engine.state.position_count + (1 if engine.state.accounts[account].group == NONE else 2) > engine.state.most_positions:
         raise ValueError(f"position in {symbol:06d}: at most {engine.state.most_positions} positions")
     event = <PositionEvent *>room(engine, EV_POSITION, sizeof(PositionEvent), account, now_ns)
     event.instrument = instrument

@@ -3,6 +3,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 from ext.codes cimport BOARD_COUNT, ORD_TYPE_COUNT, PHASE_COUNT, VENUE_COUNT
 from ext.events cimport Frame, StrategyEvent, UnitEvent
+from ext.rule_state cimport RuleState
 from ext.tables cimport Map, mix
 
 cdef enum:
@@ -255,10 +256,9 @@ cdef struct Position:
     Window accepted
     int64_t open_sell_shares           # in a group's record: of all its accounts, as open_buy_shares there
     int64_t level_until_ns             # a level that binds this owner in this instrument
-    uint32_t next_watched              # of the instrument's rows that the next quote evaluates
     uint16_t level_mask
     uint8_t level
-    uint8_t is_watched
+    uint8_t spare_line[5]
     uint64_t level_offset              # as in Account; three cache lines
 
 cdef enum:
@@ -271,6 +271,7 @@ cdef enum OrderFlag:
     FLAG_CANCEL_QUEUED = 2
     FLAG_ACKED = 4                     # the exchange has confirmed it: no longer in doubt
     FLAG_CONFIRMED = 8                 # was suspended, and accepted on confirmation
+    FLAG_AGGRESSIVE = 16               # its limit reached the opposite best when it was accepted
     FLAG_SHORT = 64                    # sells borrowed shares
     FLAG_TIED = 128                    # has a row in State.ties
 
@@ -321,6 +322,7 @@ cdef struct Order:
     int64_t leaves_qty_shares
     int64_t cum_qty_shares
     int64_t cum_notional_e4
+    int64_t accepted_ns
     uint64_t cancel_offset             # its newest EV_CANCEL_SENT or EV_CANCEL_QUEUED; refused while suspended: its EV_ORDER_RELEASED
     uint32_t account
     uint32_t instrument
@@ -410,7 +412,8 @@ cdef class State:
     cdef uint64_t report_index[VENUE_COUNT][256]  # last applied, per partition
     cdef int phase[VENUE_COUNT]                   # as journaled: what phase windows and replays go by
     cdef uint32_t phase_number[VENUE_COUNT]       # changes so far
-    cdef int64_t phase_since_ns[VENUE_COUNT]
+    cdef int64_t phase_since_ns[VENUE_COUNT]      # of these, 0 is of any exchange
+    cdef readonly RuleState rule_state
 
     cdef uint32_t find_account(self, const uint8_t *id, size_t size) noexcept
     cdef uint32_t probable_account(self, const uint8_t *id, size_t size) noexcept

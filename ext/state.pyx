@@ -33,6 +33,7 @@ cdef class State:
         map_open(&self.order_map, orders)
         map_open(&self.restriction_map, MOST_RESTRICTIONS)
         self.restrictions = <Restriction *>map_pages(MOST_RESTRICTIONS * sizeof(Restriction))
+        self.rule_state = RuleState(accounts, MOST_GROUPS, positions, MOST_INSTRUMENTS)
         self.tickets = <Ticket *>map_pages(MOST_TICKETS * sizeof(Ticket))
         self.accepted = <Window *>map_pages(accounts * sizeof(Window))
         self.group_accepted = <Window *>map_pages(MOST_GROUPS * sizeof(Window))
@@ -255,6 +256,8 @@ cdef class State:
         self.hash_rows(digest, <char *>self.firm_shares, self.instrument_count * sizeof(int64_t))
         for port in range(self.port_count):
             digest.update(repr((self.ports[port].killed, self.ports[port].cancel_on_disconnect, self.ports[port].grace_ms)).encode())
+        digest.update(repr((self.phase, self.phase_number, self.phase_since_ns)).encode())
+        self.rule_state.hash_into(digest, self.account_count, self.group_count, self.position_count, self.instrument_count)
         return digest.hexdigest()
 
     cdef hash_rows(self, object digest, char *rows, size_t size):

@@ -9,7 +9,7 @@ from libc.string cimport memset
 
 from ext.codes cimport PASS, R1603_CAPACITY, R1604_NOT_FOUND, R1606_NOT_OPEN, STATUS_SUSPENDED
 from ext.engine cimport MOST_NEW_POSITIONS, SPARE_FOR_REPORTS, Engine
-from ext.events cimport ORDER_BEYOND, ORDER_SHORT, Frame, OrderEvent, ReleaseEvent
+from ext.events cimport ORDER_AGGRESSIVE, ORDER_BEYOND, ORDER_SHORT, Frame, OrderEvent, ReleaseEvent
 from ext.reports cimport confirm_by_ns
 from ext.risk cimport Candidate, check_new_order
 from ext.state cimport Order
@@ -29,11 +29,14 @@ def confirm(Engine engine, uint32_t order_no, str by, int64_t now_ns) -> int:
         return code
     set_candidate(engine, order_no, &order, now_ns)
     code = check_new_order(engine.state, engine.market, &order)
+    if code == PASS:
+        code = engine.survey_order(&order)
     event = engine.reserve_release(order_no, by.encode("utf-8", "replace"), now_ns) if has_room(engine, &order) else NULL
     if event == NULL:
         return R1603_CAPACITY
-    set_findings(event, &order, code)
+    set_findings(event, &order, code, engine.state.rule_state.book.number)
     released = engine.record_release(event)
+    engine.record_order_found(order_no, code == PASS)
     if code == PASS:
         engine.forward(order_no, now_ns)
     engine.audience.publish(None, released)
@@ -87,10 +90,13 @@ cdef inline bint has_room(Engine engine, const Candidate *order) noexcept:
             and engine.journal.has_room(SPARE_FOR_REPORTS) and engine.has_parent_row(order))
 
 
-cdef void set_findings(ReleaseEvent *event, const Candidate *order, int code) noexcept:
+cdef void set_findings(ReleaseEvent *event, const Candidate *order, int code, uint32_t rule_set) noexcept:
     """What the second judgement found, with the market it saw."""
     event.code = <unsigned short>code
-    event.flags = ORDER_BEYOND if order.beyond else 0
+    event.flags = (ORDER_BEYOND if order.beyond else 0) | (ORDER_AGGRESSIVE if order.is_aggressive else 0)
+    if code != PASS:
+        event.rule = order.rule
+        event.rule_set = rule_set
     event.value = 0 if code == PASS else order.value
     event.limit = 0 if code == PASS else order.limit
     event.scope = 0 if code == PASS else <unsigned char>order.scope

@@ -20,6 +20,7 @@ from ext.state cimport FLAG_ACKED, FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, NONE, O
 from ext.venue cimport VenueReport
 
 from ext.replay import fold
+from ext.surveillance import resume
 
 
 cdef list open_orders(Engine engine, uint32_t account):
@@ -215,6 +216,7 @@ def recover(Engine engine) -> dict:
         for order_no in open_orders(engine, account):
             if engine.state.orders[order_no].flags & FLAG_CANCEL_QUEUED:
                 engine.queued.append(order_no)
+    resume(engine)
     resume_waiting(engine)
     return {"frames": engine.journal.seq, "orders": engine.state.order_count, "open_orders": engine.state.open_count,
             "torn_bytes": torn}

@@ -150,6 +150,7 @@ REPORTS = st.fixed_dictionaries(
                 "cum_notional_e4",
                 "time_ns",
                 "planned_ns",
+                "confirm_by_ns",
             ),
             INT64,
         ),
