@@ -154,7 +154,7 @@ Reader = Callable[["Document", yaml.Node, str], Any]  # (document, node, field n
 
 
 def refused(text: str, *, aliases: bool) -> tuple[yaml.Event, str] | None:
-    """The event at which a text is not to be composed, and why: nesting that would overrun the stack, an unwanted alias."""
+    """The event at which a text must not be composed, and why: nesting that overruns the stack, an unwanted alias."""
     depth = 0
     for event in yaml.parse(text, Loader=yaml.CBaseLoader):
         if isinstance(event, yaml.CollectionStartEvent):

@@ -137,5 +137,5 @@ def test_schema(capsys, tmp_path):
     ],
 )
 def test_accounts_of_odd_files(tmp_path, text):
-    with pytest.raises(ConfigError, match="limits.yaml"):
+    with pytest.raises(ConfigError, match=r"limits\.yaml"):
         read_accounts(Path(written(tmp_path / "limits.yaml", text)))
