@@ -13,25 +13,24 @@ from ext.codec cimport (
 from ext.codes cimport (
     PASS, PHASE_CONTINUOUS, PHASE_LUNCH, PHASE_OPEN_CALL, PHASE_UNKNOWN, R1001_AUTH, R1004_SESSION, R1201_DUP_ID,
     R1203_RATE_IN, R1207_REJ_BREAK, R1601_VENUE_DOWN, R1603_CAPACITY, R1604_NOT_FOUND, R1606_NOT_OPEN,
-    R1607_CANCEL_PENDING, XSHG,
+    R1607_CANCEL_PENDING, STATUS_SUSPENDED, XSHG,
 )
 from ext.events cimport (
-    EV_CANCEL_QUEUED, EV_CANCEL_SENT, EV_CANCELED, EV_EXPIRED, EV_NEW, EV_ORDER, EV_TRADE, EV_VENUE_REJECTED, SCOPE_PORT,
+    EV_CANCELED, EV_CANCEL_QUEUED, EV_CANCEL_SENT, EV_EXPIRED, EV_NEW, EV_ORDER, EV_TRADE, EV_VENUE_REJECTED,
+    LEVEL_CONFIRM, LEVEL_OBSERVE, ORDER_AGGRESSIVE, ORDER_BEYOND, ORDER_PROGRAMME, ORDER_SHORT, SCOPE_ACCOUNT, SCOPE_PORT,
 )
 from ext.fields cimport check_cancel_fields, check_fields, copy_cancel_name
 from ext.orders cimport cl_ord_id_hash, find_order
 from ext.reports cimport encode_cancel_refusal, encode_order_state, encode_refusal
-from ext.risk cimport check_new_order
+from ext.risk cimport check_new_order, fail
 from ext.state cimport (
-    FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, GROUP_OWNER, NONE, Account, PortState, position_key, window_add,
+    FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, GROUP_OWNER, NONE, OPTIONAL_CHECK, Account, PortState, position_key, window_add,
     window_count,
 )
-from ext.tables cimport map_prefetch, prefetch
+from ext.survey cimport Found
+from ext.tables cimport hash_bytes, map_full, map_prefetch, prefetch
 from ext.venue cimport VenueCancel, VenueOrder
 from ext.venue_ids cimport ID_CANCEL, ID_ORDER, encode_venue_id
-
-cdef enum:
-    SPARE_FOR_REPORTS = 16777216       # journal bytes kept for what the exchange still has to say when orders are refused
 
 
 cdef class Engine:
@@ -41,7 +40,7 @@ cdef class Engine:
     """
 
     def __init__(self, State state, Journal journal):
-        Returns.__init__(self, state, journal)
+        Waiting.__init__(self, state, journal)
         self.queued = []
 
     def attach(self, VenueOutlet xshg, VenueOutlet xshe) -> None:
@@ -52,16 +51,31 @@ cdef class Engine:
     cdef VenueOutlet link(self, int venue):
         return self.xshg if venue == XSHG else self.xshe
 
+    cdef void respond(self, const Found *found, int level) noexcept:
+        """What a rule's hit asks for beyond the order itself: a level of its subject. Rare, so it takes the officers' way."""
+        if level in (LEVEL_OBSERVE, LEVEL_CONFIRM):
+            return
+        try:
+            from ext.escalation import raise_level
+            raise_level(self, found.rule, found.stage, level, self.occasion.account_index, self.occasion.group,
+                        self.occasion.instrument_index, found.offset, self.occasion.now_ns)
+        except Exception:
+            self.levels_failed += 1
+
     # A new order
 
     cdef void on_new_order(self, Caller caller, const NewOrder *message, int64_t now_ns) noexcept:
         """Judge one order, journal the decision, hold, send it on, and tell everyone who watches."""
         cdef Refusal refusal
         cdef const Frame *decision = self.judge(caller, message, &refusal, now_ns)
+        self.answer(caller, message, decision, &refusal, now_ns)
+
+    cdef void answer(self, Caller caller, const NewOrder *message, const Frame *decision, const Refusal *refusal, int64_t now_ns) noexcept:
+        """Whoever asked, whoever watches and, when it passed, the exchange hear of a decision; NULL: of a refusal."""
         if decision == NULL and refusal.code == R1201_DUP_ID and refusal.value == 0:
             self.repeat(caller, <uint32_t>refusal.limit)
         elif decision == NULL:
-            self.refuse(caller, message, &refusal, now_ns)
+            self.refuse(caller, message, refusal, now_ns)
         else:
             if (<const OrderEvent *>decision).code == PASS:
                 self.forward(decision.order_no, now_ns)
@@ -74,8 +88,14 @@ cdef class Engine:
         if code != PASS:
             return NULL
         self.look_up(message, &order, now_ns)
+        self.fetch_cells(&order)
         code = check_new_order(self.state, self.market, &order)
-        self.count_decision(caller.port, code, now_ns)
+        if code == PASS:
+            code = self.survey_order(&order)
+        if code == PASS and order.wait_code:
+            code = self.auto_deny(&order)
+        if code != PASS or order.wait_code == 0:
+            self.count_decision(caller.port, code, now_ns)
         return self.decide(caller, message, &order, code)
 
     cdef int admit(self, Caller caller, const NewOrder *message, Candidate *order, Refusal *refusal, int64_t now_ns) noexcept:
@@ -91,7 +111,7 @@ cdef class Engine:
             return refusal.code
         self.fetch_rows(message, order)
         order.account_index = self.state.find_account(message.account.at, message.account.size)
-        if not self.audience.may_trade(caller, order.account_index):
+        if not self.audience.may_trade(caller, order.account_index) or not self.read_names(message, order):
             refusal.code = R1001_AUTH
             return R1001_AUTH
         refusal.value = window_count(&port.orders_in, now_ns)
@@ -112,17 +132,32 @@ cdef class Engine:
         if order_no:
             refusal.code = R1201_DUP_ID
             # Another order under a used name: v names the order that has it. The same order: limit, for repeat to find it.
-            refusal.value = 0 if self.is_same(order_no, message) else order_no
+            refusal.value = 0 if self.is_same(order_no, message, order) else order_no
             refusal.limit = order_no if refusal.value == 0 else 0
             return R1201_DUP_ID
-        if self.state.order_count >= self.state.most_orders or self.state.position_count + 2 > self.state.most_positions \
-                or not self.journal.has_room(SPARE_FOR_REPORTS):
+        if self.state.order_count >= self.state.most_orders or self.state.position_count + MOST_NEW_POSITIONS > self.state.most_positions \
+                or not self.journal.has_room(SPARE_FOR_REPORTS) or not self.has_parent_row(order):
             refusal.code = R1603_CAPACITY
             refusal.value = self.state.order_count
             refusal.limit = self.state.most_orders
             return R1603_CAPACITY
         self.find_holdings(order)
         return PASS
+
+    cdef bint read_names(self, const NewOrder *message, Candidate *order) noexcept:
+        """Strategy and parent, where it names them; False when there is no such strategy."""
+        order.strategy = NONE
+        if message.parent_id.size:
+            order.parent = hash_bytes(message.parent_id.at, message.parent_id.size, 0)
+        if message.strategy.size == 0:
+            return True
+        order.strategy = self.state.find_strategy(message.strategy.at, message.strategy.size)
+        return order.strategy != NONE
+
+    cdef bint has_parent_row(self, const Candidate *order) noexcept:
+        """Whether its parent, if any, has a row or can have one."""
+        return (order.parent == 0 or self.state.find_parent(order.account_index, order.parent) != NULL
+                or not map_full(&self.state.parent_map))
 
     cdef void fetch_rows(self, const NewOrder *message, Candidate *order) noexcept:
         """Start loading every row this order will touch: with a million accounts none of them is in a cache. The account is
@@ -155,25 +190,39 @@ cdef class Engine:
         if group != NONE:
             order.match_owner = self.state.find_position(GROUP_OWNER | group, order.instrument_index)
 
-    cdef bint is_same(self, uint32_t order_no, const NewOrder *message) noexcept:
+    cdef bint is_same(self, uint32_t order_no, const NewOrder *message, const Candidate *order) noexcept:
         """Whether a repeated cl_ord_id asks for the same order again."""
         cdef const OrderEvent *event = <const OrderEvent *>self.journal.at(self.state.orders[order_no].frame_offset)
         return (event.symbol == symbol_number(&message.symbol) and event.venue == message.security_exchange
                 and event.side == message.side and event.ord_type == message.ord_type
-                and event.order_qty_shares == message.order_qty_shares and event.price_e4 == message.price_e4)
+                and event.order_qty_shares == message.order_qty_shares and event.price_e4 == message.price_e4
+                and event.strategy == order.strategy and event.parent == order.parent
+                and event.parent_qty_shares == message.parent_qty_shares
+                and (event.flags & ORDER_SHORT != 0) == message.short_sale)
 
     cdef void look_up(self, const NewOrder *message, Candidate *order, int64_t now_ns) noexcept:
-        """The rows of state the ladder reads, found once."""
-        cdef State state = self.state
-        order.account = &state.accounts[order.account_index]
-        order.profile = &state.profiles[order.account.profile]
+        """What the message asks for, and the rows of state the ladder reads."""
         order.venue = <int>message.security_exchange
         order.side = <int>message.side
         order.ord_type = <int>message.ord_type
         order.order_qty_shares = message.order_qty_shares
         order.price_e4 = message.price_e4
+        order.parent_qty_shares = message.parent_qty_shares
+        order.short_sale = message.short_sale
         order.now_ns = now_ns
+        self.find_rows(order)
+
+    cdef void find_rows(self, Candidate *order) noexcept:
+        """The rows of state the ladder reads, found once."""
+        cdef State state = self.state
+        order.account = &state.accounts[order.account_index]
+        order.profile = &state.profiles[order.account.profile]
         order.phase = self.market.phase[order.venue]
+        order.optional = order.profile.optional | state.rules.optional | order.account.traits | order.account.unit
+        if order.account.group != NONE:
+            order.optional |= state.groups[order.account.group].optional
+        if order.strategy != NONE or order.parent or order.short_sale:
+            order.optional |= OPTIONAL_CHECK
         if order.instrument_index == NONE:
             return
         order.instrument = &state.instruments[order.instrument_index]
@@ -194,20 +243,34 @@ cdef class Engine:
         event.ord_type = <uint8_t>order.ord_type
         event.phase = <uint8_t>order.phase
         event.planned_ns = message.planned_ns
+        event.strategy = order.strategy
+        event.parent = order.parent
+        event.parent_qty_shares = order.parent_qty_shares
+        event.flags = (ORDER_SHORT if order.short_sale else 0) | (ORDER_BEYOND if order.beyond else 0)
         event.cl_ord_id_size = <uint8_t>message.cl_ord_id.size
         memcpy(event.cl_ord_id, message.cl_ord_id.at, message.cl_ord_id.size)
         if order.top != NULL:
             event.bid_px_e4 = order.top.bid_px_e4
             event.ask_px_e4 = order.top.ask_px_e4
             event.last_px_e4 = order.top.last_px_e4
-        if code == PASS:
+        if order.port.programme:
+            event.flags |= ORDER_PROGRAMME
+        if code == PASS and order.wait_code:
+            self.suspend(event, order)
+        elif code == PASS:
             event.wpx_e4 = order.wpx_e4
             event.hold_e4 = order.hold_e4
         else:
             event.value = order.value
             event.limit = order.limit
             event.scope = <uint8_t>order.scope
+        if order.is_aggressive:
+            event.flags |= ORDER_AGGRESSIVE
+        if self.state.rule_state.book.number:
+            event.rule = order.rule
+            event.rule_set = self.state.rule_state.book.number
         self.record(&event.head)
+        self.record_order_found(event.head.order_no, code == PASS and order.wait_code == 0)
         return &event.head
 
     cdef void forward(self, uint32_t order_no, int64_t now_ns) noexcept:
@@ -270,7 +333,12 @@ cdef class Engine:
         cdef uint8_t *room
         cdef int code = self.admit_cancel(caller, message, &order_no, &refusal, now_ns)
         if code == PASS:
+            memset(&self.refused_by, 0, sizeof(self.refused_by))
             code = self.request_cancel(order_no, message, caller.port, now_ns)
+            refusal.rule = self.refused_by.rule
+            refusal.value = self.refused_by.value
+            refusal.limit = self.refused_by.limit
+            refusal.scope = self.refused_by.scope
             if code == PASS and caller.slot == NONE:
                 room = caller.begin_message(MOST_REPORT_SIZE)
                 caller.end_message(encode_order_state(room, self.state, self.journal, order_no, False,
@@ -333,6 +401,9 @@ cdef class Engine:
         # A cancel that already waits for its phase goes on waiting until the phase is known again after a restart.
         cdef bint must_wait = phase == PHASE_LUNCH or (phase == PHASE_UNKNOWN and order.flags & FLAG_CANCEL_QUEUED)
         cdef bint now_possible = link_ready and phase_code == PASS and not must_wait
+        cdef int code
+        if order.ord_status == STATUS_SUSPENDED:
+            return self.deny(order_no, b"sweep" if port == NONE else b"port:%d" % port, now_ns)
         if not is_open(order):
             return R1606_NOT_OPEN
         if order.flags & FLAG_CANCEL_SENT or (order.flags & FLAG_CANCEL_QUEUED and not now_possible):
@@ -341,6 +412,11 @@ cdef class Engine:
             return R1601_VENUE_DOWN
         if message != NULL and phase_code != PASS:
             return phase_code
+        if message != NULL and now_possible:
+            code = self.survey_cancel(order, order_no, now_ns)
+            if code != PASS:
+                self.record_found(order_no, False)
+                return code
         event = <CancelEvent *>self.reserve(EV_CANCEL_SENT if now_possible else EV_CANCEL_QUEUED, sizeof(CancelEvent), order.account,
                                             False, now_ns)
         if event == NULL:
@@ -360,8 +436,12 @@ cdef class Engine:
         else:
             self.queued.append(order_no)
         self.record(&event.head)
-        if now_possible:
-            self.forward_cancel(order_no, event.cancel_no, now_ns)
+        if not now_possible:
+            return PASS
+        self.watch(order.match_position)
+        if message != NULL:
+            self.record_found(order_no, True)
+        self.forward_cancel(order_no, event.cancel_no, now_ns)
         return PASS
 
     cdef void forward_cancel(self, uint32_t order_no, uint32_t cancel_no, int64_t now_ns) noexcept:
@@ -387,6 +467,7 @@ cdef class Engine:
         """The exchange's phase; a change lets waiting cancels go."""
         cdef int before = self.market.phase[status.venue]
         self.market.on_status(status, now_ns)
+        self.record_phase(status, now_ns)
         if status.phase != before and self.queued:
             self.send_queued(status.venue, now_ns)
 

@@ -2,7 +2,7 @@
 
 from libc.string cimport memcmp, memcpy, memset, strlen
 
-from ext.events cimport EV_TYPE_COUNT
+from ext.events cimport EV_RULE_SET, EV_TYPE_COUNT
 
 
 cdef extern from "sys/mman.h" nogil:
@@ -24,8 +24,13 @@ cdef extern from "nmmintrin.h" nogil:
 cdef enum:
     CHUNK = 1 << 26                    # the file grows by this much
     MOST_FRAME = 1 << 12
+    MOST_RULE_SET_FRAME = 1 << 26      # a compiled rule set is one frame, and the only long one
 
 cdef const char *MAGIC = b"tidegate journal 1\n"
+
+
+cdef inline uint64_t most_size(const Frame *frame) noexcept nogil:
+    return MOST_RULE_SET_FRAME if frame.type == EV_RULE_SET else MOST_FRAME
 
 
 class JournalError(Exception):
@@ -142,7 +147,7 @@ cdef class Journal:
         frame = self.at(offset)
         if frame.size == 0:
             return NULL
-        whole = (sizeof(Frame) <= frame.size <= MOST_FRAME and frame.size % 8 == 0
+        whole = (sizeof(Frame) <= frame.size <= most_size(frame) and frame.size % 8 == 0
                  and offset + frame.size <= self.allocated)
         if whole and frame.crc == crc32c(<const uint8_t *>frame + 8, frame.size - 8, self.crc):
             if frame.seq != self.seq + 1 or not 0 < frame.type < EV_TYPE_COUNT:
@@ -160,7 +165,7 @@ cdef class Journal:
         cdef const uint64_t *word = <const uint64_t *>(self.base + offset)
         cdef uint64_t words = (self.allocated - offset) // 8
         cdef const Frame *frame = self.at(offset)
-        cdef uint64_t at = (frame.size if sizeof(Frame) <= frame.size <= MOST_FRAME else MOST_FRAME) // 8
+        cdef uint64_t at = (frame.size if sizeof(Frame) <= frame.size <= most_size(frame) else MOST_FRAME) // 8
         while at < words:
             if word[at]:
                 return False
@@ -170,8 +175,11 @@ cdef class Journal:
     def cut(self) -> int:
         """Zero whatever follows the last good frame (a torn tail); returns how many bytes were not zero."""
         cdef uint64_t at = self.end
+        cdef uint64_t most = MOST_FRAME
         cdef int cut = 0
-        while at < min(self.end + MOST_FRAME, self.allocated):
+        if self.end + sizeof(Frame) <= self.allocated:
+            most = max(most, min(self.at(self.end).size, most_size(self.at(self.end))))
+        while at < min(self.end + most, self.allocated):
             if self.base[at]:
                 self.base[at] = 0
                 cut += 1

@@ -59,6 +59,8 @@ cdef void open_order(State state, uint32_t order_no) noexcept:
         owner.best_sell_e4 = min(owner.best_sell_e4, match_px_e4(order))
     account.open_orders += 1
     state.positions[order.position].open_orders += 1
+    if order.match_position != order.position:
+        owner.open_orders += 1
     state.open_count += 1
 
 
@@ -80,6 +82,8 @@ cdef void close_order(State state, uint32_t order_no) noexcept:
         state.orders[order.next_match].prev_match = order.prev_match
     account.open_orders -= 1
     state.positions[order.position].open_orders -= 1
+    if order.match_position != order.position:
+        owner.open_orders -= 1
     state.open_count -= 1
     if match_px_e4(order) == (owner.best_buy_e4 if order.side == BUY else owner.best_sell_e4):
         find_best(state, owner, order.side)

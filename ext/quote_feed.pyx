@@ -88,7 +88,7 @@ cdef class QuoteFeed:
                 self.cut("a malformed market data frame")
                 return -1
             if msg_type == MSG_QUOTE:
-                self.engine.market.on_quote(self.venue, &quote, recv_ns)
+                self.engine.on_quote(self.venue, &quote, recv_ns)
                 self.quotes += 1
             elif msg_type == MSG_TRADE:
                 self.engine.market.on_trade(self.venue, &trade, recv_ns)

@@ -3,20 +3,27 @@
 from libc.stdint cimport uint64_t
 
 from ext.apply cimport apply
+from ext.codes cimport VENUE_COUNT
 from ext.events cimport (
-    EV_ACCOUNT, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_CANCELED, EV_DAY, EV_EXPIRED, EV_KILL, EV_NEW,
-    EV_ORDER, EV_POSITION, EV_REPORT_SKIPPED, EV_TRADE, EV_VENUE_REJECTED, CancelEvent, DayEvent, Frame, KillEvent,
-    OrderEvent, PortEvent, PositionEvent, ReportEvent,
+    EV_ACCOUNT, EV_ADMIN, EV_BASKET, EV_CANCELED, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_DAY,
+    EV_EXPIRED, EV_HIT, EV_KILL, EV_LEVEL, EV_LOCATE, EV_MARK, EV_NEW, EV_ORDER, EV_ORDER_RELEASED, EV_PHASE, EV_POSITION,
+    EV_QUOTE, EV_REARM, EV_REPORT_SKIPPED, EV_RULE_SET, EV_TICKET, EV_TRADE, EV_VENUE_REJECTED, MOST_FACTORS, AdminEvent,
+    BasketEvent, CancelEvent, DayEvent, Frame, HitEvent, KillEvent, LevelEvent, LocateEvent, MarkEvent, OrderEvent,
+    PhaseEvent, PortEvent, PositionEvent, QuoteEvent, RearmEvent, ReleaseEvent, ReportEvent, RuleSetEvent, StrategyEvent,
+    TicketEvent, UnitEvent,
 )
 from ext.journal cimport JOURNAL_START, Journal
-from ext.state cimport AccountEvent, Group, Instrument, Profile, Rules, State
+from ext.state cimport NONE, AccountEvent, Group, Instrument, Profile, Rules, State
 
 from ext.journal import JournalError
 
 EVENT_NAMES = {
     1: "DAY", 2: "RULES", 3: "GROUP", 4: "PROFILE", 5: "RESTRICTION", 6: "ACCOUNT", 7: "INSTRUMENT", 8: "POSITION", 9: "PORT",
+    10: "STRATEGY", 11: "LOCATE", 12: "UNIT",
     16: "ORDER", 17: "NEW", 18: "TRADE", 19: "CANCELED", 20: "EXPIRED", 21: "VENUE_REJECTED", 22: "CANCEL_SENT",
-    23: "CANCEL_QUEUED", 24: "CANCEL_REJECTED", 25: "REPORT_SKIPPED", 26: "KILL", 27: "SESSION",
+    23: "CANCEL_QUEUED", 24: "CANCEL_REJECTED", 25: "REPORT_SKIPPED", 26: "KILL", 27: "SESSION", 28: "REARM", 29: "BASKET",
+    32: "ORDER_RELEASED", 33: "LEVEL", 34: "TICKET", 40: "QUOTE", 41: "RULE_SET", 42: "MARK", 43: "HIT", 44: "ADMIN",
+    45: "PHASE",
 }
 
 
@@ -54,18 +61,27 @@ def layout_number() -> int:
     """A number that changes when a struct in the journal changes size."""
     number = 0
     for size in (sizeof(Rules), sizeof(Profile), sizeof(AccountEvent), sizeof(Instrument), sizeof(Group), sizeof(PortEvent),
-                 sizeof(PositionEvent), sizeof(OrderEvent), sizeof(ReportEvent), sizeof(CancelEvent)):
+                 sizeof(PositionEvent), sizeof(OrderEvent), sizeof(ReportEvent), sizeof(CancelEvent), sizeof(KillEvent),
+                 sizeof(ReleaseEvent), sizeof(LevelEvent), sizeof(TicketEvent), sizeof(AdminEvent),
+                 sizeof(StrategyEvent), sizeof(UnitEvent), sizeof(LocateEvent), sizeof(BasketEvent),
+                 sizeof(QuoteEvent), sizeof(RuleSetEvent), sizeof(MarkEvent), sizeof(HitEvent)):
         number = (number * 8191 + size) & 0xFFFFFFFFFFFF
     return number
 
 
 cdef inline bint has_row(State state, const Frame *frame) noexcept:
-    """Whether every row that the frame may add exists; an order adds two positions at most, its account's and its group's."""
-    if frame.type == EV_ORDER:
-        return frame.order_no <= state.most_orders and state.position_count + 2 <= state.most_positions
+    """Whether every row that the frame may add exists; an order adds three positions at most."""
+    if frame.type in (EV_ORDER, EV_ORDER_RELEASED):
+        return frame.order_no <= state.most_orders and state.position_count + 3 <= state.most_positions
     if frame.type == EV_ACCOUNT:
         return frame.account < state.most_accounts
-    return frame.type != EV_POSITION or state.position_count < state.most_positions
+    if frame.type == EV_POSITION:
+        return state.position_count + (1 if state.accounts[frame.account].group == NONE else 2) <= state.most_positions
+    if frame.type == EV_QUOTE:
+        return (<const QuoteEvent *>frame).instrument < state.instrument_count
+    if frame.type == EV_PHASE:
+        return 0 < (<const PhaseEvent *>frame).venue < VENUE_COUNT
+    return frame.type not in (EV_LOCATE, EV_LEVEL) or state.position_count < state.most_positions
 
 
 def frames(Journal journal):
@@ -92,8 +108,61 @@ cdef dict fields_of(const Frame *frame):
         return fields | cancel_fields(<const CancelEvent *>frame)
     if frame.type == EV_KILL:
         return {"scope": (<const KillEvent *>frame).scope, "id": (<const KillEvent *>frame).id,
-                "killed": bool((<const KillEvent *>frame).killed), "by": text((<const KillEvent *>frame).by, 32)}
-    return {key: value for key, value in fields.items() if value and value != 0xFFFFFFFF}
+                "killed": bool((<const KillEvent *>frame).killed), "by": text((<const KillEvent *>frame).by, 32),
+                "approved_by": text((<const KillEvent *>frame).approved_by, 32)}
+    if frame.type == EV_REARM:
+        return {"strategy": (<const RearmEvent *>frame).strategy, "by": text((<const RearmEvent *>frame).by, 32)}
+    if frame.type == EV_BASKET:
+        return fields | basket_fields(<const BasketEvent *>frame)
+    if frame.type == EV_ORDER_RELEASED:
+        return fields | release_fields(<const ReleaseEvent *>frame)
+    if frame.type == EV_LEVEL:
+        return level_fields(<const LevelEvent *>frame)
+    if frame.type == EV_TICKET:
+        return ticket_fields(<const TicketEvent *>frame)
+    if frame.type == EV_ADMIN:
+        return admin_fields(<const AdminEvent *>frame)
+    found = {key: value for key, value in fields.items() if value and value != 0xFFFFFFFF}
+    return found | rule_fields(frame) if frame.type >= EV_QUOTE else found
+
+
+cdef dict rule_fields(const Frame *frame):
+    """Of what the rules see, find and are; the octets of a rule set are not shown."""
+    if frame.type == EV_QUOTE:
+        return quote_fields(<const QuoteEvent *>frame)
+    if frame.type == EV_HIT:
+        return hit_fields(<const HitEvent *>frame)
+    if frame.type == EV_PHASE:
+        return {"venue": (<const PhaseEvent *>frame).venue, "phase": (<const PhaseEvent *>frame).phase}
+    if frame.type == EV_MARK:
+        mark = <const MarkEvent *>frame
+        return {"rule_set": mark.rule_set, "mark": mark.mark, "row": mark.row, "instrument": mark.instrument, "side": mark.side,
+                "ends": bool(mark.ends)}
+    if frame.type == EV_RULE_SET:
+        rules = <const RuleSetEvent *>frame
+        return {"number": rules.number, "program_size": rules.program_size, "sha256": rules.sha256[:32].hex(), "id": text(rules.id, 48),
+                "by": text(rules.by, 32), "approved_by": text(rules.approved_by, 32), "reason": text(rules.reason, 96)}
+    return {}
+
+
+cdef dict quote_fields(const QuoteEvent *event):
+    return {
+        "instrument": event.instrument, "phase": event.phase, "last_px_e4": event.last_px_e4,
+        "total_volume_shares": event.total_volume_shares, "total_turnover_e4": event.total_turnover_e4,
+        "bids": [(event.bid_px_e4[at], event.bid_qty_shares[at]) for at in range(5) if event.bid_px_e4[at]],
+        "asks": [(event.ask_px_e4[at], event.ask_qty_shares[at]) for at in range(5) if event.ask_px_e4[at]],
+    }
+
+
+cdef dict hit_fields(const HitEvent *event):
+    return {
+        "hit_seq": event.alert_seq, "caused_ns": event.caused_ns, "rule_set": event.rule_set, "rule": event.rule, "row": event.row,
+        "instrument": event.instrument, "stage": event.stage, "level": event.level, "enforced": bool(event.enforced),
+        "blocked": bool(event.blocked), "side": event.side, "event": event.event, "bid_px_e4": event.bid_px_e4,
+        "ask_px_e4": event.ask_px_e4, "last_px_e4": event.last_px_e4,
+        "factors": [{"factor": event.factors[at].factor, "unit": event.factors[at].unit, "value": event.factors[at].value,
+                     "limit": event.factors[at].limit} for at in range(min(event.factor_count, MOST_FACTORS))],
+    }
 
 
 cdef str text(const char *at, int size):
@@ -106,8 +175,51 @@ cdef dict order_fields(const OrderEvent *event):
         "side": event.side, "ord_type": event.ord_type, "order_qty_shares": event.order_qty_shares, "price_e4": event.price_e4,
         "code": event.code, "value": event.value, "limit": event.limit, "scope": event.scope, "wpx_e4": event.wpx_e4,
         "hold_e4": event.hold_e4, "phase": event.phase, "bid_px_e4": event.bid_px_e4, "ask_px_e4": event.ask_px_e4,
-        "last_px_e4": event.last_px_e4, "port": event.port,
+        "last_px_e4": event.last_px_e4, "port": event.port, "strategy": event.strategy, "parent": event.parent,
+        "parent_qty_shares": event.parent_qty_shares, "flags": event.flags, "ttl_ms": event.ttl_ms, "rule": event.rule,
+        "rule_set": event.rule_set,
     }
+
+
+cdef dict basket_fields(const BasketEvent *event):
+    return {
+        "basket_id": text(event.basket_id, event.basket_id_size), "lines": event.lines, "notional_e4": event.notional_e4,
+        "code": event.code, "value": event.value, "limit": event.limit, "port": event.port,
+    }
+
+
+cdef dict release_fields(const ReleaseEvent *event):
+    return {
+        "code": event.code, "value": event.value, "limit": event.limit, "scope": event.scope, "wpx_e4": event.wpx_e4,
+        "hold_e4": event.hold_e4, "phase": event.phase, "bid_px_e4": event.bid_px_e4, "ask_px_e4": event.ask_px_e4,
+        "last_px_e4": event.last_px_e4, "by": text(event.by, 32),
+    }
+
+
+cdef dict level_fields(const LevelEvent *event):
+    return {
+        "subject": event.subject, "index": event.index, "owner": event.head.account, "instrument": event.instrument,
+        "level": event.level, "previous": event.previous, "mask": event.mask, "throttle_per_s": event.throttle_per_s,
+        "until_ns": event.until_ns, "rule": event.rule, "rule_set": event.rule_set, "hit_offset": event.hit_offset,
+        "ticket": event.ticket, "by": text(event.by, 32), "approved_by": text(event.approved_by, 32),
+        "reason": text(event.reason, 96),
+    }
+
+
+cdef dict ticket_fields(const TicketEvent *event):
+    return {"ticket": event.ticket, "subject": event.subject, "index": event.index, "is_open": bool(event.is_open),
+            "by": text(event.by, 32), "reason": text(event.reason, 96)}
+
+
+cdef dict admin_fields(const AdminEvent *event):
+    return {"step": event.step, "number": event.number, "by": text(event.by, 32), "approved_by": text(event.approved_by, 32),
+            "reason": text(event.reason, 96)}
+
+
+def frame_fields(Journal journal, uint64_t offset) -> dict:
+    """The fields of the frame at an offset that is known to hold one, with its type and time."""
+    cdef const Frame *frame = journal.at(offset)
+    return {"type": EVENT_NAMES.get(frame.type, str(frame.type)), "time_ns": frame.time_ns} | fields_of(frame)
 
 
 cdef dict report_fields(const ReportEvent *event):

@@ -7,15 +7,19 @@ from ext.codec cimport (
     encode_execution_report, symbol_number,
 )
 from ext.codes cimport (
-    EXEC_CANCELED, EXEC_EXPIRED, EXEC_NEW, EXEC_PENDING_NEW, EXEC_REJECTED, EXEC_TRADE, PASS, R1602_VENUE_REJECT,
-    STATUS_CANCELED, STATUS_EXPIRED, STATUS_NEW, STATUS_PENDING_NEW, STATUS_REJECTED,
+    EXEC_CANCELED, EXEC_EXPIRED, EXEC_NEW, EXEC_PENDING_NEW, EXEC_REJECTED, EXEC_SUSPENDED, EXEC_TRADE, PASS,
+    R1602_VENUE_REJECT, STATUS_CANCELED, STATUS_EXPIRED, STATUS_NEW, STATUS_PENDING_NEW, STATUS_REJECTED, STATUS_SUSPENDED,
 )
 from ext.codes import REJECT_CODES
 from ext.events cimport (
-    EV_CANCEL_REJECTED, EV_CANCELED, EV_EXPIRED, EV_NEW, EV_ORDER, EV_TRADE, SCOPE_ACCOUNT, SCOPE_FIRM, SCOPE_GROUP,
-    SCOPE_INSTRUMENT, SCOPE_PORT, CancelEvent, OrderEvent, ReportEvent,
+    EV_CANCELED, EV_CANCEL_REJECTED, EV_EXPIRED, EV_NEW, EV_ORDER, EV_ORDER_RELEASED, EV_TRADE, ORDER_SUSPENDED,
+    SCOPE_ACCOUNT, SCOPE_FIRM, SCOPE_GROUP, SCOPE_INSTRUMENT, SCOPE_PARENT, SCOPE_PORT, SCOPE_STRATEGY, SCOPE_UNIT,
+    CancelEvent, OrderEvent, ReleaseEvent, ReportEvent, RuleSetEvent,
 )
-from ext.state cimport NONE, RULE_ID_SIZE, Account, Order
+from ext.program cimport Program, Rule, open_program
+from ext.rule_state cimport MOST_RULE_SETS, RuleState
+from ext.state cimport FLAG_CONFIRMED, NONE, RULE_ID_SIZE, Account, Order
+from ext.tables cimport strnlen
 
 cdef enum:
     CODES = 1700
@@ -82,6 +86,12 @@ cdef char *put_scope(char *at, State state, int scope, uint32_t account_index) n
         return at + size
     if scope == SCOPE_INSTRUMENT:
         return put(at, b"instrument")
+    if scope == SCOPE_STRATEGY:
+        return put(at, b"strategy")
+    if scope == SCOPE_UNIT:
+        return put(at, b"unit")
+    if scope == SCOPE_PARENT:
+        return put(at, b"parent")
     if scope == SCOPE_ACCOUNT and account != NULL:
         at = put(at, b"account:")
         memcpy(at, account.id, account.id_size)
@@ -89,9 +99,22 @@ cdef char *put_scope(char *at, State state, int scope, uint32_t account_index) n
     return put(at, b"market")
 
 
+cdef const Rule *rule_of(State state, Journal journal, uint32_t number, uint32_t rule_set) noexcept:
+    """A rule of a rule set that is or was in force today, NULL when none decided."""
+    cdef RuleState ours = state.rule_state
+    cdef Program program
+    if number == 0 or not 0 < rule_set <= ours.rule_set_count or rule_set >= MOST_RULE_SETS:
+        return NULL
+    if rule_set == ours.book.number:
+        return &ours.book.program.rules[number - 1]
+    open_program(<const uint8_t *>journal.at(ours.rule_sets[rule_set]) + sizeof(RuleSetEvent), &program)
+    return &program.rules[number - 1]
+
+
 cdef size_t write_text(char *text, State state, int code, int64_t value, int64_t limit, int scope, uint32_t account_index,
-                       const char *field, const char *expected) noexcept:
-    """`R1301 CASH v=<value> lim=<limit> rule=<id>@<version> scope=<scope>`; a malformed field is named instead of a limit."""
+                       const char *field, const char *expected, const Rule *rule) noexcept:
+    """`R1301 CASH v=<value> lim=<limit> rule=<id>@<version> scope=<scope>`; a malformed field is named instead of a limit.
+    rule: the surveillance rule that decided, NULL: the limits did."""
     cdef char *at = text
     cdef size_t size = 0
     at[0] = c'R'
@@ -106,8 +129,13 @@ cdef size_t write_text(char *text, State state, int code, int64_t value, int64_t
     at = put_int(put(at, b" v="), value)
     at = put_int(put(at, b" lim="), limit)
     at = put(at, b" rule=")
-    while size < RULE_ID_SIZE and state.rules.rule_id[size]:
-        size += 1
+    if rule != NULL:
+        size = strnlen(rule.id, sizeof(rule.id))
+        memcpy(at, rule.id, size)
+        at = put_int(put(at + size, b"@"), rule.version)
+        at = put_scope(put(at, b" scope="), state, scope, account_index)
+        return at - text
+    size = strnlen(state.rules.rule_id, RULE_ID_SIZE)
     memcpy(at, state.rules.rule_id, size)
     at = put_int(put(at + size, b"@"), state.rules.version)
     at = put_scope(put(at, b" scope="), state, scope, account_index)
@@ -144,19 +172,39 @@ cdef void set_order(ExecutionReport *report, State state, Journal journal, uint3
     report.venue_order_id = borrowed(order.venue_order_id, padded_size(order.venue_order_id, 16))
 
 
-cdef void set_decision(ExecutionReport *report, State state, const OrderEvent *event, char *text) noexcept:
+cdef void set_decision(ExecutionReport *report, State state, Journal journal, const OrderEvent *event, char *text) noexcept:
     report.exec_type = EXEC_PENDING_NEW
     report.ord_status = STATUS_PENDING_NEW
     report.leaves_qty_shares = event.order_qty_shares
     if event.code == PASS:
+        return
+    report.text = borrowed(text, write_text(text, state, event.code, event.value, event.limit, event.scope, event.head.account,
+                                            NULL, NULL, rule_of(state, journal, event.rule, event.rule_set)))
+    if event.flags & ORDER_SUSPENDED:
+        report.exec_type = EXEC_SUSPENDED
+        report.ord_status = STATUS_SUSPENDED
+        report.confirm_by_ns = confirm_by_ns(event)
         return
     report.exec_type = EXEC_REJECTED
     report.ord_status = STATUS_REJECTED
     report.leaves_qty_shares = 0
     report.reject_code = event.code
     report.ord_rej_reason = ord_rej_reason[event.code]
+
+
+cdef void set_release(ExecutionReport *report, State state, Journal journal, const ReleaseEvent *event, char *text) noexcept:
+    """The end of a suspended order."""
+    if event.code == PASS:
+        report.exec_type = EXEC_PENDING_NEW
+        report.ord_status = STATUS_PENDING_NEW
+        report.leaves_qty_shares = report.order_qty_shares
+        return
+    report.exec_type = EXEC_REJECTED
+    report.ord_status = STATUS_REJECTED
+    report.reject_code = event.code
+    report.ord_rej_reason = ord_rej_reason[event.code]
     report.text = borrowed(text, write_text(text, state, event.code, event.value, event.limit, event.scope, event.head.account,
-                                            NULL, NULL))
+                                            NULL, NULL, rule_of(state, journal, event.rule, event.rule_set)))
 
 
 cdef void set_report(ExecutionReport *report, State state, const ReportEvent *event, char *text) noexcept:
@@ -174,7 +222,7 @@ cdef void set_report(ExecutionReport *report, State state, const ReportEvent *ev
         report.reject_code = R1602_VENUE_REJECT
         report.ord_rej_reason = ord_rej_reason[<int>R1602_VENUE_REJECT]
         report.text = borrowed(text, write_text(text, state, R1602_VENUE_REJECT, event.reason, 0, 0, event.head.account,
-                                                b"exchange_reason", b"acceptance"))
+                                                b"exchange_reason", b"acceptance", NULL))
 
 
 cdef size_t encode_event(uint8_t *dst, State state, Journal journal, const Frame *frame, bint wrapped) noexcept:
@@ -189,7 +237,10 @@ cdef size_t encode_event(uint8_t *dst, State state, Journal journal, const Frame
     report.time_ns = frame.time_ns
     if frame.type == EV_ORDER:
         report.venue_order_id.size = 0
-        set_decision(&report, state, <const OrderEvent *>frame, text)
+        set_decision(&report, state, journal, <const OrderEvent *>frame, text)
+    elif frame.type == EV_ORDER_RELEASED:
+        report.venue_order_id.size = 0
+        set_release(&report, state, journal, <const ReleaseEvent *>frame, text)
     else:
         set_report(&report, state, <const ReportEvent *>frame, text)
     return encode_execution_report(dst, &report, SERVER_EXECUTION_REPORT if wrapped else BARE)
@@ -210,7 +261,7 @@ cdef size_t encode_cancel_event(uint8_t *dst, State state, Journal journal, cons
     reject.ord_status = event.ord_status
     reject.reject_code = event.code
     reject.cxl_rej_reason = cxl_rej_reason[event.code]
-    reject.text = borrowed(text, write_text(text, state, event.code, event.reason, 0, SCOPE_ACCOUNT, event.head.account, NULL, NULL))
+    reject.text = borrowed(text, write_text(text, state, event.code, event.reason, 0, SCOPE_ACCOUNT, event.head.account, NULL, NULL, NULL))
     reject.time_ns = event.head.time_ns
     reject.planned_ns = event.planned_ns
     return encode_cancel_reject(dst, &reject, wrap_field)
@@ -222,6 +273,8 @@ cdef uint32_t exec_type_of(int ord_status) noexcept:
         return EXEC_PENDING_NEW
     if ord_status == STATUS_NEW:
         return EXEC_NEW
+    if ord_status == STATUS_SUSPENDED:
+        return EXEC_SUSPENDED
     if ord_status == STATUS_CANCELED:
         return EXEC_CANCELED
     if ord_status == STATUS_EXPIRED:
@@ -237,8 +290,10 @@ cdef size_t encode_order_state(uint8_t *dst, State state, Journal journal, uint3
     cdef char text[MOST_TEXT]
     memset(&report, 0, sizeof(ExecutionReport))
     set_order(&report, state, journal, order_no)
-    if event.code != PASS:
-        set_decision(&report, state, event, text)
+    if event.flags & ORDER_SUSPENDED and order.ord_status == STATUS_REJECTED and not order.flags & FLAG_CONFIRMED:
+        set_release(&report, state, journal, <const ReleaseEvent *>journal.at(order.cancel_offset), text)
+    elif event.code != PASS and not order.flags & FLAG_CONFIRMED:
+        set_decision(&report, state, journal, event, text)
     elif order.ord_status == STATUS_REJECTED:
         report.reject_code = R1602_VENUE_REJECT
         report.ord_rej_reason = ord_rej_reason[<int>R1602_VENUE_REJECT]
@@ -281,10 +336,15 @@ cdef size_t encode_refusal(uint8_t *dst, State state, const NewOrder *order, con
     report.reject_code = refusal.code
     report.ord_rej_reason = ord_rej_reason[refusal.code]
     report.text = borrowed(text, write_text(text, state, refusal.code, refusal.value, refusal.limit, refusal.scope, NONE,
-                                            refusal.field, refusal.expected))
+                                            refusal.field, refusal.expected, NULL))
     report.time_ns = now_ns
     report.planned_ns = order.planned_ns
     return encode_execution_report(dst, &report, wrap_field)
+
+
+cdef inline uint32_t cancel_account(State state, const Refusal *refusal) noexcept:
+    """Whose cancel a rule refused; of other refusals nobody is named."""
+    return state.orders[refusal.order_no].account if refusal.rule and refusal.order_no else NONE
 
 
 cdef size_t encode_cancel_refusal(uint8_t *dst, State state, const CancelOrder *cancel, const Refusal *refusal, int64_t now_ns,
@@ -301,8 +361,30 @@ cdef size_t encode_cancel_refusal(uint8_t *dst, State state, const CancelOrder *
         reject.ord_status = state.orders[refusal.order_no].ord_status
     reject.reject_code = refusal.code
     reject.cxl_rej_reason = cxl_rej_reason[refusal.code]
-    reject.text = borrowed(text, write_text(text, state, refusal.code, refusal.value, refusal.limit, refusal.scope, NONE,
-                                            refusal.field, refusal.expected))
+    reject.text = borrowed(text, write_text(text, state, refusal.code, refusal.value, refusal.limit, refusal.scope,
+                                            cancel_account(state, refusal), refusal.field, refusal.expected,
+                                            &state.rule_state.book.program.rules[refusal.rule - 1] if refusal.rule else NULL))
     reject.time_ns = now_ns
     reject.planned_ns = cancel.planned_ns
     return encode_cancel_reject(dst, &reject, wrap_field)
+
+
+def risk_notice(str account, int level, str rule, str text, int64_t now_ns) -> bytes:
+    """A RiskNotice in its ServerMessage. Cold: a rule warned, or a level changed."""
+    body = b"".join(text_field(number, value) for number, value in ((1, account), (3, rule), (4, text)) if value)
+    body += varint(2 << 3) + varint(level) + varint(5 << 3) + varint(now_ns)
+    return varint(7 << 3 | 2) + varint(len(body)) + body
+
+
+cdef bytes text_field(int number, str text):
+    octets = text.encode()
+    return varint(number << 3 | 2) + varint(len(octets)) + octets
+
+
+cdef bytes varint(number):
+    octets = bytearray()
+    while number > 0x7F:
+        octets.append(number & 0x7F | 0x80)
+        number >>= 7
+    octets.append(number)
+    return bytes(octets)

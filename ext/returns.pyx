@@ -1,21 +1,21 @@
-"""The way up: events into journal and state, and what the exchanges say of our orders. Judges no order.
+"""The way up: what the exchanges say of our orders. Judges no order.
 
 Must not read a clock, open anything or log: time is an argument, files and sockets belong to the shell.
 """
 
-from cpython.pythread cimport PyThread_get_thread_ident
 from libc.string cimport memcpy
 
-from ext.apply cimport apply
 from ext.codes cimport (
     R1602_VENUE_REJECT, R1606_NOT_OPEN, STATUS_CANCELED, STATUS_EXPIRED, STATUS_FILLED, STATUS_NEW, STATUS_PARTIALLY_FILLED,
     STATUS_PENDING_NEW, STATUS_REJECTED,
 )
 from ext.events cimport (
-    EV_CANCEL_REJECTED, EV_CANCELED, EV_EXPIRED, EV_NEW, EV_REPORT_SKIPPED, EV_TRADE, EV_VENUE_REJECTED,
+    EV_CANCEL_REJECTED, EV_CANCELED, EV_EXPIRED, EV_NEW, EV_REPORT_SKIPPED, EV_TRADE, EV_VENUE_REJECTED, CancelEvent,
+    ReportEvent,
 )
 from ext.fields cimport copy_cancel_name
-from ext.state cimport FLAG_CANCEL_SENT, NONE
+from ext.journal cimport Journal
+from ext.state cimport FLAG_CANCEL_SENT, FLAG_CONFIRMED, NONE, State
 from ext.venue cimport (
     REASON_DUPLICATE_CL_ORD_ID, REPORT_ACCEPTED, REPORT_APPLIED, REPORT_BUSINESS_REJECT, REPORT_CANCEL_REJECTED,
     REPORT_CANCELED, REPORT_DUPLICATE, REPORT_GAP, REPORT_REJECTED, REPORT_TRADE,
@@ -23,47 +23,16 @@ from ext.venue cimport (
 from ext.venue_ids cimport ID_CANCEL, ID_ORDER, decode_venue_id
 
 
-cdef extern from "Python.h":
-    void Py_FatalError(const char *message) noexcept
-
 cdef enum:
     ONE_REPORT = 4096                  # journal bytes the events of one report never pass
 
 
-cdef class Returns(ReportSink):
-    """One shard's journal and state, and the reports that come back from its exchanges; the engine builds on it.
-
-    Only the thread that made it may touch it: another one that tries ends the process, before anything is written.
-    """
+cdef class Returns(Survey):
+    """The reports that come back from one shard's exchanges; the engine builds on it."""
 
     def __init__(self, State state, Journal journal):
-        self.state = state
-        self.journal = journal
-        self.market = Market(state)
-        self.audience = Audience(state, journal)
+        Survey.__init__(self, state, journal)
         self.acked = Histogram()
-        self.owner_thread = PyThread_get_thread_ident()
-
-    cdef Frame *reserve(self, int type, size_t size, uint32_t account, bint sequenced, int64_t now_ns) noexcept:
-        """Room for one event in the journal, header filled; NULL when the journal is full."""
-        cdef Frame *frame = self.journal.reserve(<uint16_t>type, size, now_ns)
-        if frame == NULL:
-            return NULL
-        frame.account = account
-        if sequenced:
-            frame.event_seq = self.state.accounts[account].event_seq + 1
-            frame.prev_offset = self.state.accounts[account].last_offset
-        return frame
-
-    cdef uint64_t record(self, Frame *frame) noexcept:
-        """Journal, then apply: the only way state changes."""
-        cdef uint64_t offset
-        if PyThread_get_thread_ident() != self.owner_thread:
-            Py_FatalError(b"tidegate: a shard's state was touched by a thread that does not own it")
-        offset = self.journal.commit(frame)
-        apply(self.state, frame, offset)
-        self.event_counts[frame.type] += 1
-        return offset
 
     cdef int on_report(self, int venue, const VenueReport *report, int64_t now_ns) noexcept:
         """Apply one report exactly once and in order: (partition, report_index) is its key."""
@@ -106,6 +75,7 @@ cdef class Returns(ReportSink):
     cdef void apply_venue_report(self, int type, uint32_t order_no, int venue, const VenueReport *report, int64_t now_ns) noexcept:
         cdef const Order *order = &self.state.orders[order_no]
         cdef ReportEvent *event
+        cdef bint is_by_request
         # An acceptance that comes after a fill is old news: an order never goes backwards.
         if type == EV_NEW and order.ord_status != STATUS_PENDING_NEW:
             self.skip(venue, report, now_ns)
@@ -126,7 +96,8 @@ cdef class Returns(ReportSink):
         else:
             memcpy(event.venue_order_id, order.venue_order_id, 16)
         if type == EV_NEW:
-            self.acked.record(now_ns - self.journal.at(order.frame_offset).time_ns)
+            if not order.flags & FLAG_CONFIRMED:
+                self.acked.record(now_ns - self.journal.at(order.frame_offset).time_ns)
             event.ord_status = STATUS_NEW
             event.leaves_qty_shares = order.leaves_qty_shares
         elif type == EV_TRADE:
@@ -139,8 +110,11 @@ cdef class Returns(ReportSink):
             event.ord_status = STATUS_PARTIALLY_FILLED if event.leaves_qty_shares else STATUS_FILLED
         else:
             event.ord_status = STATUS_CANCELED if type == EV_CANCELED else STATUS_EXPIRED if type == EV_EXPIRED else STATUS_REJECTED
+        is_by_request = type == EV_CANCELED and order.flags & FLAG_CANCEL_SENT
         self.record(&event.head)
         self.audience.publish(None, &event.head)
+        if type == EV_TRADE or is_by_request:
+            self.survey_report(event)
 
     cdef void on_business_reject(self, int kind, uint64_t number, int venue, const VenueReport *report, int64_t now_ns) noexcept:
         """Refused at the exchange's door, unnumbered. A refusal as duplicate says that the first copy is in: nothing to apply."""

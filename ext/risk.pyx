@@ -1,18 +1,22 @@
 """The ladder: whether one order may go to market. Reads state and market, writes only its own findings."""
 
 from ext.codes cimport (
-    BOARD_STAR, BUY, LIMIT, MARKET_BEST5_LIMIT, MARKET_FOK, MARKET_IOC, PASS, PHASE_CLOSE_CALL, PHASE_CONTINUOUS,
+    BOARD_CHINEXT, BOARD_MAIN, BOARD_STAR, BUY, LIMIT, MARKET_BEST5_LIMIT, MARKET_FOK, MARKET_IOC, PASS, PHASE_CLOSE_CALL, PHASE_CONTINUOUS,
     PHASE_OPEN_CALL, PHASE_OPEN_CALL_LOCKED, R1002_STATE, R1003_SYMBOL, R1004_SESSION, R1005_RESTRICTED, R1006_ORDTYPE,
     R1007_SUITABILITY, R1101_QTY_FORMAT, R1102_MAX_QTY, R1103_MAX_NTL, R1105_TICK, R1106_PRICE_LIMIT, R1107_CAGE,
     R1108_COLLAR, R1110_MD_STALE, R1202_DUP_ECON, R1204_RATE_OUT, R1205_RATE_SYM, R1208_OPEN_CNT, R1301_CASH,
-    R1302_SELLABLE, R1303_GROSS, R1304_NET, R1305_POS_LIMIT, R1309_FIRM_CAP, R1401_SMP, R1501_KILL, R1601_VENUE_DOWN,
-    XSHE, XSHG,
+    R1302_SELLABLE, R1305_POS_LIMIT, R1309_FIRM_CAP, R1401_SMP, R1501_KILL, R1502_MANUAL, R1601_VENUE_DOWN, XSHE, XSHG,
 )
-from ext.events cimport SCOPE_ACCOUNT, SCOPE_FIRM, SCOPE_GROUP, SCOPE_INSTRUMENT, SCOPE_MARKET, SCOPE_PORT
+from ext.events cimport (
+    LEVEL_CANCEL_ONLY, LEVEL_CONFIRM, LEVEL_RESTRICT, LEVEL_THROTTLE, NO_AUCTION, NO_BUY, NO_CHINEXT, NO_MAIN, NO_MARKET,
+    NO_PROGRAMME, NO_SELL as NO_SELLING, NO_STAR, SCOPE_ACCOUNT, SCOPE_FIRM, SCOPE_GROUP, SCOPE_INSTRUMENT, SCOPE_MARKET,
+    SCOPE_PORT,
+)
 from ext.ledger cimport fee
+from ext.optional cimport check_optional
 from ext.state cimport (
-    ACCOUNT_CANCEL_ONLY, ACCOUNT_FROZEN, ACCOUNT_SELL_ONLY, INSTRUMENT_NORMAL, NO_SELL, NONE, BoardRules, Collar,
-    ScopeLimits, Usage, window_count,
+    ACCOUNT_CANCEL_ONLY, ACCOUNT_FROZEN, ACCOUNT_SELL_ONLY, INSTRUMENT_NORMAL, NONE, NO_SELL, BoardRules, Collar, Group,
+    ScopeLimits, Usage, Window, window_count,
 )
 
 cdef enum:
@@ -45,14 +49,10 @@ cdef int check_new_order(State state, Market market, Candidate *order) noexcept:
     code = check_money(state, order)
     if code != PASS:
         return code
-    return check_exposure(state, order)
-
-
-cdef inline int fail(Candidate *order, int code, int64_t value, int64_t limit, int scope) noexcept:
-    order.value = value
-    order.limit = limit
-    order.scope = scope
-    return code
+    code = check_exposure(state, order)
+    if code != PASS or order.optional == 0:
+        return code
+    return check_optional(state, market, order)
 
 
 cdef int check_who(State state, Candidate *order) noexcept:
@@ -70,7 +70,93 @@ cdef int check_who(State state, Candidate *order) noexcept:
         return fail(order, R1002_STATE, account.state, 0, SCOPE_ACCOUNT)
     if account.state == ACCOUNT_SELL_ONLY and order.side == BUY:
         return fail(order, R1002_STATE, account.state, 0, SCOPE_ACCOUNT)
+    return check_levels(state, order) if account.leveled or state.group_leveled else PASS
+
+
+# A response level in force over one order, whoever it binds.
+cdef struct Binding:
+    int level
+    uint32_t mask
+    uint32_t throttle_per_s
+    uint32_t accepted                  # orders of its subject in the last second
+    int scope
+
+
+cdef int check_levels(State state, Candidate *order) noexcept:
+    """R1002, R1204, R1502: the levels of the account, of its group, and of either in this instrument; the hardest first."""
+    cdef Binding bindings[4]
+    cdef int count = find_bindings(state, order, bindings)
+    cdef uint32_t features = features_of(order) if count else 0
+    cdef uint32_t met
+    cdef int k
+    for k in range(count):
+        if bindings[k].level >= LEVEL_CANCEL_ONLY:
+            return fail(order, R1002_STATE, bindings[k].level, bindings[k].level, bindings[k].scope)
+    for k in range(count):
+        met = bindings[k].mask & features
+        if bindings[k].level == LEVEL_RESTRICT and met:
+            return fail(order, R1002_STATE, met & (~met + 1), LEVEL_RESTRICT, bindings[k].scope)
+    for k in range(count):
+        if bindings[k].level == LEVEL_THROTTLE and bindings[k].throttle_per_s and bindings[k].accepted >= bindings[k].throttle_per_s:
+            return fail(order, R1204_RATE_OUT, bindings[k].accepted + 1, bindings[k].throttle_per_s, bindings[k].scope)
+    for k in range(count):
+        if bindings[k].level == LEVEL_CONFIRM and not order.confirmed and order.wait_code == 0:
+            order.wait_code = R1502_MANUAL
+            order.wait_value = LEVEL_CONFIRM
     return PASS
+
+
+cdef int find_bindings(State state, const Candidate *order, Binding *bindings) noexcept:
+    """The levels in force over the order, at most 4; how many. One that ran out binds no more, journaled or not."""
+    cdef const Account *account = order.account
+    cdef const Group *group
+    cdef int count = 0
+    if account.level:
+        count = bind(&bindings[count], account.level, account.level_mask, account.throttle_per_s, account.level_until_ns,
+                     &state.accepted[order.account_index], order.now_ns, SCOPE_ACCOUNT, count)
+    if account.group != NONE and state.groups[account.group].level:
+        group = &state.groups[account.group]
+        count = bind(&bindings[count], group.level, group.level_mask, group.throttle_per_s, group.level_until_ns,
+                     &state.group_accepted[account.group], order.now_ns, SCOPE_GROUP, count)
+    if order.position != NULL and order.position.level:
+        count = bind(&bindings[count], order.position.level, order.position.level_mask, order.position.throttle_per_s,
+                     order.position.level_until_ns, &order.position.accepted, order.now_ns, SCOPE_INSTRUMENT, count)
+    if order.match_owner != NULL and order.match_owner != order.position and order.match_owner.level:
+        count = bind(&bindings[count], order.match_owner.level, order.match_owner.level_mask, order.match_owner.throttle_per_s,
+                     order.match_owner.level_until_ns, &order.match_owner.accepted, order.now_ns, SCOPE_INSTRUMENT, count)
+    return count
+
+
+cdef inline int bind(Binding *binding, int level, uint32_t mask, uint32_t throttle_per_s, int64_t until_ns,
+                     const Window *accepted, int64_t now_ns, int scope, int count) noexcept:
+    if until_ns and now_ns >= until_ns:
+        return count
+    binding.level = level
+    binding.mask = mask
+    binding.throttle_per_s = throttle_per_s
+    binding.accepted = window_count(accepted, now_ns)
+    binding.scope = scope
+    return count + 1
+
+
+cdef uint32_t features_of(const Candidate *order) noexcept:
+    """What a restriction may forbid and this order is, as RestrictMask bits."""
+    cdef uint32_t features = NO_BUY if order.side == BUY else NO_SELLING
+    if order.ord_type != LIMIT:
+        features |= NO_MARKET
+    if order.phase in (PHASE_OPEN_CALL, PHASE_OPEN_CALL_LOCKED, PHASE_CLOSE_CALL):
+        features |= NO_AUCTION
+    if order.port.programme:
+        features |= NO_PROGRAMME
+    if order.instrument == NULL:
+        return features
+    if order.instrument.board == BOARD_MAIN:
+        features |= NO_MAIN
+    elif order.instrument.board == BOARD_STAR:
+        features |= NO_STAR
+    elif order.instrument.board == BOARD_CHINEXT:
+        features |= NO_CHINEXT
+    return features
 
 
 cdef int check_where(State state, Market market, Candidate *order) noexcept:
@@ -133,7 +219,7 @@ cdef inline bint is_type_admitted(const Candidate *order, const BoardRules *boar
 
 
 cdef inline int64_t sellable(const Candidate *order) noexcept:
-    if order.position == NULL:
+    if order.position == NULL or order.short_sale:
         return 0
     return order.position.sellable_shares - order.position.sell_held_shares
 
@@ -186,10 +272,6 @@ cdef int check_price(State state, Market market, Candidate *order) noexcept:
     return check_collar(&state.rules.collars[PHASE_OPEN_CALL if order.phase == PHASE_OPEN_CALL_LOCKED else order.phase], order)
 
 
-cdef inline int64_t first_of(int64_t a, int64_t b, int64_t c, int64_t d) noexcept:
-    return a if a else b if b else c if c else d
-
-
 cdef inline int check_cage(const BoardRules *board, Candidate *order) noexcept:
     """R1107: the valid declaration range (价格笼子), against the best opposite price."""
     cdef const TopOfBook *top = order.top
@@ -211,13 +293,9 @@ cdef inline int check_cage(const BoardRules *board, Candidate *order) noexcept:
 
 cdef inline int check_collar(const Collar *collar, Candidate *order) noexcept:
     """R1108: how far beyond the reference a limit may reach, per phase."""
-    cdef const TopOfBook *top = order.top
-    cdef int64_t best_e4 = 0
-    cdef int64_t ref_e4, beyond_e4, reach_e4
-    if order.phase == PHASE_CONTINUOUS:
-        best_e4 = top.ask_px_e4 if order.side == BUY else top.bid_px_e4
-    ref_e4 = first_of(best_e4, top.last_px_e4, order.instrument.prev_close_e4, 0)
-    beyond_e4 = order.price_e4 - ref_e4 if order.side == BUY else ref_e4 - order.price_e4
+    cdef int64_t ref_e4 = reference_e4(order)
+    cdef int64_t reach_e4
+    cdef int64_t beyond_e4 = order.price_e4 - ref_e4 if order.side == BUY else ref_e4 - order.price_e4
     if beyond_e4 * BPS > ref_e4 * collar.bps and beyond_e4 > collar.ticks * order.instrument.tick_e4:
         reach_e4 = max(ref_e4 * collar.bps // BPS, collar.ticks * order.instrument.tick_e4)
         return fail(order, R1108_COLLAR, order.price_e4, ref_e4 + reach_e4 if order.side == BUY else ref_e4 - reach_e4,
@@ -272,37 +350,15 @@ cdef inline bint is_repeat(const Candidate *order) noexcept:
 
 
 cdef int check_money(State state, Candidate *order) noexcept:
-    """R1301, R1302: the money is there, the shares are there."""
+    """R1301, R1302: the money is there, the shares are there. Borrowed shares are R1402's."""
     cdef int64_t available_e4 = order.account.cash_e4 - order.account.cash_held_e4
     if order.side == BUY:
         if order.hold_e4 > available_e4:
             return fail(order, R1301_CASH, order.hold_e4, available_e4, SCOPE_ACCOUNT)
         return PASS
-    if order.order_qty_shares > sellable(order):
+    if order.order_qty_shares > sellable(order) and not order.short_sale:
         return fail(order, R1302_SELLABLE, order.order_qty_shares, sellable(order), SCOPE_ACCOUNT)
     return PASS
-
-
-cdef inline int64_t gross_e4(const Usage *usage) noexcept:
-    return usage.open_buy_e4 + usage.open_sell_e4 + usage.filled_buy_e4 + usage.filled_sell_e4
-
-
-cdef inline int check_gross(const Usage *usage, const ScopeLimits *limits, Candidate *order, int scope) noexcept:
-    cdef int64_t used_e4 = gross_e4(usage) + order.notional_e4
-    return PASS if used_e4 <= limits.gross_limit_e4 else fail(order, R1303_GROSS, used_e4, limits.gross_limit_e4, scope)
-
-
-cdef inline int check_net(const Usage *usage, const ScopeLimits *limits, Candidate *order, int scope) noexcept:
-    """R1304: the side's open orders plus net fills, never less than its open orders (catalogue 1.1, usage formulas)."""
-    cdef int64_t net_filled_e4 = usage.filled_buy_e4 - usage.filled_sell_e4
-    cdef int64_t used_e4, limit_e4
-    if order.side == BUY:
-        used_e4 = usage.open_buy_e4 + max(net_filled_e4, 0) + order.notional_e4
-        limit_e4 = limits.long_limit_e4
-    else:
-        used_e4 = usage.open_sell_e4 + max(-net_filled_e4, 0) + order.notional_e4
-        limit_e4 = limits.short_limit_e4
-    return PASS if used_e4 <= limit_e4 else fail(order, R1304_NET, used_e4, limit_e4, scope)
 
 
 cdef int check_exposure(State state, Candidate *order) noexcept:
@@ -310,11 +366,11 @@ cdef int check_exposure(State state, Candidate *order) noexcept:
     cdef const Account *account = order.account
     cdef uint32_t group = account.group
     cdef int64_t bought, capital_e4
-    cdef int code = check_gross(&account.usage, &order.profile.scope, order, SCOPE_ACCOUNT)
+    cdef int code = check_gross(&account.usage, order.profile.scope.gross_limit_e4, order, SCOPE_ACCOUNT)
     if code == PASS and group != NONE:
-        code = check_gross(&state.groups[group].usage, &state.groups[group].scope, order, SCOPE_GROUP)
+        code = check_gross(&state.groups[group].usage, state.groups[group].scope.gross_limit_e4, order, SCOPE_GROUP)
     if code == PASS:
-        code = check_gross(&state.firm, &state.rules.firm, order, SCOPE_FIRM)
+        code = check_gross(&state.firm, state.rules.firm.gross_limit_e4, order, SCOPE_FIRM)
     if code == PASS:
         code = check_net(&account.usage, &order.profile.scope, order, SCOPE_ACCOUNT)
     if code == PASS and group != NONE:

@@ -1,19 +1,26 @@
 """What acts on many orders at once: mass cancel, disconnects, kills, queued cancels, orders in doubt, the end of the day.
 
+A suspended order is live without being open: whatever cancels open orders withdraws it.
+
 Each function works through the engine's own request_cancel and events; none changes state by itself. All times are now_ns.
 """
 
 from libc.stdint cimport int64_t, uint32_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
-from ext.codes cimport PASS
+from ext.codes cimport PASS, STATUS_SUSPENDED
 from ext.engine cimport Engine
-from ext.events cimport EV_EXPIRED, EV_KILL, KILL_ACCOUNT, KILL_FIRM, KILL_GROUP, KILL_PORT, CancelEvent, KillEvent
+from ext.events cimport (
+    EV_EXPIRED, EV_KILL, EV_REARM, KILL_ACCOUNT, KILL_FIRM, KILL_GROUP, KILL_PORT, SUBJECT_ACCOUNT, SUBJECT_GROUP,
+    SUBJECT_POSITION, CancelEvent, KillEvent, OrderEvent, RearmEvent,
+)
 from ext.quotes cimport MarketStatus
+from ext.reports cimport confirm_by_ns
 from ext.state cimport FLAG_ACKED, FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, NONE, Order
 from ext.venue cimport VenueReport
 
 from ext.replay import fold
+from ext.surveillance import resume
 
 
 cdef list open_orders(Engine engine, uint32_t account):
@@ -26,8 +33,14 @@ cdef list open_orders(Engine engine, uint32_t account):
     return numbers[::-1]
 
 
+cdef list live_orders(Engine engine, uint32_t account):
+    """The account's open orders, then its suspended ones; oldest first."""
+    return open_orders(engine, account) + [number for number in engine.suspended
+                                           if engine.state.orders[<uint32_t>number].account == account]
+
+
 cdef tuple cancel_all(Engine engine, list order_numbers, uint32_t port, int64_t now_ns):
-    """Request a cancel of each; (sent or queued, of these queued)."""
+    """Request a cancel of each; (sent, queued or, of a suspended order, withdrawn; of these queued)."""
     cdef uint32_t order_no
     affected = queued = 0
     for order_no in order_numbers:
@@ -38,9 +51,9 @@ cdef tuple cancel_all(Engine engine, list order_numbers, uint32_t port, int64_t 
 
 
 def mass_cancel(Engine engine, uint32_t port, uint32_t account, int64_t now_ns, *, uint32_t instrument=NONE, int side=0) -> tuple:
-    """Cancel the account's open orders, of one instrument or side only where given: (affected, queued)."""
+    """Cancel the account's live orders, of one instrument or side only where given: (affected, queued)."""
     chosen = [
-        number for number in open_orders(engine, account)
+        number for number in live_orders(engine, account)
         if (instrument == NONE or engine.state.orders[<uint32_t>number].instrument == instrument)
         and (side == 0 or engine.state.orders[<uint32_t>number].side == side)
     ]
@@ -48,41 +61,72 @@ def mass_cancel(Engine engine, uint32_t port, uint32_t account, int64_t now_ns, 
 
 
 def cancel_port(Engine engine, uint32_t port, int64_t now_ns) -> tuple:
-    """Cancel on disconnect: every open order that came in through the port."""
+    """Cancel on disconnect: every live order that came in through the port."""
+    return cancel_all(engine, orders_in(engine, KILL_PORT, port), port, now_ns)
+
+
+cdef list orders_in(Engine engine, int scope, uint32_t index):
+    """Every live order in a kill's scope, open ones first."""
     cdef uint32_t account
     chosen = []
     for account in range(engine.state.account_count):
-        chosen += [number for number in open_orders(engine, account) if engine.state.orders[<uint32_t>number].port == port]
-    return cancel_all(engine, chosen, port, now_ns)
+        chosen += [number for number in open_orders(engine, account) if is_in_scope(engine, scope, index, <uint32_t>number)]
+    return chosen + [number for number in engine.suspended if is_in_scope(engine, scope, index, <uint32_t>number)]
 
 
-def kill(Engine engine, int scope, uint32_t index, bint killed, str by, int64_t now_ns) -> tuple:
-    """Latch (or unlatch) a kill, then sweep its scope's open orders: (affected, queued). scope: events.KillScope.
+def kill(Engine engine, int scope, uint32_t index, bint killed, str by, int64_t now_ns, *, str approved_by="") -> tuple:
+    """Latch (or unlatch) a kill, then sweep its scope's live orders: (affected, queued). scope: events.KillScope.
 
-    The latch is journaled before the first cancel leaves, so nothing can be accepted behind it.
+    The latch is journaled before the first cancel leaves, so nothing can be accepted behind it. One person kills; an unkill
+    needs two: a ValueError otherwise.
     """
     cdef KillEvent *event
-    cdef uint32_t account
-    cdef bytes name = by.encode()[:32]
     counts = {KILL_PORT: engine.state.port_count, KILL_ACCOUNT: engine.state.account_count, KILL_GROUP: engine.state.group_count,
               KILL_FIRM: 1}
     if scope not in counts or index >= counts[scope]:
         raise ValueError(f"kill: no scope {scope} with index {index}")
+    if not killed:
+        check_two_persons("unkill", by, approved_by)
     event = <KillEvent *>engine.reserve(EV_KILL, sizeof(KillEvent), NONE, False, now_ns)
     if event == NULL:
         raise OSError("kill: the journal is full")
     event.scope = scope
     event.id = index
     event.killed = killed
-    for k in range(len(name)):
-        event.by[k] = name[k]
+    copy_name(event.by, by, sizeof(event.by))
+    copy_name(event.approved_by, approved_by, sizeof(event.approved_by))
     engine.record(&event.head)
     if not killed:
         return 0, 0
-    chosen = []
-    for account in range(engine.state.account_count):
-        chosen += [number for number in open_orders(engine, account) if is_in_scope(engine, scope, index, <uint32_t>number)]
-    return cancel_all(engine, chosen, NONE, now_ns)
+    return cancel_all(engine, orders_in(engine, scope, index), NONE, now_ns)
+
+
+def check_two_persons(str what, str by, str approved_by) -> None:
+    """Raises ValueError unless two different persons are named."""
+    if not by or not approved_by or by == approved_by:
+        raise ValueError(f"{what}: by {by!r}, approved_by {approved_by!r}; expected two different persons")
+
+
+cdef void copy_name(char *to, str name, size_t size):
+    """As much of a name as fits, cut between characters."""
+    cdef bytes octets = name.encode("utf-8", "replace")[:size].decode(errors="ignore").encode()
+    memcpy(to, <const char *>octets, len(octets))
+
+
+def rearm(Engine engine, uint32_t strategy, str by, int64_t now_ns) -> None:
+    """A person switches a strategy on again after R1206 or R1207 switched it off; its counts begin anew."""
+    cdef RearmEvent *event
+    cdef bytes name = by.encode()[:32]
+    if strategy >= engine.state.strategy_count:
+        raise ValueError(f"rearm: no strategy {strategy}, expected 0 to {<int64_t>engine.state.strategy_count - 1}")
+    if not name:
+        raise ValueError("rearm: got nobody, expected the name of who does it")
+    event = <RearmEvent *>engine.reserve(EV_REARM, sizeof(RearmEvent), NONE, False, now_ns)
+    if event == NULL:
+        raise OSError("rearm: the journal is full")
+    event.strategy = strategy
+    memcpy(event.by, <const char *>name, len(name))
+    engine.record(&event.head)
 
 
 cdef bint is_in_scope(Engine engine, int scope, uint32_t index, uint32_t order_no) noexcept:
@@ -149,6 +193,9 @@ def end_of_day(Engine engine, int venue, int64_t now_ns) -> int:
             if engine.state.orders[order_no].venue == venue:
                 engine.apply_venue_report(EV_EXPIRED, order_no, venue, &report, now_ns)
                 expired += 1
+    for order_no in list(engine.suspended):
+        if engine.state.orders[order_no].venue == venue:
+            engine.deny(order_no, b"", now_ns)
     return expired
 
 
@@ -164,5 +211,27 @@ def recover(Engine engine) -> dict:
         for order_no in open_orders(engine, account):
             if engine.state.orders[order_no].flags & FLAG_CANCEL_QUEUED:
                 engine.queued.append(order_no)
+    resume(engine)
+    resume_waiting(engine)
     return {"frames": engine.journal.seq, "orders": engine.state.order_count, "open_orders": engine.state.open_count,
             "torn_bytes": torn}
+
+
+cdef void resume_waiting(Engine engine):
+    """The suspended orders and every time at which something is due, from the state."""
+    cdef uint32_t at
+    cdef int64_t due_ns
+    for at in range(1, engine.state.order_count + 1 if engine.state.suspended_count else 1):
+        if engine.state.orders[at].ord_status == STATUS_SUSPENDED:
+            due_ns = confirm_by_ns(<const OrderEvent *>engine.journal.at(engine.state.orders[at].frame_offset))
+            engine.suspended[at] = due_ns
+            engine.expect((due_ns, 0, at))
+    for at in range(engine.state.account_count):
+        if engine.state.accounts[at].level_until_ns:
+            engine.expect((engine.state.accounts[at].level_until_ns, <int>SUBJECT_ACCOUNT, at))
+    for at in range(engine.state.group_count):
+        if engine.state.groups[at].level_until_ns:
+            engine.expect((engine.state.groups[at].level_until_ns, <int>SUBJECT_GROUP, at))
+    for at in range(engine.state.position_count):
+        if engine.state.positions[at].level_until_ns:
+            engine.expect((engine.state.positions[at].level_until_ns, <int>SUBJECT_POSITION, at))

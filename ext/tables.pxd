@@ -3,6 +3,9 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+cdef extern from "<string.h>" nogil:
+    size_t strnlen(const char *text, size_t most)      # of ids, which are padded with zeros
+
 cdef struct MapSlot:                   # eight bytes, so that one cache line holds eight
     uint32_t tag                       # upper half of the key, 0: free
     uint32_t value
@@ -14,6 +17,7 @@ cdef struct Map:
     uint32_t most                      # entries it takes before it counts as full
 
 cdef void *map_pages(size_t size) except NULL          # zeroed memory; touched pages only are real
+cdef void *map_small_pages(size_t size) except NULL    # in ordinary pages: of tables that are used here and there
 cdef void fault_in(void *pages, size_t size) noexcept nogil   # make these pages real now, not at their first use
 cdef void unmap_pages(void *pages, size_t size) noexcept
 cdef void map_open(Map *table, uint32_t most) except *

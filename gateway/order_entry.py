@@ -7,8 +7,9 @@ from typing import Any
 
 from google.protobuf.message import DecodeError, Message
 
-from ext import queries, settings, sweeps
+from ext import baskets, queries, response, settings, suspended, sweeps
 from ext.clock import utc_now_ns
+from ext.codes import REJECT_CODES
 from ext.rpc import ColdUnary, HotStream, HotUnary, RpcError, Status
 from ext.session import Session, UnaryOrder
 from gateway.pb import order_entry_pb2 as pb
@@ -17,8 +18,15 @@ SERVICE = "/tidegate.v1.OrderEntry/"
 MOST_ACCOUNTS = 65_536
 MOST_LISTED = 1_000
 DEFAULT_LISTED = 100
+MOST_LINES = 1_000  # of a basket
+PASS = 1
 CATCH_UP_PAUSE_S = 0.001
 NS_PER_MS = 1_000_000
+REFUSALS = {
+    1603: "room in the journal",
+    1604: "an order of this account",
+    1606: "a suspended order that still has time",
+}
 
 
 class OrderEntry:
@@ -45,6 +53,8 @@ class OrderEntry:
         """Method path -> how it is served."""
         cold: dict[str, Callable[[bytes, Any], Awaitable[bytes]]] = {
             "MassCancel": self.mass_cancel,
+            "SubmitBasket": self.submit_basket,
+            "Confirm": self.confirm,
             "GetOrder": self.get_order,
             "ListOrders": self.list_orders,
             "GetAccount": self.get_account,
@@ -77,7 +87,8 @@ class OrderEntry:
         elif kind == "logon":
             reject(session, "R1001", "logon", "a second Logon", "one Logon per stream", fatal=True)
         elif kind is None:
-            reject(session, "R1605", "message", "none", "logon, new_order, cancel_order, mass_cancel or heartbeat")
+            expected = "logon, new_order, cancel_order, mass_cancel, confirm_order or heartbeat"
+            reject(session, "R1605", "message", "none", expected)
         elif not session.accounts:
             reject(session, "R1001", kind, "before Logon", "a Logon first", fatal=True)
         elif kind == "new_order":
@@ -87,6 +98,8 @@ class OrderEntry:
         elif kind == "mass_cancel":
             report = self.cancel_many(session.port, set(session.accounts), message.mass_cancel, recv_ns)
             session.send(pb.ServerMessage(mass_cancel_report=report).SerializeToString())
+        elif kind == "confirm_order":
+            self.confirm_on(session, message.confirm_order, recv_ns)
         else:
             session.send(pb.ServerMessage(heartbeat=pb.Heartbeat(time_ns=utc_now_ns())).SerializeToString())
 
@@ -136,6 +149,7 @@ class OrderEntry:
             max_orders_per_s=queries.port_settings(self.engine, port)["rate_in_per_s"],
         )
         session.send(pb.ServerMessage(logon_ack=acknowledged).SerializeToString())
+        response.remind(self.engine, session, session.accounts, recv_ns)
         self.log("logon", session=self.session_count, port=port, accounts=len(cursors))
         if not session.catch_up():
             self.spawn(self.catch_up(session))
@@ -257,6 +271,61 @@ class OrderEntry:
         )
         return report
 
+    async def submit_basket(self, octets: bytes, call: Any) -> bytes:
+        """A basket, judged as a whole (R1312), then each of its lines."""
+        basket = decoded(pb.Basket, octets)
+        report = pb.BasketReport(basket_id=basket.basket_id)
+        account = self.account_of(call, basket.orders[0].account) if basket.orders else 0
+        fault = fault_of(basket)
+        if fault:
+            report.reject_code, report.text = "R1605", f"R1605 MALFORMED {fault}"
+            return bytes(report.SerializeToString())
+        port, now_ns = self.port_of(call), utc_now_ns()
+        lines = [line.SerializeToString() for line in basket.orders]
+        verdict = baskets.judge(self.engine, port, account, basket.basket_id, lines, now_ns)
+        if verdict[0] != PASS:
+            report.reject_code = f"R{verdict[0]}"
+            report.text = f"R{verdict[0]} {REJECT_CODES[verdict[0]][0]} v={verdict[1]} lim={verdict[2]} scope=basket"
+        answers = baskets.submit(self.engine, self.turn, port, lines, verdict, now_ns)
+        for line, answer in zip(basket.orders, answers, strict=True):
+            told = pb.ExecutionReport.FromString(answer) if answer is not None else rate_refused(line)
+            report.reports.append(told)
+        return bytes(report.SerializeToString())
+
+    def confirm_on(self, session: Any, request: pb.ConfirmOrder, now_ns: int) -> None:
+        """A session's confirmation: the order's next report goes to all who watch, a refusal to it alone."""
+        account = queries.account_index(self.engine, request.account)
+        if account not in session.accounts:
+            reject(session, "R1001", "confirm_order.account", repr(request.account), "an account of this session")
+            return
+        code, number = self.confirm_order(account, request, session.port, now_ns)
+        if code in REFUSALS:
+            reject(session, f"R{code}", "confirm_order", self.named(request, number), REFUSALS[code])
+
+    async def confirm(self, octets: bytes, call: Any) -> bytes:
+        request = decoded(pb.ConfirmOrder, octets)
+        account = self.account_of(call, request.account)
+        code, number = self.confirm_order(account, request, self.port_of(call), utc_now_ns())
+        if code in REFUSALS:
+            text = f"R{code}: confirm: got {self.named(request, number)}, expected {REFUSALS[code]}"
+            raise RpcError(Status.FAILED_PRECONDITION if number else Status.NOT_FOUND, text)
+        report: bytes = queries.newest_report(self.engine, account)
+        return report
+
+    def confirm_order(self, account: int, request: pb.ConfirmOrder, port: int, now_ns: int) -> tuple[int, int]:
+        """(code, order number, 0: none) of a confirmation or a withdrawal by the client."""
+        number = queries.order_no_of(self.engine, account, request.cl_ord_id, request.order_id)
+        end = suspended.deny if request.withdraw else suspended.confirm
+        return end(self.engine, number, f"port:{port}", now_ns), number
+
+    def named(self, request: pb.ConfirmOrder, number: int) -> str:
+        """What a confirmation named, and where that order stands."""
+        name = f"cl_ord_id {request.cl_ord_id!r}" if request.cl_ord_id else f"order_id {request.order_id}"
+        if number == 0:
+            return name
+        status = pb.ExecutionReport.FromString(queries.order_state(self.engine, number)[0]).ord_status
+        return f"{name}, which is {pb.OrdStatus.Name(status)}"
+
     async def get_order(self, octets: bytes, call: Any) -> bytes:
         request = decoded(pb.GetOrderRequest, octets)
         account = self.account_of(call, request.account)
@@ -296,6 +365,28 @@ class OrderEntry:
             for code, scope, used, limit, unit in view["limits"]
         ]
         return bytes(pb.Account(**view).SerializeToString())
+
+
+def fault_of(basket: pb.Basket) -> str:
+    """What is wrong with a basket itself, empty when nothing is."""
+    if not 1 <= len(basket.basket_id.encode()) <= 64:
+        return f"field=basket_id.length v={len(basket.basket_id.encode())} expected=1..64"
+    if not 1 <= len(basket.orders) <= MOST_LINES:
+        return f"field=orders.length v={len(basket.orders)} expected=1..{MOST_LINES}"
+    others = [at for at, line in enumerate(basket.orders) if line.account != basket.orders[0].account]
+    return f"field=orders[{others[0]}].account expected=the_account_of_orders[0]" if others else ""
+
+
+def rate_refused(line: pb.NewOrder) -> pb.ExecutionReport:
+    """The report of a line that the token's inbound rate refused: it left no order behind."""
+    return pb.ExecutionReport(
+        account=line.account,
+        cl_ord_id=line.cl_ord_id,
+        exec_type=pb.ExecType.REJECTED,
+        ord_status=pb.OrdStatus.STATUS_REJECTED,
+        reject_code="R1203",
+        text="R1203 RATE_IN: this token's rate is used up",
+    )
 
 
 def decoded(message: type[Message], octets: bytes) -> Any:

@@ -2,8 +2,9 @@
 
 front ends --gRPC--> Session --> Engine --> VenueLink --> exchange        an order, down
 front ends <--gRPC-- Session <-- Engine <-- VenueLink <-- exchange        its reports, up
-                                  |  ^
-                         Journal <-  --- QuoteFeed <-- exchange           events; quotes and phases
+                                  |  ^ ^
+                         Journal <-  | -- QuoteFeed <-- exchange          events; quotes and phases
+officers --gRPC--> control process --> Commands                           rules, kills, levels; alerts back
 """
 
 import asyncio
@@ -15,11 +16,12 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from ext import queries, sweeps
+from ext import carry_over, queries, replay, response, sweeps
 from ext.ahead import Ahead
 from ext.buffers import Turn
 from ext.clock import utc_now_ns
@@ -33,6 +35,7 @@ from ext.venue_link import VenueLink
 from ext.venue_sse import SseWire
 from ext.venue_szse import SzseWire
 from gateway import transport
+from gateway.control_child import ControlChild, ControlSettings
 from gateway.journal_file import JournalFile
 from gateway.limits import load_limits
 from gateway.loading import load_engine
@@ -40,12 +43,14 @@ from gateway.log import logger
 from gateway.metrics import MetricSources, MetricsServer, StageSummary
 from gateway.order_entry import OrderEntry
 from gateway.reference import load_instruments
+from gateway.rule_start import STORE, begin_rules
 from gateway.settings import SettingError, Settings, VenueAddress
 from gateway.venue import SESSIONS, LinkState, VenueConfig, VenueSession
 
 VENUE_NAMES = {number: name for name, number in VENUES.items()}
 DRAIN_S = 2.0
 FEED_RETRY_S = 0.2
+TICK_S = 0.1  # how late a suspended order or a level may end
 SPARE_POSITIONS = 1 << 18
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
 
@@ -68,6 +73,7 @@ class Shard:
         self.orders = OrderEntry(self.engine, self.turn, self.stages, self.log.info)
         self.server: transport.Server | None = None
         self.metrics: MetricsServer | None = None
+        self.control: ControlChild | None = None
 
     async def start(self) -> dict[str, Any]:
         """Exchanges first, then the door; returns the fields of the ready line."""
@@ -82,18 +88,23 @@ class Shard:
         for address in settings.venues:
             if address.market_data_port:
                 self.tasks.append(self.loop.create_task(self.follow_quotes(address)))
+        self.tasks.append(self.loop.create_task(self.keep_time()))
         self.orders.resume_graces()
         tls = transport.Tls(str(settings.tls_cert), str(settings.tls_key)) if settings.tls_cert else None
         with listening("--port", settings.host, settings.port):
             self.server = await transport.serve(
                 settings.transport, self.orders.methods(), self.turn, settings.host, settings.port, tls=tls
             )
+        if settings.control_port is not None:
+            self.control = ControlChild(self.engine, control_settings(settings), self.log)
+            await self.control.start()
         if settings.metrics_port is not None:
             with listening("--metrics-port", settings.host, settings.metrics_port):
                 self.metrics = MetricsServer(self.metric_sources(), settings.metrics_port, settings.host)
         return {
             "port": self.server.port,
             "metrics_port": self.metrics.port if self.metrics else None,
+            "control_port": self.control.port if self.control else None,
             "transport": settings.transport,
             "pid": os.getpid(),
             **queries.counts(self.engine),
@@ -148,10 +159,20 @@ class Shard:
                 self.log.warning("quotes_unreachable", venue=VENUE_NAMES[address.venue], reason=str(error))
             await asyncio.sleep(FEED_RETRY_S)
 
+    async def keep_time(self) -> None:
+        """Suspended orders and response levels end when their time is over."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            ended = response.on_time(self.engine, utc_now_ns())
+            if ended:
+                self.log.info("time_over", ended=ended)
+
     async def stop(self) -> None:
         """The door first, then the exchanges, then the journal."""
         if self.server is not None:
             await self.server.drain(DRAIN_S)
+        if self.control is not None:
+            await self.control.stop()
         for session in self.sessions.values():
             await session.stop()
         for task in self.tasks:
@@ -178,6 +199,7 @@ class Shard:
             sessions=lambda: len(self.orders.sessions),
             open_orders=lambda: int(queries.counts(engine)["open_orders"]),
             journal_bytes=lambda: int(queries.counts(engine)["journal_bytes"]),
+            control=self.control.figures if self.control else lambda: None,
         )
 
 
@@ -203,9 +225,45 @@ def open_engine(settings: Settings, log: Callable[..., None]) -> tuple[JournalFi
         raise SettingError(f"{settings.limits}: {error}") from None
     except OSError as error:
         raise JournalError(journal_file.journal.path, journal_file.journal.end, str(error)) from None
+    if not state.carried:
+        take_over(settings, engine, journal_file.journal.path, log)
+    begin_rules(engine, settings.journal, settings.rules, settings.trade_date, log)
     state.fault_in()
     log("recovered", limits_sha256=limits.sha256, **found)
     return journal_file, engine
+
+
+def take_over(settings: Settings, engine: Any, path: str, log: Callable[..., None]) -> None:
+    """What the newest older journal of this shard left (kills, levels, open reviews) into a new day's journal.
+
+    Raises JournalError when that journal cannot be read: a day that starts must not forget who was stopped.
+    """
+    own = Path(path)
+    older = sorted(file for file in own.parent.glob(f"*-{settings.shard:02d}.journal") if file.name < own.name)
+    left: list[Any] = []
+    if older:
+        file = JournalFile(older[-1], writable=False)
+        try:
+            state = State(engine.state.most_accounts, engine.state.most_positions, settings.max_orders)
+            replay.fold(state, file.journal)
+            left = carry_over.carry_over(state, file.journal)
+        finally:
+            file.close()
+    source = older[-1].name if older else "no older journal"
+    log("carried_over", source=source, **carry_over.restore(engine, left, source, utc_now_ns()))
+
+
+def control_settings(settings: Settings) -> ControlSettings:
+    """What the control process is told; it keeps off the shard's own core."""
+    own = {settings.cpu} if settings.cpu is not None else set()
+    cpus = set(range(os.cpu_count() or 1)) - own
+    paths = {"tls_cert": settings.tls_cert, "tls_key": settings.tls_key, "tls_client_ca": settings.tls_client_ca,
+             "watch": settings.rules if settings.watch_rules else None}
+    return ControlSettings(
+        fd=-1, host=settings.host, port=settings.control_port or 0, control=str(settings.control),
+        store=str(settings.journal / STORE), trade_date=settings.trade_date, shard=settings.shard,
+        cpus=tuple(cpus or own), debug=settings.debug, **{name: str(path) for name, path in paths.items() if path},
+    )
 
 
 @contextlib.contextmanager

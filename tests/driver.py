@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ext import queries, sweeps, tape
+from ext import baskets, queries, response, suspended, sweeps, tape
 from ext.buffers import Turn
 from ext.engine import Engine
 from ext.journal import Journal
@@ -19,7 +19,7 @@ from gateway.pb import order_entry_pb2 as pb
 from tests import actions as act
 from tests.driver_world import World, open_state
 from tests.model import Model
-from tests.model_state import PASS, PENDING_NEW, XSHE, XSHG, Report, Sent
+from tests.model_state import PASS, PENDING_NEW, XSHE, XSHG, NewOrder, Report, Sent
 
 SCOPES = {"port": 1, "account": 2, "group": 3, "firm": 4}
 KINDS = {"accepted": 1, "canceled": 2, "rejected": 3, "trade": 4, "cancel_rejected": 5, "business_reject": 6}
@@ -53,6 +53,7 @@ class Driver:
         self.order_ids: dict[tuple[str, str], tuple[int, int]] = {}     # -> (order_id, exchange)
         self.cancel_ids: dict[int, str] = {}
         self.observed: list[Message] = []
+        self.notices: list[Any] = []
         self.detail: tuple[int, int, str] | None = None
         self.report_index: dict[tuple[int, int], int] = {}
         for exchange, venue in model.venues.items():
@@ -133,6 +134,7 @@ class Driver:
             link.cancels.clear()
             link.sequence.clear()
         self.detail = None
+        self.lines: tuple[int, ...] = ()
         code, affected, queued = self.act(action)
         messages = self.take(self.observer)
         self.observed += messages
@@ -140,13 +142,17 @@ class Driver:
             if isinstance(m, pb.ExecutionReport) and m.exec_type == PENDING_NEW:
                 self.order_ids[m.account, m.cl_ord_id] = m.order_id, m.security_exchange
         reports = tuple(report_of(m) for m in messages)
-        return act.Outcome(code, self.detail, affected, queued, reports, tuple(self.take_sent()))
+        return act.Outcome(code, self.detail, affected, queued, reports, tuple(self.take_sent()), self.lines)
 
     def act(self, action: act.Action) -> tuple[int, int, int]:
         engine, now_ns = self.engine, action.now_ns
         match action:
             case act.Submit():
                 return self.submit(action), 0, 0
+            case act.SubmitBasket():
+                return self.submit_basket(action), 0, 0
+            case act.Rearm(_, strategy):
+                sweeps.rearm(engine, list(self.model.strategies).index(strategy), "test", now_ns)
             case act.Cancel():
                 return self.cancel(action), 0, 0
             case act.MassCancel():
@@ -163,10 +169,17 @@ class Driver:
             case act.Kill(_, scope, name, on):
                 index = {"port": self.world.ports, "account": self.world.accounts, "group": self.world.groups,
                          "firm": {"": 0}}[scope][name]  # fmt: skip
-                affected, queued = sweeps.kill(engine, SCOPES[scope], index, on, "test", now_ns)
+                affected, queued = sweeps.kill(engine, SCOPES[scope], index, on, "test", now_ns, approved_by="second")
                 return (PASS if on else 0), affected, queued
             case act.Disconnect(_, port):
                 return PASS, *sweeps.cancel_port(engine, self.world.ports[port], now_ns)
+            case act.SetLevel() | act.ReleaseLevel():
+                return self.change_level(action), 0, 0
+            case act.Confirm(_, account, cl_ord_id, withdraw):
+                number = queries.order_no_of(engine, self.world.accounts[account], cl_ord_id)
+                return (suspended.deny if withdraw else suspended.confirm)(engine, number, "ann", now_ns), 0, 0
+            case act.OnTime():
+                response.on_time(engine, now_ns)
             case act.EndOfDay(_, exchange):
                 sweeps.end_of_day(engine, exchange, now_ns)
             case act.Restart():
@@ -176,12 +189,23 @@ class Driver:
                 assert self.state.hash() == before, "recovered into another state"
         return 0, 0, 0
 
+    def change_level(self, action: act.SetLevel | act.ReleaseLevel) -> int:
+        kind, index, instrument = self.world.subject(action.subject)
+        more = {"instrument": instrument, "now_ns": action.now_ns}
+        try:
+            if isinstance(action, act.ReleaseLevel):
+                response.release_level(self.engine, kind, index, action.level, by=action.by,
+                                       approved_by=action.approved_by, **more)  # fmt: skip
+                return PASS
+            ask = action.change
+            terms = {"mask": ask.mask, "throttle_per_s": ask.throttle, "until_ns": ask.until_ns, "by": ask.by}
+            changed = response.set_level(self.engine, kind, index, ask.level, rule=ask.rule, **terms, **more)
+        except ValueError:
+            return 1605
+        return PASS if changed else 0
+
     def submit(self, action: act.Submit) -> int:
-        r = action.request
-        message = pb.NewOrder(
-            cl_ord_id=r.cl_ord_id, account=r.account, symbol=r.symbol, security_exchange=r.exchange, side=r.side,
-            ord_type=r.ord_type, order_qty_shares=r.qty, price_e4=r.price, time_in_force=r.time_in_force, planned_ns=7,
-        )  # fmt: skip
+        message = message_of(action.request)
         answers = self.ask(action.port, action.session, action.now_ns, order=message)
         assert len(answers) == 1, answers
         assert answers[0].planned_ns == 7 or answers[0].possible_duplicate or answers[0].reject_code == "R1203"
@@ -189,6 +213,15 @@ class Driver:
         if found and not answers[0].possible_duplicate:
             self.detail = int(found["value"]), int(found["limit"]), found["scope"].replace("session", "port")
         return code_of(answers[0].reject_code)
+
+    def submit_basket(self, action: act.SubmitBasket) -> int:
+        lines = [message_of(request).SerializeToString() for request in action.requests]
+        port, account = self.world.ports[action.port], self.world.accounts[action.requests[0].account]
+        verdict = baskets.judge(self.engine, port, account, "basket", lines, action.now_ns)
+        answers = baskets.submit(self.engine, self.turn, port, lines, verdict, action.now_ns)
+        told = [pb.ExecutionReport.FromString(answer) if answer else None for answer in answers]
+        self.lines = tuple(1203 if report is None else code_of(report.reject_code) for report in told)
+        return int(verdict[0])
 
     def cancel(self, action: act.Cancel) -> int:
         known = self.order_ids.get((action.account, action.orig_cl_ord_id))
@@ -240,7 +273,9 @@ class Driver:
     def take(self, session: Session) -> list[Message]:
         """Every message that waits for the session."""
         messages = [pb.ServerMessage.FromString(octets) for octets in tape.taken(session)]
-        return [getattr(m, m.WhichOneof("message")) for m in messages]
+        self.notices += [m.risk_notice for m in messages if m.WhichOneof("message") == "risk_notice"]
+        events = [m for m in messages if m.WhichOneof("message") != "risk_notice"]
+        return [getattr(m, m.WhichOneof("message")) for m in events]
 
     def take_sent(self) -> list[Sent]:
         sent = []
@@ -253,6 +288,14 @@ class Driver:
                 assert Sent("cancel", exchange, number) not in sent, f"order {number}: more after its cancel"
                 sent.append(Sent("cancel" if orig_cl_ord_id else "new", exchange, number))
         return sent
+
+
+def message_of(r: NewOrder) -> pb.NewOrder:
+    return pb.NewOrder(
+        cl_ord_id=r.cl_ord_id, account=r.account, symbol=r.symbol, security_exchange=r.exchange, side=r.side,
+        ord_type=r.ord_type, order_qty_shares=r.qty, price_e4=r.price, time_in_force=r.time_in_force, planned_ns=7,
+        strategy=r.strategy, parent_id=r.parent_id, parent_qty_shares=r.parent_qty, short_sale=r.short_sale,
+    )  # fmt: skip
 
 
 def venue_id(kind: str, number: int) -> str:

@@ -1,0 +1,143 @@
+# The rule set in force, made ready to run: features with their cells, marks with theirs, and the rules of each event. Only
+# apply writes cells. It knows no account and no order: rows are numbers.
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from ext.codes cimport VENUE_COUNT
+from ext.program cimport KEY_COUNT, RULE_EVENT_COUNT, ExemptEntry, Op, Program, Rule, ScopePrefix, ScopeSlot
+from ext.tables cimport hash_bytes
+
+cdef enum:
+    NO_ROW = 0xFFFFFFFF
+    MOST_CLOCKS = 64                   # window lengths that share their step number; more of them count for themselves
+    SIDES = 3                          # of a mark: any, BUY, SELL
+
+cdef struct Gauge:                     # a feature that some rule uses
+    char *cells                        # one a row, NULL: an instant, or an age
+    int64_t step_ns                    # of a sliding window, else 0
+    int64_t window_ns
+    int64_t beyond_ppm
+    int64_t within_ns
+    uint64_t signature
+    int64_t since_ns                   # counted since then; 0: since the day began
+    uint32_t since_phase[VENUE_COUNT]  # phase numbers at that time
+    uint32_t cell_size
+    uint32_t rows
+    uint32_t clock                     # of its step number, MOST_CLOCKS: none
+    uint32_t mark
+    uint32_t symbol
+    uint16_t filters
+    uint8_t kind
+    uint8_t amount
+    uint8_t events
+    uint8_t side
+    uint8_t key
+    uint8_t venue
+    uint8_t unit
+    uint8_t instant
+    uint8_t is_used
+    uint8_t is_by_venue                # its phase is one exchange's
+
+cdef struct Clock:                     # the step that contains the newest time it was asked for
+    int64_t length_ns
+    int64_t begin_ns
+    int64_t step
+
+cdef struct MarkCell:                  # when it was last set, 0: never
+    int64_t last_ns[SIDES]
+    uint32_t phase[SIDES]
+
+cdef struct MarkRow:                   # a mark and its cells
+    MarkCell *cells
+    uint64_t signature
+    int64_t gap_ns
+    uint32_t code
+    uint32_t rule
+    uint32_t rows
+    uint8_t events
+    uint8_t key
+    uint8_t is_used
+
+cdef enum Rare:                        # what few rules ask for, bits
+    RARE_TIME = 1
+    RARE_VALID = 2
+    RARE_SECURITIES = 4
+    RARE_EXCEPT = 8                    # exempt for ever: not of the rule's scope
+    RARE_FOR = 16
+
+cdef struct Gate:                      # what decides whether a rule, or a rule's mark, is looked at
+    uint64_t forbidden                 # bits of Occasion.word that must not be set
+    uint32_t tags_any                  # one of these tags, 0: all accounts
+    uint32_t rule
+    uint32_t code                      # that is run first
+    uint32_t mark                      # NOTHING: the rule itself
+    uint32_t rare
+
+cdef struct Run:                       # a stretch of gates
+    uint32_t first
+    uint32_t count
+
+cdef struct Memo:                      # a feature's value on this occasion
+    uint64_t occasion
+    int64_t value
+
+cdef class RuleBook:
+    cdef readonly uint32_t number      # of the rule set, 0: none in force
+    cdef readonly uint32_t feature_count, mark_count, rule_count
+    cdef uint8_t *octets               # the program, without its names
+    cdef Program program
+    cdef Gauge *gauges
+    cdef MarkRow *marks
+    cdef Clock clocks[MOST_CLOCKS]
+    cdef Memo *memos
+    cdef uint64_t *rule_keys           # hash of each rule's id: what hits are remembered under
+    cdef Gate *gates                   # by rule, then by mark
+    cdef Gate *general                 # of every account, by event
+    cdef Run of_event[RULE_EVENT_COUNT]
+    cdef uint32_t *feeds               # features by the event that feeds them
+    cdef Run fed_by[RULE_EVENT_COUNT]
+    cdef Run market_fed                # in feeds: by recorded quotes
+    cdef uint32_t *asked               # features that an order reads or feeds
+    cdef uint32_t asked_count
+    cdef uint32_t *prefix_heads        # by hash of a prefix: its first ScopePrefix + 1
+    cdef uint32_t *prefix_next
+    cdef uint64_t prefix_mask
+    cdef uint32_t prefix_sizes         # bit 1 << size
+    cdef uint32_t *rule_marks          # by rule: the first of its marks + 1, and by mark the next
+    cdef uint32_t *next_mark
+    cdef uint64_t *seen                # by gate: the last occasion that looked at it by name
+    cdef uint64_t occasion             # number of the newest
+    cdef uint32_t *waiting             # rules with `for` that quotes are looked at for
+    cdef uint32_t waiting_count
+    cdef uint32_t judged               # bit 1 << RuleEvent: some rule or mark is looked at then
+    cdef bint is_self_counted          # some feature asks for fills against oneself
+
+    cdef uint32_t rows_of(self, int key) noexcept
+    cdef int64_t step_of(self, const Gauge *gauge, int64_t now_ns) noexcept
+
+    # while it is made
+    cdef uint32_t room[KEY_COUNT]      # rows of each key
+    cdef load(self, const uint8_t *octets, size_t size, RuleBook before, int64_t now_ns, const uint32_t *phases)
+    cdef note_used(self)
+    cdef note_entry(self, uint8_t *reached, uint32_t entry)
+    cdef open_features(self, RuleBook before, int64_t now_ns, const uint32_t *phases)
+    cdef open_marks(self, RuleBook before)
+    cdef void set_clock(self, Gauge *gauge) noexcept
+    cdef open_feeds(self)
+    cdef open_gates(self)
+    cdef open_prefixes(self)
+    cdef note_judged(self, uint32_t total)
+    cdef void set_gate(self, Gate *gate, uint32_t rule, uint32_t code, uint8_t events) noexcept
+    cdef bint is_general(self, uint32_t rule) noexcept
+
+cdef inline uint64_t prefix_hash(const uint8_t *text, size_t size) noexcept nogil:
+    return hash_bytes(text, size, 7)
+
+# The bits of Occasion.word and Gate.forbidden.
+cdef enum:
+    WORD_VENUE = 0
+    WORD_BOARD = 3
+    WORD_SIDE = 8
+    WORD_ST = 11
+    WORD_NOT_ST = 12
+    WORD_TAGS = 16
+    WORD_PHASE = 32
+    WORD_EVENT = 41

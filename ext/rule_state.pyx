@@ -1,0 +1,125 @@
+"""The tables behind the rules. Decides nothing; only apply writes them."""
+
+from ext.codes cimport VENUE_COUNT
+from ext.program cimport (
+    KEY_ACCOUNT, KEY_ACCOUNT_INSTRUMENT, KEY_ACCOUNT_VENUE, KEY_CONTROLLER, KEY_CONTROLLER_INSTRUMENT, KEY_CONTROLLER_VENUE,
+    KEY_COUNT, KEY_FIRM, KEY_FIXED, KEY_INSTRUMENT, KEY_VENUE,
+)
+from ext.rule_book cimport MarkCell
+from ext.tables cimport MapSlot, map_close, map_find, map_full, map_next, map_open, map_pages, map_put, map_small_pages, mix, unmap_pages
+
+cdef enum:
+    EXCHANGES = VENUE_COUNT - 1
+
+
+cdef class RuleState:
+    """No rule set, no quote, no hit. accounts, groups, positions, instruments: the most rows of each."""
+
+    def __cinit__(self, uint32_t accounts, uint32_t groups, uint32_t positions, uint32_t instruments):
+        cdef uint32_t *room
+        self.accounts = accounts
+        self.groups = groups
+        self.positions = positions
+        self.recorded = <RecordedQuote *>map_small_pages(<size_t>instruments * sizeof(RecordedQuote))
+        self.rings = <FillRing *>map_small_pages(<size_t>positions * sizeof(FillRing))
+        self.hits = <HitCell *>map_small_pages((MOST_HITS + 1) * sizeof(HitCell))
+        self.alerts = <uint64_t *>map_small_pages((MOST_ALERTS + 1) * sizeof(uint64_t))
+        self.rule_sets = <uint64_t *>map_small_pages((MOST_RULE_SETS + 1) * sizeof(uint64_t))
+        map_open(&self.hit_map, MOST_HITS)
+        self.book = RuleBook()
+        room = self.book.room
+        room[<int>KEY_ACCOUNT] = accounts
+        room[<int>KEY_CONTROLLER] = accounts + groups
+        room[<int>KEY_ACCOUNT_VENUE] = accounts * EXCHANGES
+        room[<int>KEY_CONTROLLER_VENUE] = (accounts + groups) * EXCHANGES
+        room[<int>KEY_ACCOUNT_INSTRUMENT] = positions
+        room[<int>KEY_CONTROLLER_INSTRUMENT] = positions
+        room[<int>KEY_INSTRUMENT] = instruments
+        room[<int>KEY_VENUE] = EXCHANGES
+        room[<int>KEY_FIRM] = 1
+        room[<int>KEY_FIXED] = 1
+
+    def __dealloc__(self):
+        unmap_pages(self.recorded, <size_t>self.book.room[<int>KEY_INSTRUMENT] * sizeof(RecordedQuote))
+        unmap_pages(self.rings, <size_t>self.positions * sizeof(FillRing))
+        unmap_pages(self.hits, (MOST_HITS + 1) * sizeof(HitCell))
+        unmap_pages(self.alerts, (MOST_ALERTS + 1) * sizeof(uint64_t))
+        unmap_pages(self.rule_sets, (MOST_RULE_SETS + 1) * sizeof(uint64_t))
+        map_close(&self.hit_map)
+
+    cdef RuleBook new_book(self):
+        """An empty one with room for the same rows."""
+        cdef RuleBook book = RuleBook()
+        book.room = self.book.room
+        return book
+
+    cdef HitCell *find_hit(self, uint64_t key, bint make) noexcept:
+        """When a rule last hit a row at a stage; NULL: never, or, when it is to be made, the table is full."""
+        cdef MapSlot *slot = map_find(&self.hit_map, key)
+        while slot.tag:
+            if self.hits[slot.value].key == key:
+                return &self.hits[slot.value]
+            slot = map_next(&self.hit_map, slot)
+        if not make or map_full(&self.hit_map):
+            return NULL
+        map_put(&self.hit_map, slot, key, self.hit_map.count)
+        self.hits[self.hit_map.count - 1].key = key
+        return &self.hits[self.hit_map.count - 1]
+
+    cdef void add_alert(self, uint64_t offset) noexcept:
+        self.alert_count += 1
+        if self.alert_count <= MOST_ALERTS:
+            self.alerts[self.alert_count] = offset
+
+    cdef hash_into(self, object digest, uint32_t accounts, uint32_t groups, uint32_t positions, uint32_t instruments):
+        """Everything here, for State.hash; the counts are of rows in use."""
+        cdef uint32_t used[KEY_COUNT]
+        used[<int>KEY_ACCOUNT] = accounts
+        used[<int>KEY_CONTROLLER] = accounts
+        used[<int>KEY_ACCOUNT_VENUE] = accounts * EXCHANGES
+        used[<int>KEY_CONTROLLER_VENUE] = accounts * EXCHANGES
+        used[<int>KEY_ACCOUNT_INSTRUMENT] = positions
+        used[<int>KEY_CONTROLLER_INSTRUMENT] = positions
+        used[<int>KEY_INSTRUMENT] = instruments
+        used[<int>KEY_VENUE] = EXCHANGES
+        used[<int>KEY_FIRM] = 1
+        used[<int>KEY_FIXED] = 1
+        digest.update(repr((self.book.number, self.rule_set_count, self.alert_count, self.hit_map.count)).encode())
+        add_rows(digest, self.recorded, instruments * sizeof(RecordedQuote))
+        add_rows(digest, self.hits, self.hit_map.count * sizeof(HitCell))
+        if self.book.is_self_counted:
+            add_rows(digest, self.rings, positions * sizeof(FillRing))
+        self.hash_cells(digest, used, groups)
+
+    cdef hash_cells(self, object digest, const uint32_t *used, uint32_t groups):
+        """Cells and marks; a controller that is a group has its row behind those of all accounts."""
+        cdef uint32_t at
+        cdef size_t last
+        for at in range(self.book.feature_count):
+            gauge = &self.book.gauges[at]
+            if gauge.cells != NULL:
+                digest.update(repr((gauge.signature, gauge.since_ns)).encode())
+                add_rows(digest, gauge.cells, <size_t>used[gauge.key] * gauge.cell_size)
+                last = self.group_rows(gauge.key, groups)
+                add_rows(digest, gauge.cells + (gauge.rows - self.group_rows(gauge.key, self.groups)) * gauge.cell_size,
+                         last * gauge.cell_size)
+        for at in range(self.book.mark_count):
+            mark = &self.book.marks[at]
+            if mark.cells != NULL:
+                digest.update(repr(mark.signature).encode())
+                add_rows(digest, mark.cells, <size_t>used[mark.key] * sizeof(MarkCell))
+                last = self.group_rows(mark.key, groups)
+                add_rows(digest, mark.cells + (mark.rows - self.group_rows(mark.key, self.groups)), last * sizeof(MarkCell))
+
+    cdef size_t group_rows(self, int key, uint32_t groups) noexcept:
+        """How many rows of the key so many groups have of their own."""
+        return groups if key == KEY_CONTROLLER else groups * EXCHANGES if key == KEY_CONTROLLER_VENUE else 0
+
+
+cdef add_rows(object digest, const void *rows, size_t size):
+    if size:
+        digest.update(<const unsigned char[:size]><unsigned char *>rows)
+
+
+cdef uint64_t hit_key(uint64_t rule_key, uint64_t row, int stage) noexcept:
+    return mix(rule_key + <uint64_t>stage, row)
