@@ -9,7 +9,8 @@ from risk_rules.schema_command import schema
 from risk_rules.test_command import test
 
 rules = typer.Typer(no_args_is_help=True, help="Rules of risk officers: write, check, test, compare.")
-for name, command in {
-    "check": check, "test": test, "evaluate": evaluate_rules, "features": features, "schema": schema,
-}.items():
-    rules.command(name)(command)
+rules.command("check")(check)
+rules.command("test")(test)
+rules.command("evaluate")(evaluate_rules)
+rules.command("features")(features)
+rules.command("schema")(schema)
