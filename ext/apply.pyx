@@ -301,7 +301,6 @@ cdef void apply_account(State state, const AccountEvent *event) noexcept:
     account.state = event.state
     account.traits = event.traits
     account.unit = event.unit
-    account.tags = event.tags
     memcpy(account.shareholder, event.shareholder, sizeof(account.shareholder))
 
 
