@@ -47,6 +47,7 @@ from risk_rules.marked import (
     Faults,
     Field,
     Reader,
+    bits_of,
     choice,
     collector_paused,
     integer,
@@ -61,16 +62,6 @@ from risk_rules.marked import (
 )
 
 # --- the fields of each mapping ---
-
-
-def tags_of(document: Document, node: yaml.Node, field: str) -> int:
-    """A list of names as the bits of ACCOUNT_TAGS."""
-    tag = choice(ACCOUNT_TAGS)
-    mask = 0
-    for item in document.items(node, field):
-        mask |= document.value(item, field, tag) or 0
-    return mask
-
 
 COUNT = integer(1, 10**9)
 NAME = matching(r"[A-Za-z0-9_.\-]{1,16}", "1 to 16 letters, digits, dots, dashes or underscores")
@@ -182,7 +173,7 @@ ACCOUNT = {
     "c1_lowest": Field("c1_lowest", FLAG, 0),
     "professional": Field("professional", FLAG, 0),
     "unit": Field("unit", NAME, None),
-    "tags": Field("tags", tags_of, 0),
+    "tags": Field("tags", bits_of(ACCOUNT_TAGS), 0),
 }
 TOKEN = {
     "token_sha256": Field("token_sha256", matching(r"[0-9a-f]{64}", "64 lower-case hexadecimal digits")),
