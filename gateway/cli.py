@@ -1,6 +1,8 @@
 """The command line: parses flags, hands over, and turns every error into one line. It decides nothing about orders.
 
-Other packages add commands through the entry-point group `tidegate.commands` (a typer app or a function each).
+Other packages add commands through the entry-point group `tidegate.commands` (a typer app or a function each), and this
+one adds to such an app through the group `tidegate.<its name>` (functions): `tidegate rules` belongs to risk_rules, and
+that may not import the gateway.
 """
 
 import sys
@@ -164,9 +166,18 @@ def add_command(entry: EntryPoint) -> None:
         return
     command: Any = entry.load()
     if isinstance(command, typer.Typer):
+        add_subcommands(command, entry.name)
         app.add_typer(command, name=entry.name)
     else:
         app.command(entry.name)(command)
+
+
+def add_subcommands(command: typer.Typer, name: str) -> None:
+    """The commands that others have for an app of this name; its own win."""
+    taken = {own.name or own.callback.__name__ for own in command.registered_commands if own.callback}
+    for entry in entry_points(group=f"tidegate.{name}"):
+        if entry.name not in taken:
+            command.command(entry.name)(entry.load())
 
 
 # --- the guard ---
