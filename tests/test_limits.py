@@ -265,7 +265,7 @@ def test_positions_file_beside_the_limits(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("content", [b"", b"- 1\n", b"\xff\xfe", b"a: [\n", b"a: 1\n---\nb: 1\n", b"\x00", b"[" * 5000])
+@pytest.mark.parametrize("content", [b"", b"- 1\n", b"\xff\xfe", b"a: [\n", b"a: 1\n---\nb: 1\n", b"\x00", b"[" * 200_000])
 def test_what_is_no_limits_file_is_an_error(tmp_path, content):
     path = tmp_path / "limits.yaml"
     path.write_bytes(content)
