@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ext import response, rule_tape, settings, surveillance, sweeps, tape
+from ext import response, rule_tape, settings, surveillance, suspended, sweeps, tape
 from ext.codes import ACCOUNT_TAGS, BOARDS, PHASES, VENUES
 from ext.engine import Engine
 from ext.journal import Journal
@@ -285,6 +285,13 @@ class Stage:
         if placed.code == ACCEPTED:
             self.report(placed.number, VENUES[symbol[7:]], ACCEPTED)
         return placed
+
+    def confirm(self, client: str, number: int, venue: int) -> bool:
+        """The client confirms a suspended order; whether it went to the exchange."""
+        if suspended.confirm(self.engine, number, client, self.now_ns) != ACCEPTED:
+            return False
+        self.report(number, venue, ACCEPTED)
+        return True
 
     def cancel(self, client: str, number: int) -> bool:
         """A client's cancel request; whether it went to the exchange."""

@@ -31,6 +31,7 @@ ACTIONS = {
     "order": rf"(?P<account>{NAME}) (?P<side>buys|sells) (?P<shares>{NUMBER}) (?P<symbol>{SYMBOL}) "
              rf"at (?P<price>market|{PRICE})(?: as (?P<name>{NAME}))?",
     "request": rf"cancel (?P<name>{NAME})",
+    "confirmed": rf"(?P<name>{NAME}) is confirmed",
     "canceled": rf"(?P<name>{NAME}) is canceled",
     "fill": rf"(?P<name>{NAME}) fills (?P<shares>{NUMBER}|all) at (?P<price>{PRICE})(?: with (?P<other>{NAME}))?",
     "market": rf"market (?P<symbol>{SYMBOL})(?P<changes>( (bid|ask)( {PRICE}x{NUMBER})+| last {PRICE}"
@@ -42,7 +43,7 @@ ACTIONS = {
     "level": rf"expect (?P<account>{NAME}) level L(?P<level>[0-7])(?: in (?P<symbol>{SYMBOL}))?",
     "wait": r"",
 }  # fmt: skip
-EXPECTED = ("an order (A1 buys 100 600519 at 10.00 as o1), o1 is canceled, cancel o1, o1 fills 100 at 10.00, "
+EXPECTED = ("an order (A1 buys 100 600519 at 10.00 as o1), o1 is canceled, cancel o1, o1 is confirmed, o1 fills 100 at 10.00, "
             "market 600519 bid 9.99x100 ask 10.01x100 last 10.00 volume +1000, restart, or expect ...")  # fmt: skip
 COMPILED = {kind: re.compile(pattern) for kind, pattern in ACTIONS.items() if kind not in ("hit", "decided", "level")}
 EXPECTATIONS = {kind: re.compile(ACTIONS[kind]) for kind in ("decided", "level", "hit")}

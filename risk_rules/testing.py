@@ -179,6 +179,9 @@ class Player:
             case "request":
                 placed, account, _, _ = self.known(step, terms["name"])
                 self.stage.cancel(account, placed.number)
+            case "confirmed":
+                placed, account, symbol, _ = self.known(step, terms["name"])
+                self.stage.confirm(account, placed.number, self.stage.securities[symbol].venue)
             case "canceled":
                 placed, account, symbol, _ = self.known(step, terms["name"])
                 self.stage.cancel(account, placed.number)

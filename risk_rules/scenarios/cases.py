@@ -334,7 +334,7 @@ CASES = (
     Case("莫建军 2007", mo_jianjun, FEW, (Client("M1"),), frozenset({"P-SPOOF", "Z03202"}), frozenset({"Z06003"})),
     Case("莫建军, twin", mo_jianjun_twin, FEW, (Client("M1"),)),
     Case("李健 2015-09-08", li_jian_first_day, FEW, (Client("J1", "J"), Client("J2", "J")), frozenset({"Z03101-L", "Z03101"})),
-    Case("李健 2015-09-10", li_jian_third_day, FEW, (Client("J1", "J"), Client("J2", "J")), frozenset({"Z05201"})),
+    Case("李健 2015-09-10", li_jian_third_day, FEW, (Client("J1", "J"), Client("J2", "J")), frozenset({"Z05201", "Z01101"})),
     Case("李健, twin", li_jian_twin, FEW, PEOPLE),
     Case("market maker's day", market_maker, FEW, (Client("W1", "", ("market_maker",)),)),
     Case("liquidity without the tag", market_maker, FEW, (Client("W1"),)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from risk_rules.stage import BUY, SECOND_NS, SELL, Placed, Stage, full_symbol
+from risk_rules.stage import BUY, INDEX, SECOND_NS, SELL, Placed, Stage, full_symbol
 
 E4 = 10_000
 
@@ -44,7 +44,7 @@ class Desk:
     def move(self, to_ns: int) -> None:
         self.stage.at(to_ns)
         if self.waiting and self.stage.now_ns >= self.gap_until_ns:
-            for symbol in sorted(self.waiting):
+            for symbol in sorted(self.waiting, key=lambda name: (self.stage.securities[name].board != INDEX, name)):
                 self.stage.publish(symbol)
             self.waiting.clear()
 
@@ -67,6 +67,8 @@ class Desk:
         self.step()
         self.orders += 1
         placed = self.stage.order(account, side, shares, full_symbol(symbol), round(yuan * 100) * 100)
+        if placed.suspended and self.stage.confirm(account, placed.number, self.stage.securities[full_symbol(symbol)].venue):
+            placed = placed._replace(code=1)  # whoever typed it meant it
         if placed.code != 1:
             self.stopped.append(placed)
             return None
