@@ -8,14 +8,9 @@ cdef struct Newest:                    # the newest quote of an instrument, reco
     uint32_t is_waiting                # it is not recorded yet
     uint32_t is_listed                 # in the list of those that wait
 
-cdef struct Waiting:
-    int64_t due_ns
-    uint32_t instrument
-    uint32_t spare
-
 cdef class Recorder(Records):
     cdef Newest *newest                # by instrument
-    cdef Waiting *waiting              # whose newest quote waits for its time
+    cdef uint32_t *waiting             # whose newest quote waits for its time
     cdef uint32_t waiting_count
 
     cdef void on_quote(self, int venue, const Quote *quote, int64_t now_ns) noexcept

@@ -119,6 +119,9 @@ cdef class RuleBook:
         for at in range(self.mark_count):
             if self.program.rules[self.program.marks[at].rule].mode != MODE_OFF:
                 self.note_entry(reached, self.program.marks[at].code)
+                # A mark that nothing asks for is set, too, and keeps its gap.
+                if self.program.marks[at].code != NOTHING:
+                    self.marks[at].is_used = True
         for at in range(count):
             op = &self.program.ops[at]
             if not reached[at]:

@@ -84,7 +84,7 @@ cdef class RuleState:
         used[<int>KEY_VENUE] = EXCHANGES
         used[<int>KEY_FIRM] = 1
         used[<int>KEY_FIXED] = 1
-        digest.update(repr((self.book.number, self.rule_set_count, self.alert_count, self.hit_map.count, self.accounts)).encode())
+        digest.update(repr((self.book.number, self.rule_set_count, self.alert_count, self.hit_map.count)).encode())
         add_rows(digest, self.recorded, instruments * sizeof(RecordedQuote))
         add_rows(digest, self.hits, self.hit_map.count * sizeof(HitCell))
         if self.book.is_self_counted:

@@ -269,7 +269,7 @@ cdef class Survey(Recorder):
             last_ns = row_of.cells[row].last_ns[self.occasion.side]
         if ends and last_ns == 0:
             return
-        if not ends and last_ns and self.occasion.now_ns - last_ns < row_of.gap_ns:
+        if not ends and last_ns and row_of.gap_ns and self.occasion.now_ns - last_ns < row_of.gap_ns:
             return
         if self.met_count < MOST_MARKS + MOST_RULES:
             self.met[self.met_count].mark = mark
@@ -444,7 +444,9 @@ cdef class Survey(Recorder):
         cdef uint32_t stop = self.watch_tail[instrument]
         cdef uint32_t position
         cdef int count = 0
+        # As recovery does it, which cannot tell whether anything looked: it counts as looked at.
         if not self.state.rule_state.book.judged & (1 << ON_QUOTE):
+            self.unwatch(instrument)
             return
         while self.watch_head[instrument] and count < ROWS_AT_ONCE:
             position = self.watch_head[instrument] - 1
