@@ -3,9 +3,12 @@
 import typer
 
 from risk_rules.check_command import check
+from risk_rules.evaluate_command import evaluate
 from risk_rules.features_command import features
 from risk_rules.schema_command import schema
+from risk_rules.test_command import play
 
 rules = typer.Typer(no_args_is_help=True, help="Rules of risk officers: write, check, test, compare.")
-for command in (check, features, schema):
+for command in (check, features, schema, evaluate):
     rules.command()(command)
+rules.command("test")(play)

@@ -1,26 +1,28 @@
-"""Runs the labelled flows and cases against a rule set and counts: caught, false alarms, time to detect, benign orders stopped."""
-
-from __future__ import annotations
+"""Runs labelled flows and cases against a rule set: caught, false alarms, time to detect, benign orders stopped."""
 
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import msgspec
 
-from risk_rules.load import RuleSet, load_rules
+from risk_rules.load import load_rules
+from risk_rules.rule_types import RuleSet
 from risk_rules.scenarios.cases import CASES, Case
 from risk_rules.scenarios.desk import Desk
-from risk_rules.scenarios.flows import CLIENTS, FLOWS, SECURITIES, Flow
+from risk_rules.scenarios.flows import FLOWS, Flow
+from risk_rules.scenarios.world import CLIENTS, SECURITIES
 from risk_rules.stage import Stage
 from risk_rules.testing import STAGES
 
 DAY = date(2026, 11, 23)
 SCALES = (0.89, 0.91, 1.01)
-SOFT = "H-"  # the house's soft limits ask for a confirmation; they are no abnormal-trading rules, nor is the ladder (R1401)
+# The house's soft limits ask for a confirmation; they are no abnormal-trading rules, nor is the ladder (R1401).
+SOFT = "H-"
 LEVEL_CODE = "R1002"  # of orders that a level forbids, which a rule has set
 
 
@@ -77,11 +79,11 @@ VARIANTS: dict[str, Callable[[int], dict[str, int]]] = {
 }
 
 
-def evaluate(paths: Sequence[Path], *, only: str = "", told: Callable[[str], None] = lambda text: None) -> list[Outcome]:
+def run_all(paths: Sequence[Path], *, only: str = "", told: Callable[[str], None] = lambda text: None) -> list[Outcome]:
     """Every flow at every scale and every case, in every variant; `only`: those with this in their name.
 
-    Cases meet all rules together. A flow meets those of its rule's file: a confirmation the house asks for, or a pattern that
-    stops an order beforehand, would keep it from the size it is meant to have.
+    Cases meet all rules together. A flow meets those of its rule's file: a confirmation the house asks for, or a
+    pattern that stops an order beforehand, would keep it from the size it is meant to have.
     """
     rules = load_rules(paths, day=DAY)
     alone = {rule.id: file for file in (load_rules([path], day=DAY) for path in paths) for rule in file.rules}
@@ -105,7 +107,7 @@ def run_flow(rules: RuleSet, flow: Flow) -> Iterator[Outcome]:
         variants = VARIANTS if expected == "breach" else {"as it was": VARIANTS["as it was"]}
         steps = 0
         for variant, how in variants.items():
-            run = Run(rules, lambda desk, value=value: flow.make(desk, value), SECURITIES, CLIENTS, **how(steps))
+            run = Run(rules, partial(flow.make, value=value), SECURITIES, CLIENTS, **how(steps))
             steps = steps or run.steps
             yield judged(flow, expected, f"{scale} x, {variant}", run)
 
@@ -117,22 +119,32 @@ def judged(flow: Flow, expected: str, variant: str, run: Run) -> Outcome:
     good = said == expected
     detect_ms = run.late_ms(found["breach"]) if said == expected == "breach" else None
     stopped = sum(name == flow.rule for name in run.blocks()) if expected != "breach" else 0
-    return Outcome(flow.rule, variant, "abnormal" if expected == "breach" else "near", good, detect_ms, run.desk.orders,
-                   stopped, "" if good else f"expected {expected}, got {said}")  # fmt: skip
+    return Outcome(
+        flow.rule,
+        variant,
+        "abnormal" if expected == "breach" else "near",
+        good,
+        detect_ms,
+        run.desk.orders,
+        stopped,
+        "" if good else f"expected {expected}, got {said}",
+    )
 
 
 def run_case(rules: RuleSet, case: Case) -> Iterator[Outcome]:
     steps = 0
-    variants = VARIANTS if case.caught_by else {name: VARIANTS[name] for name in ("as it was", "twice as fast", "restart")}
+    variants = (
+        VARIANTS if case.caught_by else {name: VARIANTS[name] for name in ("as it was", "twice as fast", "restart")}
+    )
     for variant, how in variants.items():
         random = Random(zlib.crc32(case.name.encode()))
-        run = Run(rules, lambda desk, random=random: case.play(desk, random), case.securities, case.clients, **how(steps))
+        run = Run(rules, partial(case.play, random=random), case.securities, case.clients, **how(steps))
         steps = steps or run.steps
         yield judged_case(case, variant, run)
 
 
 def judged_case(case: Case, variant: str, run: Run) -> Outcome:
-    breaches = {}
+    breaches: dict[str, int] = {}
     for rule, stage, time_ns in run.hits():
         if stage == "breach":
             breaches.setdefault(rule, time_ns)
@@ -141,12 +153,20 @@ def judged_case(case: Case, variant: str, run: Run) -> Outcome:
         stopped = [name for name in blocks if name == LEVEL_CODE or not name.startswith((SOFT, "R"))]
         alarms = sorted(rule for rule in breaches if not rule.startswith(SOFT))
         good = not stopped and not alarms
-        return Outcome(case.name, variant, "benign", good, None, run.desk.orders, len(stopped), ", ".join({*alarms, *stopped}))
+        return Outcome(
+            case.name, variant, "benign", good, None, run.desk.orders, len(stopped), ", ".join({*alarms, *stopped})
+        )
     wrong = sorted(case.never & set(breaches))
     times = [time_ns for rule, time_ns in breaches.items() if rule in case.caught_by]
     caught = bool(times) or bool(case.caught_by & set(blocks))
     detect_ms = run.late_ms(min(times)) if times else None
-    text = f"also {', '.join(wrong)}" if wrong else "" if caught else f"met only: {', '.join(sorted(breaches)) or 'nothing'}"
+    text = (
+        f"also {', '.join(wrong)}"
+        if wrong
+        else ""
+        if caught
+        else f"met only: {', '.join(sorted(breaches)) or 'nothing'}"
+    )
     return Outcome(case.name, variant, "abnormal", caught and not wrong, detect_ms, run.desk.orders, 0, text)
 
 
@@ -171,11 +191,16 @@ def totals(outcomes: Sequence[Outcome]) -> Totals:
     times = sorted(outcome.detect_ms for outcome in abnormal if outcome.detect_ms is not None)
     orders = sum(outcome.orders for outcome in benign)
     return Totals(
-        len(abnormal), percent(sum(outcome.good for outcome in abnormal), len(abnormal)),
-        len(near), percent(sum(not outcome.good for outcome in near), len(near)),
-        len(benign), orders, percent(sum(outcome.stopped for outcome in benign), orders),
-        times[len(times) // 2] if times else 0.0, times[-1] if times else 0.0,
-    )  # fmt: skip
+        len(abnormal),
+        percent(sum(outcome.good for outcome in abnormal), len(abnormal)),
+        len(near),
+        percent(sum(not outcome.good for outcome in near), len(near)),
+        len(benign),
+        orders,
+        percent(sum(outcome.stopped for outcome in benign), orders),
+        times[len(times) // 2] if times else 0.0,
+        times[-1] if times else 0.0,
+    )
 
 
 def percent(part: int, whole: int) -> float:
