@@ -52,7 +52,7 @@ class Security(msgspec.Struct, frozen=True):
 
     @property
     def venue(self) -> int:
-        return VENUES[self.symbol[7:]]
+        return int(VENUES[self.symbol[7:]])
 
     @property
     def number(self) -> int:
@@ -292,7 +292,7 @@ class Stage:
                 cash_e4=CASH_E4,
                 state=1,
                 tags=tags,
-                tag_mask=tags,
+                unit_index=-1,
                 shareholder_xshg=f"A{client.id}"[:10],
                 shareholder_xshe=f"0{client.id}"[:10],
             ),
