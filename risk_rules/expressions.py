@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from risk_rules.calls import FUNCTIONS, Literals, Names, Security, Wrong, read_use, security_of
 from risk_rules.errors import Place, Problems
@@ -35,7 +36,9 @@ TOKEN = re.compile(r"(?P<security>[0-9]{6}\.(?:XSHG|XSHE)\b)"
                    r"|(?P<key>(?:account|controller)\s+x\s+(?:instrument|venue)\b)"
                    r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<number>[0-9])|(?P<other>.)", re.S)
 KNOWN_CHARACTERS = set(" \t\n\r()+-*/%<>=!,.~^&|@:;[]{}'\"?$`\\")
-OPERATORS: dict[type[ast.cmpop], str] = {ast.Gt: "GT", ast.GtE: "GE", ast.Lt: "LT", ast.LtE: "LE", ast.Eq: "EQ", ast.NotEq: "NE"}
+OPERATORS: dict[type[ast.cmpop], str] = {
+    ast.Gt: "GT", ast.GtE: "GE", ast.Lt: "LT", ast.LtE: "LE", ast.Eq: "EQ", ast.NotEq: "NE",
+}
 NOT_TAKEN = {
     ast.IfExp: "`if`", ast.Lambda: "`lambda`", ast.Attribute: "a dot", ast.Subscript: "an index", ast.List: "a list",
     ast.Tuple: "a comma outside of a call", ast.Dict: "a mapping", ast.Set: "a set", ast.JoinedStr: "text",
@@ -190,7 +193,7 @@ class Parser:
         if is_constant(left):
             left, right, left_node, right_node, op = right, left, right_node, left_node, TURNED[op]
         self.number += 1
-        place = self.source.at(min(left_node.col_offset, right_node.col_offset) + self.source.start)
+        place = partial(self.source.at, min(left_node.col_offset, right_node.col_offset) + self.source.start)
         return Compare(NEGATED[op] if negate else op, left, right, self.number - 1, self.source.words(left_node),
                        self.source.words(right_node), place)
 
@@ -201,8 +204,9 @@ class Parser:
         if is_constant(value):
             raise Wrong(node.col_offset, "a condition that never changes: it is always true or always false")
         self.number += 1
+        place = partial(self.source.at, node.col_offset + self.source.start)
         return Compare("LT" if negate else "GE", value, Constant(1, "flag", True), self.number - 1, self.source.words(node),
-                       "true", self.source.at(node.col_offset + self.source.start))
+                       "true", place)
 
     # --- values ---
 
@@ -223,7 +227,7 @@ class Parser:
                 value = read_use(node, self.names, self.source.literals)
                 self.used |= {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
                 return value
-            if isinstance(node, ast.Compare | ast.BoolOp) or (isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)):
+            if isinstance(node, ast.Compare | ast.BoolOp | ast.UnaryOp):
                 raise Wrong(node.col_offset, "a condition stands here, expected a value")
             raise Wrong(node.col_offset, f"{NOT_TAKEN.get(type(node), 'this')} is not part of the language")
 
@@ -243,7 +247,8 @@ class Parser:
             with self.inlined(node) as inner:
                 return self.value(inner)
         if node.id in self.names.marks:
-            raise Wrong(node.col_offset, f"`{node.id}` is a mark: use times({node.id}, day), age({node.id}) or after={node.id}")
+            text = f"`{node.id}` is a mark: use times({node.id}, day), age({node.id}) or after={node.id}"
+            raise Wrong(node.col_offset, text)
         if node.id in FUNCTIONS:
             raise Wrong(node.col_offset, f"`{node.id}` needs its arguments in parentheses")
         return read_use(node, self.names, self.source.literals)

@@ -84,7 +84,7 @@ class Loader:
         if shape.rule_set and shape.rule_set.id is not None and shape.rule_set.version is not None:
             self.ids.append((str(shape.rule_set.id), shape.rule_set.version))
         around = Surroundings(self.params(shape), self.sets(shape), self.securities(shape), test_names(path), self.day_ns[0])
-        for rule_shape in shape.rules or []:
+        for rule_shape in shape.rules:
             self.problems.rule = str(rule_shape.id or "rules")
             rule = RuleReader(rule_shape, around, self.problems).rule()
             if rule is not None:
@@ -102,8 +102,7 @@ class Loader:
     def params(self, shape: FileShape) -> dict[str, Quantity]:
         found: dict[str, Quantity] = {}
         for name, text in shape.params.items():
-            if not isinstance(text, Text):
-                continue
+            assert isinstance(text, Text)
             self.problems.rule = f"params.{name}"
             try:
                 found[name] = parse_quantity(text)
@@ -116,12 +115,11 @@ class Loader:
         return found
 
     def sets(self, shape: FileShape) -> dict[str, AccountSet]:
-        return {name: AccountSet.of(entry.accounts, entry.groups, entry.tags) for name, entry in shape.sets.items()
-                if entry is not None}
+        return {name: AccountSet.of(entry.accounts, entry.groups, entry.tags) for name, entry in shape.sets.items()}
 
     def securities(self, shape: FileShape) -> dict[str, list[tuple[int, int]]]:
         return {name: [(1 if entry.endswith("XSHG") else 2, int(entry[:6])) for entry in entries]
-                for name, entries in shape.securities.items() if entries is not None}
+                for name, entries in shape.securities.items()}
 
     # --- all rules together ---
 

@@ -287,14 +287,17 @@ def inside(field: str, key: str) -> str:
 Row = tuple[int, dict[str, Any]]
 
 
-def csv_rows(faults: Faults, text: str, columns: Mapping[str, Value]) -> Iterator[Row]:
-    """(line, values) of every row whose cells all fit; the header must name exactly these columns, in any order."""
+def csv_rows(
+    faults: Faults, text: str, columns: Mapping[str, Value], optional: Collection[str] = ()
+) -> Iterator[Row]:
+    """(line, values) of every row whose cells all fit; the header must name these columns, in any order, each once.
+    Optional ones may be absent."""
     reader = csv.reader(io.StringIO(text))
     header = next(reader, [])
     for name in header:
         if name not in columns:
             faults.add(1, "header", quoted(name), "one of " + ", ".join(columns), name, columns)
-    missing = [name for name in columns if name not in header]
+    missing = [name for name in columns if name not in header and name not in optional]
     if missing:
         faults.add(1, "header", f"no column {missing[0]}", "all of " + ", ".join(columns))
     if len(set(header)) != len(header):

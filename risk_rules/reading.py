@@ -57,7 +57,7 @@ class RuleFile:
     def root(self, octets: bytes) -> yaml.Node | None:
         """The file's top node, or None after noting why there is none."""
         if len(octets) > MOST_SIZE:
-            self.refuse(0, f"{len(octets)} bytes, expected at most {MOST_SIZE}")
+            self.refuse(0, f"more than {MOST_SIZE} bytes, expected less: split it in files")
             return None
         try:
             self.text = octets.decode("utf-8-sig")
@@ -130,7 +130,7 @@ class RuleFile:
     # --- shapes ---
 
     def read(self, node: yaml.Node | None, kind: type[S]) -> S | None:
-        """The node as a struct. Faults are noted; what has one stands as None."""
+        """The node as a struct. Faults are noted; what has one is left out, or None where it is required."""
         found = self.value(node, kinds.type_info(kind), "") if node is not None else None
         return found if isinstance(found, kind) else None
 
@@ -146,8 +146,9 @@ class RuleFile:
         if isinstance(kind, kinds.StructType):
             return self.struct(node, kind, name)
         if isinstance(kind, kinds.DictType):
-            pairs = self.pairs(node, name)
-            return {key: self.entry(key_node, value_node, kind, inner(name, key)) for key, key_node, value_node in pairs}
+            entries = {key: self.entry(key_node, value_node, kind, inner(name, key))
+                       for key, key_node, value_node in self.pairs(node, name)}
+            return {key: value for key, value in entries.items() if value is not None}
         if isinstance(kind, kinds.ListType):
             return self.items(node, kind, name)
         if not isinstance(node, yaml.ScalarNode):
@@ -161,16 +162,21 @@ class RuleFile:
         if "when" in fields and "breach" in fields:
             self.problems.rule = rule_of(node, outer)
         found: dict[str, Any] = {}
-        for key, key_node, value_node in self.pairs(node, name):
+        pairs = self.pairs(node, name)
+        for key, key_node, value_node in pairs:
             if key not in fields:
                 self.fault(key_node, name, f"unknown key `{key[:60]}`", key, tuple(fields))
                 continue
-            found[fields[key].name] = self.value(value_node, fields[key].type, inner(name, key))
+            value = self.value(value_node, fields[key].type, inner(name, key))
+            if value is not None:
+                found[fields[key].name] = value
+        written = {key for key, _, _ in pairs}
         for key, field in fields.items():
-            if field.required and field.name not in found:
-                if isinstance(node, yaml.MappingNode):
-                    self.fault(node, name, f"`{key}` is missing: expected {expected(field.type)}")
-                found[field.name] = None
+            if not field.required or field.name in found:
+                continue
+            if key not in written and isinstance(node, yaml.MappingNode):
+                self.fault(node, name, f"`{key}` is missing: expected {expected(field.type)}")
+            found[field.name] = [] if isinstance(field.type, kinds.ListType) else None
         self.problems.rule = outer
         return kind.cls(**found)
 
@@ -256,6 +262,6 @@ def expected(kind: kinds.Type) -> str:
         return "one of " + ", ".join(str(value) for value in kind.values)
     if isinstance(kind, kinds.IntType):
         return f"a whole number from {kind.ge or 0} to {kind.le or 10**9}"
-    names: dict[type[kinds.Type], str] = {kinds.StructType: "a mapping", kinds.DictType: "a mapping", kinds.ListType: "a list",
-                                          kinds.BoolType: "true or false"}
+    names: dict[type[kinds.Type], str] = {kinds.StructType: "a mapping", kinds.DictType: "a mapping",
+                                          kinds.ListType: "a list", kinds.BoolType: "true or false"}
     return names.get(type(kind), "text")

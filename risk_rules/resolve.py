@@ -68,13 +68,13 @@ class RuleReader:
     def rule(self) -> Rule | None:
         before = len(self.problems.errors)
         shape = self.shape
-        if None in (shape.id, shape.when, shape.per, shape.breach, shape.mode, shape.source, shape.version, shape.name):
+        if None in (shape.id, shape.when, shape.per, shape.breach, shape.source, shape.version, shape.name):
             return None  # noted by the reader of the file's shape
         if not shape.on:
             self.wrong(shape.id, "`on` is empty: expected one of order, cancel, fill, canceled, quote")
         scope = self.scope(shape.scope) if shape.scope else Scope()
         marks = tuple(mark for name, written in shape.marks.items() if (mark := self.mark(name, written)))
-        condition = self.condition(shape.when, shape.on or [])
+        condition = self.condition(shape.when, shape.on)
         self.check_used()
         breach, ttl_ms = self.stage(shape.breach, "breach")
         warn = self.warn_stage(condition, breach)
@@ -126,7 +126,7 @@ class RuleReader:
 
     def parser(self, events: Sequence[str]) -> Parser:
         names = Names(self.shape.per, tuple(events), self.around.params, self.marks)
-        lets = {name: (str(text), at_of(text)) for name, text in self.shape.let.items() if text is not None}
+        lets = {name: (str(text), at_of(text)) for name, text in self.shape.let.items()}
         return Parser(names, self.problems, lets, number=self.numbers)
 
     def condition(self, text: str, events: Sequence[str]) -> Condition | None:
@@ -137,13 +137,13 @@ class RuleReader:
         if found is None:
             return None
         for compare, message in faults_of(found):
-            self.problems.add(compare.place or place_of(text), message)
+            self.problems.add(compare.place() if compare.place else place_of(text), message)
         return found
 
     def mark(self, name: str, shape: MarkShape) -> Mark | None:
         full_name = f"{self.shape.id}@{self.shape.version}.{name}"
         key = str(shape.per or self.shape.per)
-        condition = self.condition(shape.when, shape.on or []) if shape.when is not None else None
+        condition = self.condition(shape.when, shape.on) if shape.when is not None else None
         if not shape.on and shape.when is not None:
             self.wrong(shape.when, f"marks.{name}: `on` is empty")
         gap_ns = self.span(shape.gap, f"marks.{name}.gap", 0) if shape.gap is not None else 0
