@@ -22,6 +22,7 @@ from gateway.settings import (
     SettingError,
     Settings,
     allow_open_files,
+    check_control,
     check_cpu,
     check_file,
     check_journal,
@@ -67,6 +68,11 @@ def serve(
     cpu: Annotated[int | None, typer.Option(help="Run on this core alone.")] = None,
     awake: Annotated[bool, typer.Option("--awake", help="Never sleep; needs --cpu, burns that core.")] = False,
     metrics_port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port of the metrics.")] = None,
+    control_port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port of the control service.")] = None,
+    control: Annotated[Path | None, typer.Option(help="YAML of the people who may use --control-port.")] = None,
+    tls_client_ca: Annotated[Path | None, typer.Option(help="PEM authority of the control port's callers.")] = None,
+    rules: Annotated[Path | None, typer.Option(help="Folder of rule files, where none were approved yet.")] = None,
+    watch_rules: Annotated[bool, typer.Option("--watch-rules", help="Push what changes in --rules.")] = False,
     date: Annotated[str, typer.Option(help="Trading day, YYYY-MM-DD; today in Shanghai when left out.")] = "",
     shard: Annotated[int, typer.Option(min=0, max=1295, help="Number of this shard.")] = 0,
     comp_id: Annotated[str, typer.Option(help="CompID at both exchanges.")] = "TIDEGATE",
@@ -81,6 +87,9 @@ def serve(
     check_file("--instruments", instruments)
     check_tls(tls_cert, tls_key)
     check_cpu(cpu, awake)
+    check_control(control_port, control, tls_cert, tls_client_ca, rules, watch_rules)
+    if control is not None:
+        import_module("gateway.control_file").load_control_file(control)
     venues = venue_addresses(venue)
     check_journal(journal)
     allow_open_files()
@@ -89,7 +98,8 @@ def serve(
         venues=venues, tls_cert=tls_cert, tls_key=tls_key, cpu=cpu, awake=awake, metrics_port=metrics_port,
         debug=bool(context.obj),
         trade_date=trading_day(date), shard=shard, comp_id=comp_id, pbu=pbu,
-        venue_password=venue_password, max_orders=max_orders,
+        venue_password=venue_password, max_orders=max_orders, control_port=control_port, control=control,
+        tls_client_ca=tls_client_ca, rules=rules, watch_rules=watch_rules,
     ))
 
 
