@@ -1,4 +1,4 @@
-"""Who there is, as scopes need it: ids, groups and tags of a limits file. Checks no limit: `tidegate limits check` does."""
+"""Who there is, as scopes need it: ids, groups and tags of a limits file. It checks no limit."""
 
 import re
 from collections.abc import Iterator

@@ -83,7 +83,8 @@ class Loader:
             return
         if shape.rule_set and shape.rule_set.id is not None and shape.rule_set.version is not None:
             self.ids.append((str(shape.rule_set.id), shape.rule_set.version))
-        around = Surroundings(self.params(shape), self.sets(shape), self.securities(shape), test_names(path), self.day_ns[0])
+        around = Surroundings(self.params(shape), self.sets(shape), self.securities(shape), test_names(path),
+                              self.day_ns[0])
         for rule_shape in shape.rules:
             self.problems.rule = str(rule_shape.id or "rules")
             rule = RuleReader(rule_shape, around, self.problems).rule()

@@ -137,10 +137,10 @@ class RuleFile:
     def fault(self, node: yaml.Node, name: str, message: str, meant: str = "", names: tuple[str, ...] = ()) -> None:
         self.problems.add(self.place(node), f"{name}: {message}" if name else message, meant, names)
 
-    def value(self, node: yaml.Node, kind: kinds.Type, name: str) -> Any:
-        """A node as a value of this kind, or None after noting the fault."""
+    def value(self, node: yaml.Node, kind: kinds.Type, name: str, words: str = "") -> Any:
+        """A node as a value of this kind, or None after noting the fault. words: what would fit, when that is known."""
         if isinstance(kind, kinds.Metadata):
-            return self.value(node, kind.type, name)
+            return self.value(node, kind.type, name, expected(kind))
         if isinstance(kind, kinds.UnionType):
             return self.value(node, one_of(node, kind), name)
         if isinstance(kind, kinds.StructType):
@@ -152,9 +152,9 @@ class RuleFile:
         if isinstance(kind, kinds.ListType):
             return self.items(node, kind, name)
         if not isinstance(node, yaml.ScalarNode):
-            self.fault(node, name, f"got {described(node)}, expected {expected(kind)}")
+            self.fault(node, name, f"got {described(node)}, expected {words or expected(kind)}")
             return None
-        return self.scalar(node, kind, name)
+        return self.scalar(node, kind, name, words or expected(kind))
 
     def struct(self, node: yaml.Node, kind: kinds.StructType, name: str) -> Any:
         fields = {field.encode_name: field for field in kind.fields}
@@ -204,10 +204,13 @@ class RuleFile:
         if not isinstance(node, yaml.SequenceNode):
             self.fault(node, name, f"got {described(node)}, expected a list")
             return []
+        if len(node.value) < (kind.min_length or 0):
+            words = expected(kind.item_type).removeprefix("one of ")
+            self.fault(node, name, f"an empty list, expected some of {words}")
         read = [self.value(item, kind.item_type, name) for item in node.value]
         return [item for item in read if item is not None]
 
-    def scalar(self, node: yaml.ScalarNode, kind: kinds.Type, name: str) -> Any:
+    def scalar(self, node: yaml.ScalarNode, kind: kinds.Type, name: str, words: str) -> Any:
         result: Any = None
         names: tuple[str, ...] = ()
         if isinstance(kind, kinds.LiteralType):
@@ -221,7 +224,7 @@ class RuleFile:
         elif isinstance(kind, kinds.StrType) and re.search(kind.pattern or "", node.value):
             result = Text.of(self, node)
         if result is None:
-            self.fault(node, name, f"got {quoted(node.value)}, expected {expected(kind)}", node.value, names)
+            self.fault(node, name, f"got {quoted(node.value)}, expected {words}", node.value, names)
         return result
 
 

@@ -132,7 +132,7 @@ def computed(op: str, left: int, right: int) -> int:
 
 
 def combined(op: str, left: Value, right: Value | None, unit: str) -> Value:
-    """The operation as a tree; as one constant when nothing in it varies and `fixed` is not mixed with what is scaled."""
+    """The operation as a tree; as one constant when nothing varies and `fixed` is not mixed with what is scaled."""
     if not isinstance(left, Constant) or not (right is None or isinstance(right, Constant)):
         return Arithmetic(op, left, right, unit)
     if right is not None and right.fixed != left.fixed:

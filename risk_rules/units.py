@@ -43,7 +43,7 @@ LITERAL = re.compile(
     r"(?:[ \t]*(?P<unit>yuan/share(?![A-Za-z0-9_])|元/股|[股元%]"
     r"|(?:shares|share|yuan|bps|ppm|ms|min|s|h)(?![A-Za-z0-9_])))?")
 WORD_AFTER = re.compile(r"[ \t]*(?P<word>[^\W\d_]\w*)")
-NO_UNITS = {"and", "or", "not", "x"}
+NO_UNITS = {"and", "or", "not", "x", "if", "else", "in", "is", "for"}  # words that may follow a bare number
 
 
 def quantity_of(match: re.Match[str]) -> Quantity:
@@ -91,11 +91,9 @@ def shown(value: int, unit: str) -> str:
     """A value as people write it: 20000 ppm -> 2%, 180000000000 ns -> 3 min."""
     if unit not in SHOWN:
         return f"{value:_} shares" if unit == "shares" else f"{value:_}"
-    sizes = SHOWN[unit]
-    fitting = ((scale, name) for scale, name in sizes if abs(value) >= scale and value % scale == 0)
+    sizes, amount = SHOWN[unit], abs(value)
+    fitting = ((scale, name) for scale, name in sizes if amount >= scale and amount % scale == 0)
     scale, name = next(fitting, sizes[-1])
-    if unit in ("price", "yuan") and value % scale:
-        return f"{value // 10**4 if value >= 0 else -(-value // 10**4)}.{abs(value) % 10**4:04}{sizes[-1][1]}"
-    whole, part = divmod(abs(value), scale)
+    whole, part = divmod(amount, scale)
     text = f"{whole:_}" + (f".{part:0{len(str(scale)) - 1}}".rstrip("0") if part else "")
     return f"{'-' if value < 0 else ''}{text}{name}"
