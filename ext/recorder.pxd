@@ -7,15 +7,10 @@ cdef struct Newest:                    # the newest quote of an instrument, reco
     Quote quote
     uint64_t is_listed                 # in the list of those that wait
 
-cdef struct Waiting:
-    int64_t due_ns
-    uint32_t instrument
-    uint32_t spare
-
 cdef class Recorder(Records):
     cdef Newest *newest                # by instrument
     cdef uint8_t *is_waiting           # by instrument: its newest quote is not recorded yet; apart, for every order asks
-    cdef Waiting *waiting              # whose newest quote waits for its time
+    cdef uint32_t *waiting             # whose newest quote waits for its time
     cdef uint32_t waiting_count
 
     cdef void on_quote(self, int venue, const Quote *quote, int64_t now_ns) noexcept

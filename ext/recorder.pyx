@@ -23,12 +23,12 @@ cdef class Recorder(Records):
         Records.__init__(self, state, journal)
         self.newest = <Newest *>map_small_pages(MOST_INSTRUMENTS * sizeof(Newest))
         self.is_waiting = <uint8_t *>map_small_pages(MOST_INSTRUMENTS)
-        self.waiting = <Waiting *>map_small_pages(MOST_INSTRUMENTS * sizeof(Waiting))
+        self.waiting = <uint32_t *>map_small_pages(MOST_INSTRUMENTS * sizeof(uint32_t))
 
     def __dealloc__(self):
         unmap_pages(self.newest, MOST_INSTRUMENTS * sizeof(Newest))
         unmap_pages(self.is_waiting, MOST_INSTRUMENTS)
-        unmap_pages(self.waiting, MOST_INSTRUMENTS * sizeof(Waiting))
+        unmap_pages(self.waiting, MOST_INSTRUMENTS * sizeof(uint32_t))
 
     cdef void on_quote(self, int venue, const Quote *quote, int64_t now_ns) noexcept:
         """A quote from the feed: the ladder sees it at once, the rules when it is recorded."""
@@ -44,8 +44,7 @@ cdef class Recorder(Records):
             self.record_newest(instrument, now_ns)
         elif not newest.is_listed:
             newest.is_listed = True
-            self.waiting[self.waiting_count].instrument = instrument
-            self.waiting[self.waiting_count].due_ns = self.due_ns(instrument)
+            self.waiting[self.waiting_count] = instrument
             self.waiting_count += 1
 
     cdef int64_t due_ns(self, uint32_t instrument) noexcept:
@@ -66,12 +65,12 @@ cdef class Recorder(Records):
         return True
 
     cdef void record_due(self, int64_t now_ns) noexcept:
-        """Record what has waited long enough; called ten times a second."""
+        """Record what has waited long enough by now, whatever it was when it began to wait; called ten times a second."""
         cdef uint32_t at = 0
         cdef uint32_t instrument
         while at < self.waiting_count:
-            instrument = self.waiting[at].instrument
-            if self.is_waiting[instrument] and now_ns < self.waiting[at].due_ns:
+            instrument = self.waiting[at]
+            if self.is_waiting[instrument] and now_ns < self.due_ns(instrument):
                 at += 1
                 continue
             self.newest[instrument].is_listed = False

@@ -77,7 +77,9 @@ cdef class RuleBook:
         self.rule_count = self.program.head.rule_count
         self.rule_keys = <uint64_t *>cleared(self.rule_count, sizeof(uint64_t))
         for at in range(self.rule_count):
-            self.rule_keys[at] = hash_bytes(<const uint8_t *>self.program.rules[at].id, sizeof(self.program.rules[at].id), 0)
+            # With its key: rows of another key are numbered alike, and are others.
+            self.rule_keys[at] = hash_bytes(<const uint8_t *>self.program.rules[at].id, sizeof(self.program.rules[at].id),
+                                            self.program.rules[at].key)
         self.gauges = <Gauge *>cleared(self.feature_count, sizeof(Gauge))
         self.marks = <MarkRow *>cleared(self.mark_count, sizeof(MarkRow))
         self.memos = <Memo *>cleared(self.feature_count, sizeof(Memo))
@@ -128,6 +130,9 @@ cdef class RuleBook:
         for at in range(self.mark_count):
             if self.program.marks[at].events & events and self.program.rules[self.program.marks[at].rule].mode != MODE_OFF:
                 self.note_entry(reached, self.program.marks[at].code)
+                # A mark that nothing asks for is set, too, and keeps its gap.
+                if self.program.marks[at].code != NOTHING:
+                    self.marks[at].is_used = True
         for at in range(count):
             op = &self.program.ops[at]
             if not reached[at]:

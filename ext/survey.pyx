@@ -267,7 +267,7 @@ cdef class Survey(Watching):
             last_ns = row_of.cells[row].last_ns[self.occasion.side]
         if ends and last_ns == 0:
             return
-        if not ends and last_ns and self.occasion.now_ns - last_ns < row_of.gap_ns:
+        if not ends and last_ns and row_of.gap_ns and self.occasion.now_ns - last_ns < row_of.gap_ns:
             return
         if self.met_count < MOST_MARKS + MOST_RULES:
             self.met[self.met_count].mark = mark

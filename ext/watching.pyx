@@ -49,7 +49,9 @@ cdef class Watching(Recorder):
         cdef uint32_t stop = self.watch_tail[instrument]
         cdef uint32_t position
         cdef int count = 0
+        # As recovery does it, which cannot tell whether anything looked: it counts as looked at.
         if not self.state.rule_state.book.judged & (1 << ON_QUOTE):
+            self.unwatch(instrument)
             return
         while self.watch_head[instrument] and count < ROWS_AT_ONCE:
             position = self.watch_head[instrument] - 1

@@ -1,4 +1,4 @@
-"""Reads one use of a feature, `fills(3 min, side=same, aggressive)`: arguments, whose row, filters. Knows no comparison."""
+"""Reads one use of a feature, `fills(3 min, side=same)`: arguments, whose row, filters. Knows no comparison."""
 
 import ast
 from collections.abc import Collection, Mapping
@@ -26,6 +26,7 @@ LEAST_WINDOW_NS = 100_000_000
 MOST_WINDOW_NS = 1_800_000_000_000
 PER = tuple(name for name in KEYS if name != "fixed")
 BUY, SELL = 1, 2
+VENUE_NAMES = {code: name for name, code in VENUES.items()}
 FUNCTIONS = ("abs", "min", "max", "ratio", "fixed")
 
 
@@ -53,7 +54,7 @@ def security_of(text: str) -> Security:
 
 @dataclass
 class Names:
-    """What an expression may name, besides features: parameters, the rule's marks (name: full name, key), and its key."""
+    """What an expression may name, besides features: parameters, marks (name: full name, key); and the rule's key."""
 
     key: str
     events: Collection[str] = ()
@@ -94,7 +95,8 @@ def read_use(node: ast.Call | ast.Name, names: Names, literals: Literals) -> Val
     if feature is None:
         raise Wrong(called.col_offset, f"unknown feature `{called.id}`", called.id, names.all())
     if feature.row == EVENT and "quote" in names.events and feature.name not in MEASURED_NOW:
-        raise Wrong(called.col_offset, f"`{feature.name}` is of an order, trade or cancel, and the rule is also `on` quotes")
+        text = f"`{feature.name}` is of an order, trade or cancel, and this is also judged `on` quotes"
+        raise Wrong(called.col_offset, text)
     call = Call(feature, node)
     arguments = Arguments(call, names, literals)
     positional = list(node.args) if isinstance(node, ast.Call) else []
@@ -147,7 +149,8 @@ class Arguments:
         if not isinstance(found, Quantity):
             raise Wrong(argument.col_offset, f"expected {what}")
         if found.unit != unit:
-            raise Wrong(argument.col_offset, f"{what}: got {shown(found.value, found.unit)}, a {found.unit}, expected a {unit}")
+            got = f"{shown(found.value, found.unit)}, a {found.unit}"
+            raise Wrong(argument.col_offset, f"{what}: got {got}, expected a {unit}")
         return found.value
 
     def mark_of(self, argument: ast.expr | None) -> tuple[str, str]:
@@ -190,9 +193,9 @@ class Arguments:
                 raise Wrong(value.col_offset, f"expected `{name}`, or `{name}=true`; leave it out to count all")
             self.set_filter(name, value)
             return
-        reader = {"side": self.read_side, "per": self.read_per, "security": self.read_security, "after": self.read_after,
-                  "beyond": self.read_beyond, "within": self.read_within}[name]
-        reader(value)
+        readers = {"side": self.read_side, "per": self.read_per, "security": self.read_security,
+                   "after": self.read_after, "beyond": self.read_beyond, "within": self.read_within}
+        readers[name](value)
 
     def read_side(self, value: ast.expr) -> None:
         self.call.side = self.choice(value, "side", SIDES)
@@ -277,19 +280,22 @@ def key_in_market(call: Call, per: str) -> str:
             raise Wrong(call.node.col_offset, "either security= or per=, not both")
         return "fixed"
     if call.per and call.per not in ("instrument", "venue"):
-        raise Wrong(call.node.col_offset, f"`{call.feature.name}` is of the market: expected per=instrument or per=venue")
+        text = f"`{call.feature.name}` is of the market: expected per=instrument or per=venue"
+        raise Wrong(call.node.col_offset, text)
     return "venue" if call.feature.row == MARKET and per.endswith("venue") else "instrument"
 
 
 def use_of(call: Call, key: str, side: int) -> Use:
     feature, security = call.feature, call.security
     sides = ["", "side=buy", "side=sell"][side]
-    fixed = f"security={security.symbol:06}.{'XSHG' if security.venue == VENUES['XSHG'] else 'XSHE'}" if security else ""
+    fixed = f"security={security.symbol:06}.{VENUE_NAMES[security.venue]}" if security else ""
     per = f"per={key}" if "per" in feature.takes else ""
     mark = call.mark[0].rpartition(".")[2] if "mark" in feature.needs else ""
     arguments = ", ".join(word for word in (mark, call.window, sides, *call.words, per, fixed) if word)
     return Use(
-        kind=feature.kind, unit=feature.unit, key=key, text=f"{feature.name}({arguments})" if arguments else feature.name,
-        amount=feature.amount, events=feature.events, window_ns=call.window_ns, filters=call.filters | feature.filter_bits,
-        beyond_ppm=call.beyond_ppm, within_ns=call.within_ns, side=side, venue=security.venue if security else 0,
-        symbol=security.symbol if security else 0, mark=call.mark[0], instant=feature.instant)
+        kind=feature.kind, unit=feature.unit, key=key,
+        text=f"{feature.name}({arguments})" if arguments else feature.name,
+        amount=feature.amount, events=feature.events, window_ns=call.window_ns,
+        filters=call.filters | feature.filter_bits, beyond_ppm=call.beyond_ppm, within_ns=call.within_ns, side=side,
+        venue=security.venue if security else 0, symbol=security.symbol if security else 0, mark=call.mark[0],
+        instant=feature.instant)

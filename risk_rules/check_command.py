@@ -45,8 +45,8 @@ def check(files: Files, previous: Previous = None, limits_accounts: Limits = Non
     if not far or allow_loosening:
         return GOOD
     for change in far:
-        typer.echo(f"{change.rule}: {change.what}: {change.before} -> {change.after}: {TEN_TIMES} times looser or more: "
-                   "--allow-loosening if that is meant", err=True)
+        text = f"{change.rule}: {change.what}: {change.before} -> {change.after}"
+        typer.echo(f"{text}: {TEN_TIMES} times looser or more: --allow-loosening if that is meant", err=True)
     return LOOSER
 
 
@@ -64,13 +64,15 @@ def day_of(text: str) -> date | None:
 def summary(loaded: RuleSet) -> str:
     modes = [rule.mode for rule in loaded.rules]
     counts = ", ".join(f"{modes.count(mode)} {mode}" for mode in dict.fromkeys(modes))
-    return f"good: {loaded.id} version {loaded.version}: {len(modes)} rules ({counts or 'none'}), sha256 {loaded.sha256}"
+    rules = f"{len(modes)} rules ({counts or 'none'})"
+    return f"good: {loaded.id} version {loaded.version}: {rules}, sha256 {loaded.sha256}"
 
 
 def print_changes(changes: Iterable[Change]) -> None:
     """A table of what changes, for people."""
     table = Table("rule", "change", "what", "before", "after")
     for change in changes:
-        table.add_row(change.rule, change.verdict, change.what, change.before, change.after, style=COLOURS[change.verdict])
+        cells = (change.rule, change.verdict, change.what, change.before, change.after)
+        table.add_row(*cells, style=COLOURS[change.verdict])
     if table.row_count:
         Console(soft_wrap=True, highlight=False).print(table)

@@ -1,4 +1,4 @@
-"""Conditions to bytecode: one forward pass, comparisons that jump, the commonest ones fused. Knows no rule and no file."""
+"""Conditions to bytecode: one forward pass, comparisons that jump, the commonest ones fused. Knows no rule."""
 
 from collections.abc import Callable
 

@@ -1,6 +1,6 @@
 """Rules to the octets of a program: features and marks told apart by what they are, code of both stages, scopes, names.
 
-It judges nothing: what reaches it has been read and resolved. Equal definitions get equal signatures, whatever their order.
+It judges nothing: what reaches it has been resolved. Equal definitions get equal signatures, whatever their order.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ from ext.program_codes import ABSENT, AMOUNTS, EVENTS, KEYS, KINDS, LIMITS, MODE
 from risk_rules.code import Emitter, Op, TooDeep
 from risk_rules.errors import Place, Problems
 from risk_rules.rule_types import ACCOUNT_SEED, FOREVER_NS, GROUP_SEED, Mark, Rule, Scope, Stage
-from risk_rules.trees import SIGNS, Compare, Condition, Use, comparisons, scaled
+from risk_rules.trees import SIGNS, Condition, Use, comparisons, scaled
 
 LOADS = {OPS[name] for name in OPS if "LOAD" in name}
 
@@ -132,8 +132,8 @@ class Compiler:
             for mark in rule.marks:
                 self.add_mark(mark, index, first_factor)
         try:
-            warn = self.stage(rule, rule.warn, first_factor, scaled(rule.condition, rule.warn_ppm)) if rule.warn and is_on else None
-            breach = self.stage(rule, rule.breach, first_factor, rule.condition) if is_on else None
+            warn = self.stage(rule.warn, first_factor, scaled(rule.condition, rule.warn_ppm)) if is_on else None
+            breach = self.stage(rule.breach, first_factor, rule.condition) if is_on else None
         except TooDeep as error:
             self.problems.add(rule.place, str(error))
             return
@@ -152,17 +152,19 @@ class Compiler:
             escalate_within_ns=escalate.within_ns if escalate else 0, time_from_s=scope.time_from_s,
             time_to_s=scope.time_to_s, for_mark=for_mark,
             escalate_hits=escalate.hits if escalate and hit_mark != ABSENT else 0, hit_feature=hit_feature,
-            hit_mark=hit_mark, ttl_ms=rule.ttl_ms, version=rule.version, scope=int(scope.is_named), securities=securities,
-            security_count=len(scope.securities), exempt=exempts, exempt_count=len(self.exempts) - exempts,
-            tags_any=scope.tags_any, tags_none=scope.tags_none, reject_code=rule.code, phases=scope.phases,
-            events=event_bits(rule.events), key=KEYS[rule.key], mode=MODES[rule.mode], canary_pct=rule.canary_pct,
+            hit_mark=hit_mark, ttl_ms=rule.ttl_ms, version=rule.version, scope=int(scope.is_named),
+            securities=securities, security_count=len(scope.securities), exempt=exempts,
+            exempt_count=len(self.exempts) - exempts, tags_any=scope.tags_any, tags_none=scope.tags_none,
+            reject_code=rule.code, phases=scope.phases, events=event_bits(rule.events), key=KEYS[rule.key],
+            mode=MODES[rule.mode], canary_pct=rule.canary_pct,
             venues=scope.venues, boards=scope.boards, sides=scope.sides, st=scope.st,
             escalate_to=escalate.to if escalate else 0)
 
     def name_factors(self, rule: Rule, index: int) -> None:
         """The officer's words for every comparison of the rule and its marks, by number."""
         places = [("", rule.condition), *((f"{mark.name}: ", mark.condition) for mark in rule.marks)]
-        found = {compare.number: (prefix, compare) for prefix, condition in places for compare in comparisons(condition)}
+        found = {compare.number: (prefix, compare)
+                 for prefix, condition in places for compare in comparisons(condition)}
         for number in range(max(found) + 1):
             prefix, compare = found[number]
             self.factors.append({"rule": index + 1, "text": prefix + compare.text, "unit": compare.left.unit,
@@ -183,13 +185,16 @@ class Compiler:
         words = []
         for at in range(first, len(self.code)):
             op = self.code[at]
-            loads = [self.feature_records[index].signature for index in (op.a, op.b)] if op.code in LOADS else []
+            operands = (op.a, op.b) if op.code == OPS["LOAD_SIDE"] else (op.a,) if op.code in LOADS else ()
+            loads = [self.feature_records[index].signature for index in operands]
             words.append(f"{op.code},{op.value},{max(op.to - first, 0)},{loads}")
             if op.code == OPS["MISS"]:
                 break
         return ";".join(words)
 
-    def stage(self, rule: Rule, stage: Stage, first_factor: int, condition: Condition) -> StageRecord:
+    def stage(self, stage: Stage | None, first_factor: int, condition: Condition) -> StageRecord | None:
+        if stage is None:
+            return None
         code = self.emitted(condition, first_factor)
         return StageRecord(stage.until_ns, code, stage.throttle_per_s, stage.mask, stage.level, stage.effects)
 
@@ -205,14 +210,15 @@ class Compiler:
             known = self.mark_records[mark].signature if use.mark else 0
             index = self.features[use] = len(self.feature_records)
             self.feature_records.append(FeatureRecord(
-                signature_of(f"feature|{fields}|{known}".encode()), use.window_ns, use.beyond_ppm, use.within_ns, use.symbol,
-                mark, use.filters, KINDS[use.kind], AMOUNTS[use.amount], use.events, use.side, KEYS[use.key], use.venue,
-                UNITS[use.unit], use.instant))
+                signature_of(f"feature|{fields}|{known}".encode()), use.window_ns, use.beyond_ppm, use.within_ns,
+                use.symbol, mark, use.filters, KINDS[use.kind], AMOUNTS[use.amount], use.events, use.side,
+                KEYS[use.key], use.venue, UNITS[use.unit], use.instant))
         return index
 
     def add_mark(self, mark: Mark, rule: int, first_factor: int) -> None:
         code = self.emitted(mark.condition, first_factor)
-        text = f"mark|{mark.full_name.split('@')[0]}|{mark.name}|{mark.events}|{mark.gap_ns}|{mark.key}|{self.meaning(code)}"
+        whose = mark.full_name.split("@")[0]
+        text = f"mark|{whose}|{mark.name}|{sorted(mark.events)}|{mark.gap_ns}|{mark.key}|{self.meaning(code)}"
         self.append_mark(mark.full_name, MarkRecord(signature_of(text.encode()), mark.gap_ns, code, rule,
                                                     event_bits(mark.events), KEYS[mark.key]))
 
@@ -281,12 +287,14 @@ def event_bits(events: Iterable[str]) -> int:
     return sum(1 << EVENTS[event] for event in set(events))
 
 
-def names_of(compiler: Compiler, rules: Iterable[Rule], rule_set: tuple[str, int], sources: Mapping[str, str]) -> dict[str, Any]:
+def names_of(compiler: Compiler, rules: Iterable[Rule], rule_set: tuple[str, int],
+             sources: Mapping[str, str]) -> dict[str, Any]:
     """What the program's numbers are called, for people."""
     return {
         "rule_set": {"id": rule_set[0], "version": rule_set[1]},
-        "rules": [{"id": rule.id, "version": rule.version, "name": rule.name, "source": msgspec.to_builtins(rule.source),
-                   "text": rule.text, "code": rule.code, "file": rule.place.path, "line": rule.place.line}
+        "rules": [{"id": rule.id, "version": rule.version, "name": rule.name,
+                   "source": msgspec.to_builtins(rule.source), "text": rule.text, "code": rule.code,
+                   "file": rule.place.path, "line": rule.place.line}
                   for rule in rules],
         "factors": compiler.factors,
         "features": [use.text for use in compiler.features],

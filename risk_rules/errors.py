@@ -1,4 +1,4 @@
-"""What is wrong with rule files: every fault with its file, line, column and rule, all at once. Knows no rule itself."""
+"""What is wrong with rule files: every fault with its file, line, column and rule, all at once. Knows no rule."""
 
 import difflib
 from collections.abc import Collection

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from risk_rules.calls import FUNCTIONS, Literals, Names, Security, Wrong, read_use, security_of
 from risk_rules.errors import Place, Problems
@@ -35,7 +36,10 @@ TOKEN = re.compile(r"(?P<security>[0-9]{6}\.(?:XSHG|XSHE)\b)"
                    r"|(?P<key>(?:account|controller)\s+x\s+(?:instrument|venue)\b)"
                    r"|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<number>[0-9])|(?P<other>.)", re.S)
 KNOWN_CHARACTERS = set(" \t\n\r()+-*/%<>=!,.~^&|@:;[]{}'\"?$`\\")
-OPERATORS: dict[type[ast.cmpop], str] = {ast.Gt: "GT", ast.GtE: "GE", ast.Lt: "LT", ast.LtE: "LE", ast.Eq: "EQ", ast.NotEq: "NE"}
+OPERATORS: dict[type[ast.cmpop], str] = {
+    ast.Gt: "GT", ast.GtE: "GE", ast.Lt: "LT", ast.LtE: "LE", ast.Eq: "EQ", ast.NotEq: "NE",
+}
+SYNTAX = {"positional argument follows keyword argument": "names like `aggressive` come before those with `=`"}
 NOT_TAKEN = {
     ast.IfExp: "`if`", ast.Lambda: "`lambda`", ast.Attribute: "a dot", ast.Subscript: "an index", ast.List: "a list",
     ast.Tuple: "a comma outside of a call", ast.Dict: "a mapping", ast.Set: "a set", ast.JoinedStr: "text",
@@ -52,10 +56,12 @@ class Source:
     folded: str = ""
     literals: Literals = field(default_factory=dict)
     start: int = 0  # columns of the folded text before the first that counts
+    ends: Mapping[int, int] = field(default_factory=dict)  # end of a literal's zero -> end of the literal
 
     def words(self, node: ast.expr) -> str:
         """The officer's own words for a node, on one line."""
-        return " ".join(self.text[node.col_offset + self.start : (node.end_col_offset or 0) + self.start].split())
+        end = node.end_col_offset or 0
+        return " ".join(self.text[node.col_offset + self.start : self.ends.get(end, end) + self.start].split())
 
 
 def folded(text: str, at: Callable[[int], Place]) -> Source:
@@ -64,6 +70,7 @@ def folded(text: str, at: Callable[[int], Place]) -> Source:
         raise Wrong(0, f"an expression of {len(text)} characters, expected at most {MOST_TEXT}: use `let`")
     start = len(text) - len(text.lstrip())
     literals: dict[int, Quantity | Security | str] = {}
+    ends: dict[int, int] = {}
     parts: list[str] = []
     column = 0
     while column < len(text):
@@ -79,9 +86,11 @@ def folded(text: str, at: Callable[[int], Place]) -> Source:
         elif match.lastgroup == "other" and piece not in KNOWN_CHARACTERS:
             raise Wrong(column, f"`{piece}` is not part of the language")
         is_literal = match.lastgroup in ("number", "security", "key")
+        if is_literal:
+            ends[column - start + 1] = column - start + len(piece.rstrip())
         parts.append("0".ljust(len(piece)) if is_literal else " " if piece.isspace() else piece)
         column += len(piece)
-    return Source(text, at, "".join(parts).strip(), literals, start)
+    return Source(text, at, "".join(parts).strip(), literals, start, ends)
 
 
 def number_at(text: str, column: int) -> tuple[str, Quantity]:
@@ -190,7 +199,7 @@ class Parser:
         if is_constant(left):
             left, right, left_node, right_node, op = right, left, right_node, left_node, TURNED[op]
         self.number += 1
-        place = self.source.at(min(left_node.col_offset, right_node.col_offset) + self.source.start)
+        place = partial(self.source.at, min(left_node.col_offset, right_node.col_offset) + self.source.start)
         return Compare(NEGATED[op] if negate else op, left, right, self.number - 1, self.source.words(left_node),
                        self.source.words(right_node), place)
 
@@ -201,8 +210,9 @@ class Parser:
         if is_constant(value):
             raise Wrong(node.col_offset, "a condition that never changes: it is always true or always false")
         self.number += 1
-        return Compare("LT" if negate else "GE", value, Constant(1, "flag", True), self.number - 1, self.source.words(node),
-                       "true", self.source.at(node.col_offset + self.source.start))
+        place = partial(self.source.at, node.col_offset + self.source.start)
+        return Compare("LT" if negate else "GE", value, Constant(1, "flag", True), self.number - 1,
+                       self.source.words(node), "true", place)
 
     # --- values ---
 
@@ -223,7 +233,7 @@ class Parser:
                 value = read_use(node, self.names, self.source.literals)
                 self.used |= {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
                 return value
-            if isinstance(node, ast.Compare | ast.BoolOp) or (isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)):
+            if isinstance(node, ast.Compare | ast.BoolOp | ast.UnaryOp):
                 raise Wrong(node.col_offset, "a condition stands here, expected a value")
             raise Wrong(node.col_offset, f"{NOT_TAKEN.get(type(node), 'this')} is not part of the language")
 
@@ -243,7 +253,8 @@ class Parser:
             with self.inlined(node) as inner:
                 return self.value(inner)
         if node.id in self.names.marks:
-            raise Wrong(node.col_offset, f"`{node.id}` is a mark: use times({node.id}, day), age({node.id}) or after={node.id}")
+            text = f"`{node.id}` is a mark: use times({node.id}, day), age({node.id}) or after={node.id}"
+            raise Wrong(node.col_offset, text)
         if node.id in FUNCTIONS:
             raise Wrong(node.col_offset, f"`{node.id}` needs its arguments in parentheses")
         return read_use(node, self.names, self.source.literals)
@@ -368,7 +379,7 @@ def parsed(source: Source) -> ast.expr:
             warnings.simplefilter("ignore", SyntaxWarning)
             return ast.parse(source.folded, mode="eval").body
     except SyntaxError as error:
-        text = (error.msg or "invalid syntax").split(".")[0].replace("invalid syntax", "cannot be read from here on")
-        raise Wrong(max((error.offset or 1) - 1, 0), text) from None
+        text = SYNTAX.get(error.msg, error.msg.split(".")[0].replace("invalid syntax", "cannot be read from here on"))
+        raise Wrong(error.offset - 1 if error.offset and error.lineno == 1 else len(source.folded), text) from None
     except (RecursionError, MemoryError, ValueError):
         raise Wrong(0, "the expression is too deep or too large") from None

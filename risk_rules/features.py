@@ -66,7 +66,7 @@ def counted(stem: str, what: str, events: tuple[str, ...], filters: tuple[str, .
     return [
         Feature(f"{stem}s", "count", "sum", ROW, f"how many {what}", ("window",), takes, "one", events),
         Feature(f"{stem}_shares", "shares", "sum", ROW, f"shares of {what}", ("window",), takes, "shares", events),
-        Feature(f"{stem}_yuan", "yuan", "sum", ROW, f"price times shares of {what}", ("window",), takes, "yuan", events),
+        Feature(f"{stem}_yuan", "yuan", "sum", ROW, f"price x shares of {what}", ("window",), takes, "yuan", events),
     ]
 
 
@@ -116,8 +116,9 @@ TABLE: tuple[Feature, ...] = (
     of_quotes("fall", "ratio", "move", "how far the price fell in one window, 0 when it rose", -1),
     of_quotes("high", "price", "high", "highest recorded price"),
     of_quotes("low", "price", "low", "lowest recorded price"),
-    Feature("times", "count", "sum", ROW, "how often a mark was set", ("mark", "window"), ("side", "per"), "one", ("mark",)),
-    Feature("age", "time", "age", MARK_ROW, "time since a mark was last set; undefined when never", ("mark",), ("side",)),
+    Feature("times", "count", "sum", ROW, "how often a mark was set", ("mark", "window"), ("side", "per"), "one",
+            ("mark",)),
+    Feature("age", "time", "age", MARK_ROW, "time since a mark was set; undefined when never", ("mark",), ("side",)),
     this("this_shares", "shares", "shares of the order, trade or canceled rest that is judged"),
     this("this_yuan", "yuan", "its amount"),
     this("this_price", "price", "its price"),
@@ -138,13 +139,14 @@ TABLE: tuple[Feature, ...] = (
     quoted("limit_shares", "shares", "the market's shares at the limit price, 0 when none", "side"),
     quoted("last_price", "price", "last price"),
     quoted("prev_close", "price", "previous close"),
-    quoted("deviation", "ratio", "last price (in a call the indicative one) against the previous close, signed", least=None),
+    quoted("deviation", "ratio", "last price (in a call the indicative one) against the previous close",
+           least=None),
     quoted("is_at_limit", "flag", "the last price is at the side's limit", "side"),
     quoted("spread", "ratio", "best ask less best bid, against the bid", least=None),
     Feature("time_of_day", "time", "instant", EVENT, "time since midnight in Shanghai", most=24 * 3600 * 10**9),
     Feature("phase_age", "time", "instant", EVENT, "time since the trading phase began"),
-    Feature("sent_per_s", "count", "instant", SENT, "orders and cancels the account sent to the exchange in the last second"),
-    Feature("sent_today", "count", "instant", SENT, "orders and cancels the account sent to the exchange today"),
+    Feature("sent_per_s", "count", "instant", SENT, "the account's orders and cancels sent to the exchange, 1 s"),
+    Feature("sent_today", "count", "instant", SENT, "the account's orders and cancels sent to the exchange today"),
 )
 FEATURES: dict[str, Feature] = {feature.name: feature for feature in TABLE}
 MEASURED_NOW = {"time_of_day", "phase_age"}  # of the clock: read at quotes too

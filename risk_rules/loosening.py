@@ -1,13 +1,15 @@
-"""Compares two rule sets: what got tighter, looser, new or gone, limit by limit. Decides who must agree, not whether it is wise."""
+"""Compares two rule sets: what got tighter, looser, new or gone, limit by limit. It judges no change wise or not."""
 
 from collections.abc import Iterable, Iterator
 
-from ext.program_codes import EFFECTS, MODES
+from ext.program_codes import EFFECTS, MASKS, MODES
 from risk_rules.rule_types import Change, Mark, Rule, Scope, Stage
+from risk_rules.times import date_text
 from risk_rules.trees import SIGNS, And, Arithmetic, Compare, Condition, Constant, Load, Value, comparisons
 from risk_rules.units import shown
 
 TEN_TIMES = 10
+YES_NO = ("false", "true")
 UPWARD = ("GT", "GE")  # a larger constant is looser
 DOWNWARD = ("LT", "LE")
 
@@ -155,7 +157,8 @@ def comparison_changes(rule: str, was: Compare, now: Compare) -> Iterator[Change
     before, after = constants(was.right), constants(now.right)
     moved = [(one, other) for one, other in zip(before, after, strict=True) if one != other]
     is_plain = constants(was.left) == constants(now.left) and len(moved) == 1
-    if not is_plain or was.op not in (*UPWARD, *DOWNWARD) or not (isinstance(was.right, Constant) or is_share(was.right)):
+    is_limit = isinstance(was.right, Constant) or is_share(was.right)
+    if not is_plain or not is_limit or was.op not in (*UPWARD, *DOWNWARD):
         yield Change(rule, "other", was.text, words(was), words(now))
         return
     one, other = moved[0]
@@ -204,16 +207,20 @@ def stage_changes(rule: str, what: str, was: Stage | None, now: Stage | None) ->
         return
     yield from ranked(rule, f"{what}.level", was.level, now.level, f"L{was.level}", f"L{now.level}")
     for name in ("block", "confirm", "sells"):
-        yield from ranked(rule, f"{what}.{name}", was.effects & EFFECTS[name], now.effects & EFFECTS[name],
-                          str(bool(was.effects & EFFECTS[name])).lower(), str(bool(now.effects & EFFECTS[name])).lower())
-    narrow = EFFECTS["instrument_only"]
-    yield from ranked(rule, f"{what}.instrument_only", now.effects & narrow, was.effects & narrow,
-                      str(bool(was.effects & narrow)).lower(), str(bool(now.effects & narrow)).lower())
-    yield from subset(rule, f"{what}.mask", bits_of(was.mask), bits_of(now.mask))
+        before, after = was.effects & EFFECTS[name], now.effects & EFFECTS[name]
+        yield from ranked(rule, f"{what}.{name}", before, after, YES_NO[before > 0], YES_NO[after > 0])
+    before, after = was.effects & EFFECTS["instrument_only"], now.effects & EFFECTS["instrument_only"]
+    yield from ranked(rule, f"{what}.instrument_only", after, before, YES_NO[before > 0], YES_NO[after > 0])
+    if was.level == now.level:  # what another level forbids is told by the level
+        yield from subset(rule, f"{what}.mask", mask_names(was.mask), mask_names(now.mask))
+        yield from limits(rule, f"{what}.throttle", was.throttle_per_s, now.throttle_per_s, "count")
     forever = 1 << 62
     yield from ranked(rule, f"{what}.hold", was.until_ns or forever, now.until_ns or forever,
                       hold_words(was), hold_words(now))
-    yield from limits(rule, f"{what}.throttle", was.throttle_per_s, now.throttle_per_s, "count")
+
+
+def mask_names(mask: int) -> frozenset[str]:
+    return frozenset(name for name, bit in MASKS.items() if mask & bit)
 
 
 def hold_words(stage: Stage) -> str:
@@ -242,8 +249,9 @@ def scope_changes(rule: str, was: Scope, now: Scope) -> Iterator[Change]:
         if before != after:
             wider = not after or (bool(before) and after > before)
             yield Change(rule, "tighter" if wider else "looser", f"scope.{what}", listed(before), listed(after))
-    yield from (Change(rule, "looser" if added else "tighter", "scope.except", "" if added else name, name if added else "")
-                for name, added in differences(excepted(was), excepted(now)))
+    for name, is_added in differences(excepted(was), excepted(now)):
+        yield Change(rule, "looser" if is_added else "tighter", "scope.except", "" if is_added else name,
+                     name if is_added else "")
     if was.st != now.st:
         yield Change(rule, "tighter" if now.st == 0 else "looser", "scope.st", str(was.st), str(now.st))
     if (was.time_from_s, was.time_to_s) != (now.time_from_s, now.time_to_s):
@@ -285,9 +293,10 @@ def exempt_changes(was: Rule, now: Rule) -> Iterator[Change]:
 def valid_changes(was: Rule, now: Rule) -> Iterator[Change]:
     """In force for less time is looser."""
     forever = 1 << 62
-    yield from ranked(now.id, "valid_from", -was.valid_from_ns, -now.valid_from_ns, str(was.valid_from_ns), str(now.valid_from_ns))
-    yield from ranked(now.id, "valid_to", was.valid_to_ns or forever, now.valid_to_ns or forever, str(was.valid_to_ns),
-                      str(now.valid_to_ns))
+    yield from ranked(now.id, "valid_from", -was.valid_from_ns, -now.valid_from_ns, date_text(was.valid_from_ns),
+                      date_text(now.valid_from_ns))
+    yield from ranked(now.id, "valid_to", was.valid_to_ns or forever, now.valid_to_ns or forever,
+                      date_text(was.valid_to_ns), date_text(now.valid_to_ns))
 
 
 def bits_of(mask: int) -> frozenset[str]:

@@ -13,11 +13,10 @@ import msgspec.inspect as kinds
 import yaml
 
 from risk_rules.errors import Place, Problems
-from risk_rules.marked import described, quoted
+from risk_rules.marked import described, quoted, refused
 
 S = TypeVar("S", bound=msgspec.Struct)
 MOST_SIZE = 4 << 20
-MOST_DEPTH = 32
 TRUTHS = {"true": True, "false": False}
 
 
@@ -57,7 +56,7 @@ class RuleFile:
     def root(self, octets: bytes) -> yaml.Node | None:
         """The file's top node, or None after noting why there is none."""
         if len(octets) > MOST_SIZE:
-            self.refuse(0, f"{len(octets)} bytes, expected at most {MOST_SIZE}")
+            self.refuse(0, f"more than {MOST_SIZE} bytes, expected less: split it in files")
             return None
         try:
             self.text = octets.decode("utf-8-sig")
@@ -84,19 +83,11 @@ class RuleFile:
         self.problems.add(self.place_at(index), message)
 
     def composed(self) -> yaml.Node | None:
-        """The nodes, after one look at the events for what must not be composed: depth and aliases."""
-        depth = 0
-        for event in yaml.parse(self.text, Loader=yaml.CBaseLoader):
-            if isinstance(event, yaml.CollectionStartEvent):
-                depth += 1
-            elif isinstance(event, yaml.CollectionEndEvent):
-                depth -= 1
-            if depth > MOST_DEPTH:
-                self.refuse(index_of(event), f"nested deeper than {MOST_DEPTH}")
-                return None
-            if isinstance(event, yaml.AliasEvent):
-                self.refuse(index_of(event), "an alias: use `let`, `params` or `sets` to say things once")
-                return None
+        """The nodes, after one look at the events for what must not be composed."""
+        fault = refused(self.text, aliases=False)
+        if fault is not None:
+            self.refuse(index_of(fault[0]), fault[1])
+            return None
         root: yaml.Node | None = yaml.CBaseLoader(self.text).get_single_node()
         if root is None:
             self.problems.add(Place(self.path), "the file is empty, expected rules")
@@ -130,30 +121,31 @@ class RuleFile:
     # --- shapes ---
 
     def read(self, node: yaml.Node | None, kind: type[S]) -> S | None:
-        """The node as a struct. Faults are noted; what has one stands as None."""
+        """The node as a struct. Faults are noted; what has one is left out, or None where it is required."""
         found = self.value(node, kinds.type_info(kind), "") if node is not None else None
         return found if isinstance(found, kind) else None
 
     def fault(self, node: yaml.Node, name: str, message: str, meant: str = "", names: tuple[str, ...] = ()) -> None:
         self.problems.add(self.place(node), f"{name}: {message}" if name else message, meant, names)
 
-    def value(self, node: yaml.Node, kind: kinds.Type, name: str) -> Any:
-        """A node as a value of this kind, or None after noting the fault."""
+    def value(self, node: yaml.Node, kind: kinds.Type, name: str, words: str = "") -> Any:
+        """A node as a value of this kind, or None after noting the fault. words: what would fit, when that is known."""
         if isinstance(kind, kinds.Metadata):
-            return self.value(node, kind.type, name)
+            return self.value(node, kind.type, name, expected(kind))
         if isinstance(kind, kinds.UnionType):
             return self.value(node, one_of(node, kind), name)
         if isinstance(kind, kinds.StructType):
             return self.struct(node, kind, name)
         if isinstance(kind, kinds.DictType):
-            pairs = self.pairs(node, name)
-            return {key: self.entry(key_node, value_node, kind, inner(name, key)) for key, key_node, value_node in pairs}
+            entries = {key: self.entry(key_node, value_node, kind, inner(name, key))
+                       for key, key_node, value_node in self.pairs(node, name)}
+            return {key: value for key, value in entries.items() if value is not None}
         if isinstance(kind, kinds.ListType):
             return self.items(node, kind, name)
         if not isinstance(node, yaml.ScalarNode):
-            self.fault(node, name, f"got {described(node)}, expected {expected(kind)}")
+            self.fault(node, name, f"got {described(node)}, expected {words or expected(kind)}")
             return None
-        return self.scalar(node, kind, name)
+        return self.scalar(node, kind, name, words or expected(kind))
 
     def struct(self, node: yaml.Node, kind: kinds.StructType, name: str) -> Any:
         fields = {field.encode_name: field for field in kind.fields}
@@ -161,16 +153,21 @@ class RuleFile:
         if "when" in fields and "breach" in fields:
             self.problems.rule = rule_of(node, outer)
         found: dict[str, Any] = {}
-        for key, key_node, value_node in self.pairs(node, name):
+        pairs = self.pairs(node, name)
+        for key, key_node, value_node in pairs:
             if key not in fields:
                 self.fault(key_node, name, f"unknown key `{key[:60]}`", key, tuple(fields))
                 continue
-            found[fields[key].name] = self.value(value_node, fields[key].type, inner(name, key))
+            value = self.value(value_node, fields[key].type, inner(name, key))
+            if value is not None:
+                found[fields[key].name] = value
+        written = {key for key, _, _ in pairs}
         for key, field in fields.items():
-            if field.required and field.name not in found:
-                if isinstance(node, yaml.MappingNode):
-                    self.fault(node, name, f"`{key}` is missing: expected {expected(field.type)}")
-                found[field.name] = None
+            if not field.required or field.name in found:
+                continue
+            if key not in written and isinstance(node, yaml.MappingNode):
+                self.fault(node, name, f"`{key}` is missing: expected {expected(field.type)}")
+            found[field.name] = [] if isinstance(field.type, kinds.ListType) else None
         self.problems.rule = outer
         return kind.cls(**found)
 
@@ -198,10 +195,13 @@ class RuleFile:
         if not isinstance(node, yaml.SequenceNode):
             self.fault(node, name, f"got {described(node)}, expected a list")
             return []
+        if len(node.value) < (kind.min_length or 0):
+            words = expected(kind.item_type).removeprefix("one of ")
+            self.fault(node, name, f"an empty list, expected some of {words}")
         read = [self.value(item, kind.item_type, name) for item in node.value]
         return [item for item in read if item is not None]
 
-    def scalar(self, node: yaml.ScalarNode, kind: kinds.Type, name: str) -> Any:
+    def scalar(self, node: yaml.ScalarNode, kind: kinds.Type, name: str, words: str) -> Any:
         result: Any = None
         names: tuple[str, ...] = ()
         if isinstance(kind, kinds.LiteralType):
@@ -215,7 +215,7 @@ class RuleFile:
         elif isinstance(kind, kinds.StrType) and re.search(kind.pattern or "", node.value):
             result = Text.of(self, node)
         if result is None:
-            self.fault(node, name, f"got {quoted(node.value)}, expected {expected(kind)}", node.value, names)
+            self.fault(node, name, f"got {quoted(node.value)}, expected {words}", node.value, names)
         return result
 
 
@@ -256,6 +256,6 @@ def expected(kind: kinds.Type) -> str:
         return "one of " + ", ".join(str(value) for value in kind.values)
     if isinstance(kind, kinds.IntType):
         return f"a whole number from {kind.ge or 0} to {kind.le or 10**9}"
-    names: dict[type[kinds.Type], str] = {kinds.StructType: "a mapping", kinds.DictType: "a mapping", kinds.ListType: "a list",
-                                          kinds.BoolType: "true or false"}
+    names: dict[type[kinds.Type], str] = {kinds.StructType: "a mapping", kinds.DictType: "a mapping",
+                                          kinds.ListType: "a list", kinds.BoolType: "true or false"}
     return names.get(type(kind), "text")

@@ -26,8 +26,8 @@ from risk_rules.rule_types import (
     Source,
     Stage,
 )
-from risk_rules.shapes import MarkShape, RuleShape, ScopeShape, StageShape
 from risk_rules.sets import AccountSet
+from risk_rules.shapes import MarkShape, RuleShape, ScopeShape, StageShape
 from risk_rules.times import date_ns, meets, phase_mask, span_ns, time_of_day_s
 from risk_rules.trees import Compare, Condition, comparisons, scaled
 from risk_rules.units import Quantity, UnitError
@@ -40,12 +40,12 @@ SHORT_STAGES = {**{name: (level, 0) for name, level in LEVELS.items()}, "L2": (L
 MOST_HOLD_NS = 30 * 86400 * 10**9
 MOST_ESCALATE_NS = 1800 * 10**9
 ALERT_ONLY_KEYS = ("instrument", "venue", "firm")
-TTL_MS = 30_000
+TTL = "30 s"
 
 
 @dataclass
 class Surroundings:
-    """What a file gives its rules: parameters, account sets, lists of securities, and the names of the tests beside it."""
+    """What a file gives its rules: parameters, account sets, lists of securities, names of the tests beside it."""
 
     params: Mapping[str, Quantity]
     sets: Mapping[str, AccountSet]
@@ -68,13 +68,12 @@ class RuleReader:
     def rule(self) -> Rule | None:
         before = len(self.problems.errors)
         shape = self.shape
-        if None in (shape.id, shape.when, shape.per, shape.breach, shape.mode, shape.source, shape.version, shape.name):
+        needed = (shape.id, shape.version, shape.name, shape.source, shape.per, shape.when, shape.breach)
+        if not shape.on or None in needed:
             return None  # noted by the reader of the file's shape
-        if not shape.on:
-            self.wrong(shape.id, "`on` is empty: expected one of order, cancel, fill, canceled, quote")
         scope = self.scope(shape.scope) if shape.scope else Scope()
         marks = tuple(mark for name, written in shape.marks.items() if (mark := self.mark(name, written)))
-        condition = self.condition(shape.when, shape.on or [])
+        condition = self.condition(shape.when, shape.on)
         self.check_used()
         breach, ttl_ms = self.stage(shape.breach, "breach")
         warn = self.warn_stage(condition, breach)
@@ -92,8 +91,8 @@ class RuleReader:
             source=Source(str(shape.source.doc), str(shape.source.clause), str(shape.source.basis)),
             events=tuple(dict.fromkeys(str(event) for event in shape.on)), mode=mode,
             canary_pct=int(pct[:-2]) if pct else 0, scope=scope, marks=marks, text=" ".join(shape.when.split()),
-            condition=condition, breach=breach, warn=warn, warn_ppm=self.warn_ppm(), for_ns=for_ns, ttl_ms=ttl_ms, code=code,
-            cool_off_ns=cool_off_ns, escalate=escalate, exempts=exempts, valid_from_ns=valid_from_ns,
+            condition=condition, breach=breach, warn=warn, warn_ppm=self.warn_ppm(), for_ns=for_ns, ttl_ms=ttl_ms,
+            code=code, cool_off_ns=cool_off_ns, escalate=escalate, exempts=exempts, valid_from_ns=valid_from_ns,
             valid_to_ns=valid_to_ns, tests=tuple(str(test) for test in shape.tests))
 
     # --- faults ---
@@ -126,7 +125,7 @@ class RuleReader:
 
     def parser(self, events: Sequence[str]) -> Parser:
         names = Names(self.shape.per, tuple(events), self.around.params, self.marks)
-        lets = {name: (str(text), at_of(text)) for name, text in self.shape.let.items() if text is not None}
+        lets = {name: (str(text), at_of(text)) for name, text in self.shape.let.items()}
         return Parser(names, self.problems, lets, number=self.numbers)
 
     def condition(self, text: str, events: Sequence[str]) -> Condition | None:
@@ -137,20 +136,19 @@ class RuleReader:
         if found is None:
             return None
         for compare, message in faults_of(found):
-            self.problems.add(compare.place or place_of(text), message)
+            self.problems.add(compare.place() if compare.place else place_of(text), message)
         return found
 
     def mark(self, name: str, shape: MarkShape) -> Mark | None:
         full_name = f"{self.shape.id}@{self.shape.version}.{name}"
         key = str(shape.per or self.shape.per)
-        condition = self.condition(shape.when, shape.on or []) if shape.when is not None else None
-        if not shape.on and shape.when is not None:
-            self.wrong(shape.when, f"marks.{name}: `on` is empty")
+        condition = self.condition(shape.when, shape.on) if shape.when is not None else None
         gap_ns = self.span(shape.gap, f"marks.{name}.gap", 0) if shape.gap is not None else 0
         self.marks[name] = (full_name, key)
         if condition is None:
             return None
-        return Mark(name, full_name, condition, " ".join(shape.when.split()), tuple(str(event) for event in shape.on), gap_ns, key)
+        events = tuple(dict.fromkeys(str(event) for event in shape.on))
+        return Mark(name, full_name, condition, " ".join(shape.when.split()), events, gap_ns, key)
 
     def check_used(self) -> None:
         for kind, names in (("mark", self.shape.marks), ("let", self.shape.let)):
@@ -164,7 +162,8 @@ class RuleReader:
         accounts = self.account_set(shape.accounts)
         left_out = self.account_set(shape.except_)
         if left_out.prefixes:
-            self.wrong(shape.except_[0], "scope.except: the start of ids is not taken here: tag sets, ids and groups only")
+            text = "scope.except: the start of ids is not taken here: tag sets, ids and groups only"
+            self.wrong(shape.except_[0], text)
         time_from_s, time_to_s = self.time(shape)
         phases = [str(phase) for phase in shape.phases]
         if phases and not meets(phases, time_from_s, time_to_s):
@@ -178,8 +177,8 @@ class RuleReader:
             venues=sum(1 << VENUES[name] for name in set(venues)) or ALL_VENUES,
             boards=sum(1 << BOARDS[name] for name in set(boards)) or ALL_BOARDS,
             sides=sum(1 << SIDES[name] for name in {str(side) for side in shape.sides}) or ALL_SIDES,
-            phases=phase_mask(phases) or ALL_PHASES, st=ST[shape.st] if shape.st else 0, securities=self.securities(shape),
-            time_from_s=time_from_s, time_to_s=time_to_s)
+            phases=phase_mask(phases) or ALL_PHASES, st=ST[shape.st] if shape.st else 0,
+            securities=self.securities(shape), time_from_s=time_from_s, time_to_s=time_to_s)
 
     def account_set(self, entries: list[str]) -> AccountSet:
         """The union of sets, ids and starts of ids."""
@@ -223,7 +222,7 @@ class RuleReader:
         if isinstance(written, str):
             level, effects = SHORT_STAGES[written]
             self.check_effects(written, stage, level, effects)
-            return Stage(level, effects), TTL_MS
+            return Stage(level, effects), span_ns(TTL) // 10**6
         name = written.level or ("L2" if written.confirm else "L1" if written.block else None)
         anchor = written.level or self.shape.id
         if name is None:
@@ -239,9 +238,9 @@ class RuleReader:
         if name == "L3" and not written.throttle:
             self.wrong(anchor, f"{stage}: L3 needs `throttle`, new orders a second")
         if written.ttl is not None and not effects & EFFECTS["confirm"]:
-            self.wrong(written.ttl, f"{stage}: `ttl` is of an order that waits for its confirmation: expected confirm: true")
+            self.wrong(written.ttl, f"{stage}: `ttl` is of an order that waits: expected confirm: true")
         hold_ns = self.span(written.hold, f"{stage}.hold", 1, MOST_HOLD_NS) if written.hold is not None else 0
-        ttl_ns = self.span(written.ttl, f"{stage}.ttl", 10**6, 3600 * 10**9) if written.ttl is not None else TTL_MS * 10**6
+        ttl_ns = self.span(written.ttl or TTL, f"{stage}.ttl", 10**6, 3600 * 10**9)
         return Stage(level, effects, mask, hold_ns, written.throttle or 0), ttl_ns // 10**6
 
     def check_effects(self, anchor: str, stage: str, level: int, effects: int) -> None:
@@ -255,7 +254,8 @@ class RuleReader:
         if effects & EFFECTS["sells"] and not (block or confirm):
             self.wrong(anchor, f"{stage}: `sells` goes with block or confirm")
         if self.shape.per in ALERT_ONLY_KEYS and LEVELS["L2"] < level < LEVELS["L7"]:
-            self.wrong(anchor, f"{stage}: a rule per {self.shape.per} binds no account: expected L0, L1, block, confirm or L7")
+            text = f"{stage}: a rule per {self.shape.per} binds no account: expected L0, L1, block, confirm or L7"
+            self.wrong(anchor, text)
 
     def warn_ppm(self) -> int:
         return int(span_of_share(self.shape.warn_at)) if self.shape.warn_at else 0
@@ -277,8 +277,9 @@ class RuleReader:
             self.wrong(shape.warn_at, "warn above breach: the warning asks for more than the breach does")
         warned = scaled(condition, share)
         if warned == condition:
-            self.wrong(shape.warn_at, "warn_at changes nothing: no constant on the limit side of > or >=, or too small a one")
-        elif any(is_lower(before, after) for before, after in zip(comparisons(condition), comparisons(warned), strict=True)):
+            text = "warn_at changes nothing: no constant on the limit side of > or >=, or too small a one"
+            self.wrong(shape.warn_at, text)
+        elif any(map(is_lower, comparisons(condition), comparisons(warned))):
             self.wrong(shape.warn_at, "warn above breach: a scaled limit is above the limit itself")
         return warn
 
@@ -320,7 +321,8 @@ class RuleReader:
         shape = self.shape
         for_ns = self.span(shape.for_, "for", 10**8) if shape.for_ is not None else 0
         cool_off_ns = self.span(shape.cool_off, "cool_off", 0) if shape.cool_off is not None else 0
-        valid_from_ns, valid_to_ns = self.moment(shape.valid_from, "valid_from"), self.moment(shape.valid_to, "valid_to")
+        valid_from_ns = self.moment(shape.valid_from, "valid_from")
+        valid_to_ns = self.moment(shape.valid_to, "valid_to")
         if valid_to_ns and valid_to_ns <= valid_from_ns:
             self.wrong(shape.valid_to or "", "unreachable: valid_to is not after valid_from")
         return for_ns, cool_off_ns, valid_from_ns, valid_to_ns

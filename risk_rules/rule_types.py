@@ -1,4 +1,4 @@
-"""A rule set after reading: units folded, names resolved, conditions typed. What the compiler, diffs and tools work on."""
+"""A rule set after reading: units folded, names resolved, conditions typed. It holds, and computes nothing."""
 
 import msgspec
 
@@ -126,7 +126,7 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """What became of one rule, or of one of its limits. verdict: new, gone, tighter, looser, or other (cannot be told)."""
+    """What became of a rule, or of one of its limits. verdict: new, gone, tighter, looser, other (cannot be told)."""
 
     rule: str
     verdict: str

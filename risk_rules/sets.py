@@ -21,7 +21,7 @@ class AccountSet:
         names = [str(name) for name in accounts]
         return cls(frozenset(name for name in names if not name.endswith("*")),
                    frozenset(name[:-1] for name in names if name.endswith("*")),
-                   frozenset(str(group) for group in groups), sum(ACCOUNT_TAGS[tag] for tag in {str(tag) for tag in tags}))
+                   frozenset(str(group) for group in groups), sum(ACCOUNT_TAGS[str(tag)] for tag in set(tags)))
 
     def union(self, other: "AccountSet") -> "AccountSet":
         return AccountSet(self.ids | other.ids, self.prefixes | other.prefixes, self.groups | other.groups,

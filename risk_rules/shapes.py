@@ -16,26 +16,29 @@ Name = Annotated[str, Meta(pattern=NAME, description="a name of letters, digits 
 Id = Annotated[str, Meta(pattern=r"^[A-Z][A-Za-z0-9_.-]{1,23}$",
                          description="a capital letter and 1 to 23 letters, digits, dots, dashes or underscores")]
 Line = Annotated[str, Meta(pattern=r"^[^\n\x00]{1,500}$", description="one line of text")]
-Expression = Annotated[str, Meta(pattern=r"^[^\x00]+$", description="an expression over features; see `tidegate rules features`")]
+Expression = Annotated[str, Meta(pattern=r"^[^\x00]+$",
+                                 description="an expression over features; see `tidegate rules features`")]
 Time = Annotated[str, Meta(pattern=SPAN, description="a time like 1 s, 250 ms, 3 min")]
 Date = Annotated[str, Meta(pattern=DATE, description="a date or time in Shanghai, YYYY-MM-DD or YYYY-MM-DD HH:MM")]
 Account = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,16}$", description="the id of an account")]
 Group = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,16}$", description="the id of a controller group")]
 Accounts = Annotated[str, Meta(pattern=r"^(@[A-Za-z_][A-Za-z0-9_]*|[A-Za-z0-9_.-]{1,16}\*?)$",
                                description="@set, the id of an account, or the start of ids and *")]
-AccountIds = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,16}\*?$", description="the id of an account, or the start of ids and *")]
+AccountIds = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,16}\*?$",
+                                 description="the id of an account, or the start of ids and *")]
 Securities = Annotated[str, Meta(pattern=r"^(@[A-Za-z_][A-Za-z0-9_]*|[0-9]{6}\.(XSHG|XSHE))$",
                                  description="@list, or a security like 600519.XSHG")]
 Security = Annotated[str, Meta(pattern=r"^[0-9]{6}\.(XSHG|XSHE)$", description="a security like 600519.XSHG")]
 Per = Annotated[str, Meta(pattern=r"^((account|controller)( x (instrument|venue))?|instrument|venue|firm)$",
-                          description='whose row: account, controller (each also "x instrument" or "x venue"), instrument, '
-                                      "venue or firm")]
+                          description='whose row: account or controller (also "x instrument" or "x venue"), '
+                                      "instrument, venue or firm")]
 Event = Literal["order", "cancel", "fill", "canceled", "quote"]
+Events = Annotated[list[Event], Meta(min_length=1)]
 Number = Annotated[int, Meta(ge=1, le=1_000_000)]
 Mask = Literal["no_buy", "no_sell", "no_market", "no_auction", "no_programme", "no_main", "no_star", "no_chinext"]
 Level = Literal["L0", "L1", "L2", "L3", "L4", "L5", "L6", "L7"]
-Tag = Literal["programme", "hft", "market_maker", "proprietary", "asset_manager", "employee", "insider", "vip", "desk1", "desk2",
-              "desk3", "desk4", "desk5", "desk6", "desk7", "desk8"]
+Tag = Literal["programme", "hft", "market_maker", "proprietary", "asset_manager", "employee", "insider", "vip",
+              "desk1", "desk2", "desk3", "desk4", "desk5", "desk6", "desk7", "desk8"]
 Board = Literal["MAIN", "STAR", "CHINEXT"]
 Venue = Literal["XSHG", "XSHE"]
 Phase = Literal["CLOSED", "OPEN_CALL", "QUIET", "CONTINUOUS", "LUNCH", "CLOSE_CALL", "ENDED"]
@@ -90,7 +93,7 @@ class ScopeShape(Shape):
 class MarkShape(Shape):
     """Something to remember: set when its condition holds at one of its events."""
 
-    on: list[Event]
+    on: Events
     when: Expression
     gap: Time | None = None
     per: Per | None = None
@@ -135,7 +138,7 @@ class RuleShape(Shape):
     name: Line
     source: SourceShape
     per: Per
-    on: list[Event]
+    on: Events
     when: Expression
     breach: Short | StageShape
     mode: Mode = "enforce"

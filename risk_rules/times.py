@@ -31,6 +31,14 @@ def date_ns(text: str) -> int:
     return (moment - EPOCH) // timedelta(microseconds=1) * 1000
 
 
+def date_text(ns: int) -> str:
+    """The moment as a rule file writes it; 0 is always."""
+    if ns == 0:
+        return "always"
+    moment = (EPOCH + timedelta(microseconds=ns // 1000)).astimezone(SHANGHAI)
+    return moment.strftime("%Y-%m-%d" if ns % DAY_NS == DAY_NS - 8 * 3600 * SECOND_NS else "%Y-%m-%d %H:%M:%S")
+
+
 def day_bounds_ns(day: date) -> tuple[int, int]:
     """Begin and end of a day in Shanghai."""
     begin = date_ns(day.isoformat())

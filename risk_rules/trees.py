@@ -11,7 +11,7 @@ PPM = 1_000_000
 
 @dataclass(frozen=True)
 class Use:
-    """One feature as a rule uses it: equal fields, one table of windows. `mark` is the mark's full name, "" for none."""
+    """One feature as a rule uses it: equal fields, one table of windows. `mark` is a mark's full name, "" for none."""
 
     kind: str
     unit: str
@@ -66,7 +66,7 @@ Value = Constant | Load | Arithmetic
 
 @dataclass(frozen=True)
 class Compare:
-    """One comparison. `number` tells the comparisons of a rule apart; text and limit are the officer's words for its sides."""
+    """One comparison. `number` tells those of a rule apart; text and limit are the officer's words for its sides."""
 
     op: str  # GT GE LT LE EQ NE
     left: Value
@@ -74,7 +74,7 @@ class Compare:
     number: int = field(default=0, compare=False)
     text: str = field(default="", compare=False)
     limit: str = field(default="", compare=False)
-    place: Place | None = field(default=None, compare=False)
+    place: Callable[[], Place] | None = field(default=None, compare=False)  # looked up only for a fault
 
 
 @dataclass(frozen=True)
@@ -125,13 +125,14 @@ def computed(op: str, left: int, right: int) -> int:
     results = {
         "ADD": lambda: left + right, "SUB": lambda: left - right, "MUL": lambda: left * right,
         "MUL_PPM": lambda: left * right // PPM, "RATIO": lambda: left * PPM // right,
-        "MIN": lambda: min(left, right), "MAX": lambda: max(left, right), "NEG": lambda: -left, "ABS": lambda: abs(left),
+        "MIN": lambda: min(left, right), "MAX": lambda: max(left, right),
+        "NEG": lambda: -left, "ABS": lambda: abs(left),
     }
     return max(-MOST, min(MOST, results[op]()))
 
 
 def combined(op: str, left: Value, right: Value | None, unit: str) -> Value:
-    """The operation as a tree, or as one constant when nothing in it varies and `fixed` is not mixed with what is scaled."""
+    """The operation as a tree; as one constant when nothing varies and `fixed` is not mixed with what is scaled."""
     if not isinstance(left, Constant) or not (right is None or isinstance(right, Constant)):
         return Arithmetic(op, left, right, unit)
     if right is not None and right.fixed != left.fixed:
@@ -149,7 +150,8 @@ def constant_of(quantity: Quantity) -> Constant:
 def scaled(condition: Condition, share_ppm: int) -> Condition:
     """The condition with every constant of the limit side of > and >= at this share, rounded down; fixed ones stay."""
     if isinstance(condition, Compare):
-        return replace(condition, right=scaled_value(condition.right, share_ppm)) if condition.op in ("GT", "GE") else condition
+        is_limit = condition.op in ("GT", "GE")
+        return replace(condition, right=scaled_value(condition.right, share_ppm)) if is_limit else condition
     return replace(condition, parts=tuple(scaled(part, share_ppm) for part in condition.parts))
 
 

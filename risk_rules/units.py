@@ -1,8 +1,9 @@
-"""Quantities with units as officers write them: `300_000 shares`, `30万股`, `2%`, `3 min`. Exact: integers only, never rounded."""
+"""Quantities as officers write them: `300_000 shares`, `30万股`, `2%`, `3 min`. Exact: integers only, never rounded."""
 
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 MOST = 2**62  # what sums of a few such amounts may reach and still fit an int64
 
@@ -39,20 +40,28 @@ SMALLEST = {"count": "1", "shares": "1 share", "yuan": "0.0001 yuan", "price": "
 LITERAL = re.compile(
     r"(?P<number>[0-9][0-9_]*(?:\.[0-9]+)?)"
     r"(?:[ \t]*(?P<multiple>[万亿]))?"
-    r"(?:[ \t]*(?P<unit>yuan/share(?![A-Za-z0-9_])|元/股|(?:shares|share|yuan|bps|ppm|ms|min|s|h)(?![A-Za-z0-9_])|[股元%]))?")
+    r"(?:[ \t]*(?P<unit>yuan/share(?![A-Za-z0-9_])|元/股|[股元%]"
+    r"|(?:shares|share|yuan|bps|ppm|ms|min|s|h)(?![A-Za-z0-9_])))?")
 WORD_AFTER = re.compile(r"[ \t]*(?P<word>[^\W\d_]\w*)")
-NO_UNITS = {"and", "or", "not", "x"}
+NO_UNITS = {"and", "or", "not", "x", "if", "else", "in", "is", "for"}  # words that may follow a bare number
 
 
 def quantity_of(match: re.Match[str]) -> Quantity:
     """The quantity of a match of LITERAL. Raises UnitError when it is too fine or too large to be kept exactly."""
-    unit, scale = SCALES[match["unit"] or ""]
-    number = Fraction(match["number"].replace("_", "")) * MULTIPLES[match["multiple"] or ""] * scale
-    if number.denominator != 1:
-        raise UnitError(f"`{match[0].strip()}` is finer than {SMALLEST[unit]}")
-    if number >= MOST:
-        raise UnitError(f"`{match[0].strip()}` is too large")
-    return Quantity(int(number), unit)
+    return exact(match["number"], match["multiple"] or "", match["unit"] or "")
+
+
+@lru_cache(4096)
+def exact(number: str, multiple: str, unit_word: str) -> Quantity:
+    """A number of a unit; the same few come again and again in a rule set."""
+    unit, scale = SCALES[unit_word]
+    value = Fraction(number.replace("_", "")) * MULTIPLES[multiple] * scale
+    text = f"{number[:40]}{multiple} {unit_word}".strip()
+    if value.denominator != 1:
+        raise UnitError(f"`{text}` is finer than {SMALLEST[unit]}")
+    if value >= MOST:
+        raise UnitError(f"`{text}` is too large")
+    return Quantity(int(value), unit)
 
 
 def parse_quantity(text: str) -> Quantity:
@@ -82,10 +91,9 @@ def shown(value: int, unit: str) -> str:
     """A value as people write it: 20000 ppm -> 2%, 180000000000 ns -> 3 min."""
     if unit not in SHOWN:
         return f"{value:_} shares" if unit == "shares" else f"{value:_}"
-    sizes = SHOWN[unit]
-    scale, name = next(((scale, name) for scale, name in sizes if abs(value) >= scale and value % scale == 0), sizes[-1])
-    if unit in ("price", "yuan") and value % scale:
-        return f"{value // 10**4 if value >= 0 else -(-value // 10**4)}.{abs(value) % 10**4:04}{sizes[-1][1]}"
-    whole, part = divmod(abs(value), scale)
+    sizes, amount = SHOWN[unit], abs(value)
+    fitting = ((scale, name) for scale, name in sizes if amount >= scale and amount % scale == 0)
+    scale, name = next(fitting, sizes[-1])
+    whole, part = divmod(amount, scale)
     text = f"{whole:_}" + (f".{part:0{len(str(scale)) - 1}}".rstrip("0") if part else "")
     return f"{'-' if value < 0 else ''}{text}{name}"
