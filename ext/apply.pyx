@@ -1,18 +1,19 @@
 """Events into state, one function per event type. Decides nothing: whatever is in the journal has happened."""
 
 from libc.stdint cimport int64_t, uint32_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from ext.codes cimport (
     PASS, STATUS_CANCELED, STATUS_EXPIRED, STATUS_FILLED, STATUS_PENDING_NEW, STATUS_REJECTED, STATUS_SUSPENDED,
 )
 from ext.events cimport (
-    EV_ACCOUNT, EV_ADMIN, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_CANCELED, EV_DAY, EV_EXPIRED, EV_GROUP,
-    EV_INSTRUMENT, EV_KILL, EV_LEVEL, EV_NEW, EV_ORDER, EV_ORDER_RELEASED, EV_PORT, EV_POSITION, EV_PROFILE,
-    EV_REPORT_SKIPPED, EV_RESTRICTION, EV_RULES, EV_SESSION, EV_TICKET, EV_TRADE, EV_VENUE_REJECTED, KILL_ACCOUNT,
-    KILL_FIRM, KILL_GROUP, KILL_PORT, ORDER_AGGRESSIVE, ORDER_SUSPENDED, STEP_CARRIED, SUBJECT_ACCOUNT, SUBJECT_FIRM, SUBJECT_GROUP,
-    AdminEvent, CancelEvent, DayEvent, KillEvent, LevelEvent, OrderEvent, PortEvent, PositionEvent, ReleaseEvent,
-    ReportEvent, RestrictionEvent, SessionEvent, TicketEvent,
+    EV_ACCOUNT, EV_ADMIN, EV_CANCELED, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_DAY, EV_EXPIRED, EV_GROUP,
+    EV_INSTRUMENT, EV_KILL, EV_LEVEL, EV_LOCATE, EV_NEW, EV_ORDER, EV_ORDER_RELEASED, EV_PORT, EV_POSITION, EV_PROFILE,
+    EV_REARM, EV_REPORT_SKIPPED, EV_RESTRICTION, EV_RULES, EV_SESSION, EV_STRATEGY, EV_TICKET, EV_TRADE, EV_UNIT,
+    EV_VENUE_REJECTED, KILL_ACCOUNT, KILL_FIRM, KILL_GROUP, KILL_PORT, ORDER_AGGRESSIVE, ORDER_SUSPENDED, STEP_CARRIED,
+    SUBJECT_ACCOUNT, SUBJECT_FIRM, SUBJECT_GROUP, AdminEvent, CancelEvent, DayEvent, KillEvent, LevelEvent, LocateEvent,
+    OrderEvent, PortEvent, PositionEvent, RearmEvent, ReleaseEvent, ReportEvent, RestrictionEvent, SessionEvent,
+    StrategyEvent, TicketEvent, UnitEvent,
 )
 from ext.counting cimport (
     apply_surveillance, count_cancel_sent, count_canceled, count_fill, count_order, count_reject,
@@ -20,10 +21,12 @@ from ext.counting cimport (
 from ext.ledger cimport fill, hold, release
 from ext.orders cimport cl_ord_id_hash, close_order, index_order, open_order
 from ext.state cimport (
-    FLAG_ACKED, FLAG_AGGRESSIVE, FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, FLAG_CONFIRMED, GROUP_OWNER, NONE, Account, AccountEvent, Group,
-    Instrument, Order, PortState, Position, Profile, Rules, State, Ticket, window_add,
+    FLAG_ACKED, FLAG_AGGRESSIVE, FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, FLAG_CONFIRMED, FLAG_TIED, GROUP_OWNER, NONE,
+    Account, AccountEvent, Group, Instrument, Order, PortState, Position, Profile, Rules, State, Strategy, Ticket,
+    window_add,
 )
 from ext.tables cimport MapSlot, hash_bytes, map_find, map_next, map_put
+from ext.ties cimport count_decision, count_trade, place_tied, retie_order, tie_order
 
 
 cdef void apply(State state, const Frame *frame, uint64_t offset) noexcept:
@@ -69,6 +72,9 @@ cdef void apply_order(State state, const OrderEvent *event, uint64_t offset) noe
     account.last_order = order_no
     index_order(state, order_no,
                 cl_ord_id_hash(event.head.account, <const unsigned char *>event.cl_ord_id, event.cl_ord_id_size))
+    tie_order(state, order_no, event)
+    if event.strategy != NONE:
+        count_decision(state, event)
     if event.flags & ORDER_SUSPENDED:
         order.ord_status = STATUS_SUSPENDED
         order.leaves_qty_shares = event.order_qty_shares
@@ -102,6 +108,7 @@ cdef void apply_release(State state, const ReleaseEvent *event, uint64_t offset)
         order.flags |= FLAG_AGGRESSIVE
     order.wpx_e4 = event.wpx_e4
     order.hold_e4 = event.hold_e4
+    retie_order(state, event.head.order_no, event)
     place_order(state, event.head.order_no, event.head.time_ns)
 
 
@@ -111,10 +118,16 @@ cdef void place_order(State state, uint32_t order_no, int64_t time_ns) noexcept:
     cdef Account *account = &state.accounts[order.account]
     cdef Position *position = state.open_position(order.account, order.instrument)
     cdef Position *owner = position
+    cdef const Profile *profile = &state.profiles[account.profile]
+    cdef int64_t notional_e4 = order.wpx_e4 * order.leaves_qty_shares
     if account.group != NONE:
         owner = state.open_position(GROUP_OWNER | account.group, order.instrument)
+        state.groups[account.group].ordered_e4 += notional_e4
+    state.firm_ordered_e4 += notional_e4
     order.position = <uint32_t>(position - state.positions)
     order.match_position = <uint32_t>(owner - state.positions)
+    if order.flags & FLAG_TIED or account.unit or profile.optional:
+        place_tied(state, order_no, time_ns)
     hold(state, order)
     open_order(state, order_no)
     window_add(&account.sent[order.venue - 1], time_ns)
@@ -127,7 +140,7 @@ cdef void place_order(State state, uint32_t order_no, int64_t time_ns) noexcept:
         window_add(&owner.accepted, time_ns)
     if (position.dup_count and position.dup_px_e4 == order.price_e4 and position.dup_qty_shares == order.order_qty_shares
             and position.dup_side == order.side and position.dup_type == order.ord_type
-            and time_ns - position.dup_ns <= state.profiles[account.profile].dup_window_ns):
+            and time_ns - position.dup_ns <= profile.dup_window_ns):
         position.dup_count += 1
     else:
         position.dup_count = 1
@@ -158,6 +171,8 @@ cdef void apply_report(State state, const ReportEvent *event) noexcept:
         memcpy(order.venue_order_id, event.venue_order_id, 16)
     if event.head.type == EV_TRADE:
         fill(state, order, event.last_qty_shares, event.last_px_e4)
+        if order.flags & FLAG_TIED:
+            count_trade(state, order, event.head.time_ns)
     elif event.head.type != EV_NEW:
         release(state, order)
     order.ord_status = event.ord_status
@@ -219,12 +234,40 @@ cdef void apply_setting(State state, const Frame *frame) noexcept:
         state.ports[(<const SessionEvent *>frame).port].grace_ms = (<const SessionEvent *>frame).grace_ms
     elif frame.type == EV_KILL:
         apply_kill(state, <const KillEvent *>frame)
+    else:
+        apply_optional(state, frame)
+
+
+cdef void apply_optional(State state, const Frame *frame) noexcept:
+    """Strategies, trading units and borrowed shares."""
+    cdef Strategy *strategy
+    cdef Position *position
+    cdef uint32_t index
+    if frame.type == EV_STRATEGY:
+        index = (<const StrategyEvent *>frame).index
+        memcpy(&state.strategies[index].limits, frame, sizeof(StrategyEvent))
+        state.strategy_count = max(state.strategy_count, index + 1)
+    elif frame.type == EV_UNIT:
+        index = (<const UnitEvent *>frame).index
+        memcpy(&state.units[index].limits, frame, sizeof(UnitEvent))
+        state.unit_count = max(state.unit_count, index + 1)
+    elif frame.type == EV_LOCATE:
+        position = state.open_position(frame.account, (<const LocateEvent *>frame).instrument)
+        if position != NULL:
+            state.holdings[position - state.positions].located_shares = (<const LocateEvent *>frame).shares
+    elif frame.type == EV_REARM:
+        strategy = &state.strategies[(<const RearmEvent *>frame).strategy]
+        strategy.off = 0
+        strategy.reject_streak = 0
+        memset(&strategy.trades, 0, sizeof(strategy.trades))
 
 
 cdef void apply_group(State state, const Group *event) noexcept:
     """New limits for a group; what it has used stays."""
     cdef Group *group = &state.groups[event.index]
     group.scope = event.scope
+    group.day = event.day
+    group.optional = event.optional
     group.index = event.index
     memcpy(group.id, event.id, 16)
     state.group_count = max(state.group_count, event.index + 1)
@@ -240,6 +283,9 @@ cdef void apply_account(State state, const AccountEvent *event) noexcept:
         memcpy(account.id, event.id, 16)
         account.id_size = event.id_size
         account.cash_e4 = event.cash_e4
+        state.account_days[index].opening_e4 = event.cash_e4
+        state.firm_cash_e4 += event.cash_e4
+        state.firm_opening_e4 += event.cash_e4
         account.open_head = NONE
         account.last_order = NONE
         key = hash_bytes(<const unsigned char *>event.id, event.id_size, 0)
@@ -253,7 +299,8 @@ cdef void apply_account(State state, const AccountEvent *event) noexcept:
     account.owner_type = event.owner_type
     account.tags = event.tags
     account.state = event.state
-    account.tags = event.tags
+    account.traits = event.traits
+    account.unit = event.unit
     memcpy(account.shareholder, event.shareholder, sizeof(account.shareholder))
 
 
@@ -266,15 +313,22 @@ cdef void apply_instrument(State state, const Instrument *event) noexcept:
 
 
 cdef void apply_position(State state, const PositionEvent *event) noexcept:
+    """A start-of-day holding, and what it is worth at the previous close; in the record of its group as well."""
     cdef uint32_t group = state.accounts[event.head.account].group
     cdef Position *position = state.open_position(event.head.account, event.instrument)
     cdef Position *shared
+    cdef int64_t added_shares, added_e4
     if position == NULL:
         return
+    added_shares = event.total_shares - position.total_shares
+    added_e4 = added_shares * state.instruments[event.instrument].prev_close_e4
+    state.account_days[event.head.account].opening_e4 += added_e4
+    state.firm_opening_e4 += added_e4
+    state.firm_shares[event.instrument] += added_shares
     if group != NONE:
         shared = state.open_position(GROUP_OWNER | group, event.instrument)
         if shared != NULL:
-            shared.total_shares += event.total_shares - position.total_shares
+            shared.total_shares += added_shares
     position.total_shares = event.total_shares
     position.sellable_shares = event.sellable_shares
 
@@ -331,7 +385,7 @@ cdef void apply_level(State state, const LevelEvent *event, uint64_t offset) noe
         account.leveled = True
         account.level_offset = offset
         account.level_until_ns = event.until_ns
-        account.throttle_per_s = event.throttle_per_s
+        account.throttle_per_s = <unsigned short>event.throttle_per_s
         account.level_mask = event.mask
         account.level = event.level
     elif event.subject == SUBJECT_GROUP:

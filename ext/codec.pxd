@@ -17,6 +17,10 @@ cdef struct NewOrder:
     int64_t price_e4
     int64_t time_in_force
     int64_t planned_ns
+    Text strategy
+    Text parent_id
+    int64_t parent_qty_shares
+    bint short_sale
 
 cdef struct CancelOrder:
     Text cl_ord_id

@@ -156,9 +156,32 @@ cdef bint decode_new_order(const uint8_t *message, size_t size, NewOrder *order)
                 order.time_in_force = <int>value
             else:
                 order.planned_ns = <int64_t>value
-        elif not skip_field(&cursor, field, wire_type, 0):
+        elif not read_rare_field(&cursor, field, wire_type, order):
             return False
     return True
+
+
+cdef bint read_rare_field(Cursor *cursor, uint32_t field, int wire_type, NewOrder *order) noexcept nogil:
+    """What few orders have: strategy, parent, short sale; or a field of a later version."""
+    cdef uint64_t value
+    cdef Text text
+    if wire_type == BYTES and 11 <= field <= 12:
+        if not read_text(cursor, &text) or not is_utf8(text.at, text.size):
+            return False
+        if field == 11:
+            order.strategy = text
+        else:
+            order.parent_id = text
+        return True
+    if wire_type == VARINT and 13 <= field <= 14:
+        if not read_varint(cursor, &value, LONG_BITS):
+            return False
+        if field == 13:
+            order.parent_qty_shares = <int64_t>value
+        else:
+            order.short_sale = value != 0
+        return True
+    return skip_field(cursor, field, wire_type, 0)
 
 
 cdef bint decode_cancel_order(const uint8_t *message, size_t size, CancelOrder *cancel) noexcept nogil:

@@ -41,7 +41,9 @@ def new_order(bytes octets) -> dict | None:
         "cl_ord_id": octets_of(order.cl_ord_id).decode(), "account": octets_of(order.account).decode(),
         "symbol": octets_of(order.symbol).decode(), "security_exchange": order.security_exchange, "side": order.side,
         "ord_type": order.ord_type, "order_qty_shares": order.order_qty_shares, "price_e4": order.price_e4,
-        "time_in_force": order.time_in_force, "planned_ns": order.planned_ns,
+        "time_in_force": order.time_in_force, "planned_ns": order.planned_ns, "strategy": octets_of(order.strategy).decode(),
+        "parent_id": octets_of(order.parent_id).decode(), "parent_qty_shares": order.parent_qty_shares,
+        "short_sale": bool(order.short_sale),
     }
 
 

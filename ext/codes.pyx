@@ -65,3 +65,4 @@ ACCOUNT_TAGS: dict[str, int] = {
     "asset_manager": TAG_ASSET_MANAGER, "employee": TAG_EMPLOYEE, "insider": TAG_INSIDER, "vip": TAG_VIP,
     **{f"desk{k + 1}": TAG_DESK1 << k for k in range(8)},
 }
+QUOTED_BOARDS: dict[str, int] = {**BOARDS, "INDEX": BOARD_INDEX}

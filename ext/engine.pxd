@@ -14,6 +14,7 @@ from ext.waiting cimport MOST_CODE, Waiting
 
 cdef enum:
     SPARE_FOR_REPORTS = 16777216       # journal bytes kept for what the exchange still has to say when orders are refused
+    MOST_NEW_POSITIONS = 3             # of one order: its account's, its group's, its strategy's
 
 cdef class Engine(Waiting):
     cdef VenueOutlet xshg
@@ -29,12 +30,15 @@ cdef class Engine(Waiting):
     cdef readonly int64_t levels_failed   # asked for by a rule and not set, as when the journal is full
 
     # a new order
+    cdef void answer(self, Caller caller, const NewOrder *message, const Frame *decision, const Refusal *refusal, int64_t now_ns) noexcept
     cdef const Frame *judge(self, Caller caller, const NewOrder *message, Refusal *refusal, int64_t now_ns) noexcept
     cdef int admit(self, Caller caller, const NewOrder *message, Candidate *order, Refusal *refusal, int64_t now_ns) noexcept
+    cdef bint read_names(self, const NewOrder *message, Candidate *order) noexcept
+    cdef bint has_parent_row(self, const Candidate *order) noexcept
     cdef void fetch_rows(self, const NewOrder *message, Candidate *order) noexcept
     cdef void fetch_newest(self, uint32_t order_no) noexcept
     cdef void find_holdings(self, Candidate *order) noexcept
-    cdef bint is_same(self, uint32_t order_no, const NewOrder *message) noexcept
+    cdef bint is_same(self, uint32_t order_no, const NewOrder *message, const Candidate *order) noexcept
     cdef void look_up(self, const NewOrder *message, Candidate *order, int64_t now_ns) noexcept
     cdef void find_rows(self, Candidate *order) noexcept
     cdef const Frame *decide(self, Caller caller, const NewOrder *message, const Candidate *order, int code) noexcept

@@ -16,21 +16,22 @@ from ext.codes cimport (
     R1607_CANCEL_PENDING, STATUS_SUSPENDED, XSHG,
 )
 from ext.events cimport (
-    EV_CANCEL_QUEUED, EV_CANCEL_SENT, EV_CANCELED, EV_EXPIRED, EV_NEW, EV_ORDER, EV_TRADE, EV_VENUE_REJECTED,
-    LEVEL_CONFIRM, LEVEL_OBSERVE, ORDER_AGGRESSIVE, ORDER_PROGRAMME, SCOPE_PORT,
+    EV_CANCELED, EV_CANCEL_QUEUED, EV_CANCEL_SENT, EV_EXPIRED, EV_NEW, EV_ORDER, EV_TRADE, EV_VENUE_REJECTED,
+    LEVEL_CONFIRM, LEVEL_OBSERVE, ORDER_AGGRESSIVE, ORDER_BEYOND, ORDER_PROGRAMME, ORDER_SHORT, SCOPE_ACCOUNT, SCOPE_PORT,
 )
 from ext.fields cimport check_cancel_fields, check_fields, copy_cancel_name
 from ext.orders cimport cl_ord_id_hash, find_order
 from ext.reports cimport encode_cancel_refusal, encode_order_state, encode_refusal
-from ext.risk cimport check_new_order
+from ext.risk cimport check_new_order, fail
 from ext.state cimport (
-    FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, GROUP_OWNER, NONE, Account, PortState, position_key, window_add,
+    FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, GROUP_OWNER, NONE, OPTIONAL_CHECK, Account, PortState, position_key, window_add,
     window_count,
 )
 from ext.survey cimport Found
-from ext.tables cimport map_prefetch, prefetch
+from ext.tables cimport hash_bytes, map_full, map_prefetch, prefetch
 from ext.venue cimport VenueCancel, VenueOrder
 from ext.venue_ids cimport ID_CANCEL, ID_ORDER, encode_venue_id
+
 
 cdef class Engine:
     """One shard's orders, money and rules.
@@ -67,10 +68,14 @@ cdef class Engine:
         """Judge one order, journal the decision, hold, send it on, and tell everyone who watches."""
         cdef Refusal refusal
         cdef const Frame *decision = self.judge(caller, message, &refusal, now_ns)
+        self.answer(caller, message, decision, &refusal, now_ns)
+
+    cdef void answer(self, Caller caller, const NewOrder *message, const Frame *decision, const Refusal *refusal, int64_t now_ns) noexcept:
+        """Whoever asked, whoever watches and, when it passed, the exchange hear of a decision; NULL: of a refusal."""
         if decision == NULL and refusal.code == R1201_DUP_ID and refusal.value == 0:
             self.repeat(caller, <uint32_t>refusal.limit)
         elif decision == NULL:
-            self.refuse(caller, message, &refusal, now_ns)
+            self.refuse(caller, message, refusal, now_ns)
         else:
             if (<const OrderEvent *>decision).code == PASS:
                 self.forward(decision.order_no, now_ns)
@@ -106,7 +111,7 @@ cdef class Engine:
             return refusal.code
         self.fetch_rows(message, order)
         order.account_index = self.state.find_account(message.account.at, message.account.size)
-        if not self.audience.may_trade(caller, order.account_index):
+        if not self.audience.may_trade(caller, order.account_index) or not self.read_names(message, order):
             refusal.code = R1001_AUTH
             return R1001_AUTH
         refusal.value = window_count(&port.orders_in, now_ns)
@@ -127,17 +132,32 @@ cdef class Engine:
         if order_no:
             refusal.code = R1201_DUP_ID
             # Another order under a used name: v names the order that has it. The same order: limit, for repeat to find it.
-            refusal.value = 0 if self.is_same(order_no, message) else order_no
+            refusal.value = 0 if self.is_same(order_no, message, order) else order_no
             refusal.limit = order_no if refusal.value == 0 else 0
             return R1201_DUP_ID
-        if self.state.order_count >= self.state.most_orders or self.state.position_count + 2 > self.state.most_positions \
-                or not self.journal.has_room(SPARE_FOR_REPORTS):
+        if self.state.order_count >= self.state.most_orders or self.state.position_count + MOST_NEW_POSITIONS > self.state.most_positions \
+                or not self.journal.has_room(SPARE_FOR_REPORTS) or not self.has_parent_row(order):
             refusal.code = R1603_CAPACITY
             refusal.value = self.state.order_count
             refusal.limit = self.state.most_orders
             return R1603_CAPACITY
         self.find_holdings(order)
         return PASS
+
+    cdef bint read_names(self, const NewOrder *message, Candidate *order) noexcept:
+        """Strategy and parent, where it names them; False when there is no such strategy."""
+        order.strategy = NONE
+        if message.parent_id.size:
+            order.parent = hash_bytes(message.parent_id.at, message.parent_id.size, 0)
+        if message.strategy.size == 0:
+            return True
+        order.strategy = self.state.find_strategy(message.strategy.at, message.strategy.size)
+        return order.strategy != NONE
+
+    cdef bint has_parent_row(self, const Candidate *order) noexcept:
+        """Whether its parent, if any, has a row or can have one."""
+        return (order.parent == 0 or self.state.find_parent(order.account_index, order.parent) != NULL
+                or not map_full(&self.state.parent_map))
 
     cdef void fetch_rows(self, const NewOrder *message, Candidate *order) noexcept:
         """Start loading every row this order will touch: with a million accounts none of them is in a cache. The account is
@@ -170,12 +190,15 @@ cdef class Engine:
         if group != NONE:
             order.match_owner = self.state.find_position(GROUP_OWNER | group, order.instrument_index)
 
-    cdef bint is_same(self, uint32_t order_no, const NewOrder *message) noexcept:
+    cdef bint is_same(self, uint32_t order_no, const NewOrder *message, const Candidate *order) noexcept:
         """Whether a repeated cl_ord_id asks for the same order again."""
         cdef const OrderEvent *event = <const OrderEvent *>self.journal.at(self.state.orders[order_no].frame_offset)
         return (event.symbol == symbol_number(&message.symbol) and event.venue == message.security_exchange
                 and event.side == message.side and event.ord_type == message.ord_type
-                and event.order_qty_shares == message.order_qty_shares and event.price_e4 == message.price_e4)
+                and event.order_qty_shares == message.order_qty_shares and event.price_e4 == message.price_e4
+                and event.strategy == order.strategy and event.parent == order.parent
+                and event.parent_qty_shares == message.parent_qty_shares
+                and (event.flags & ORDER_SHORT != 0) == message.short_sale)
 
     cdef void look_up(self, const NewOrder *message, Candidate *order, int64_t now_ns) noexcept:
         """What the message asks for, and the rows of state the ladder reads."""
@@ -184,6 +207,8 @@ cdef class Engine:
         order.ord_type = <int>message.ord_type
         order.order_qty_shares = message.order_qty_shares
         order.price_e4 = message.price_e4
+        order.parent_qty_shares = message.parent_qty_shares
+        order.short_sale = message.short_sale
         order.now_ns = now_ns
         self.find_rows(order)
 
@@ -193,6 +218,11 @@ cdef class Engine:
         order.account = &state.accounts[order.account_index]
         order.profile = &state.profiles[order.account.profile]
         order.phase = self.market.phase[order.venue]
+        order.optional = order.profile.optional | state.rules.optional | order.account.traits | order.account.unit
+        if order.account.group != NONE:
+            order.optional |= state.groups[order.account.group].optional
+        if order.strategy != NONE or order.parent or order.short_sale:
+            order.optional |= OPTIONAL_CHECK
         if order.instrument_index == NONE:
             return
         order.instrument = &state.instruments[order.instrument_index]
@@ -213,6 +243,10 @@ cdef class Engine:
         event.ord_type = <uint8_t>order.ord_type
         event.phase = <uint8_t>order.phase
         event.planned_ns = message.planned_ns
+        event.strategy = order.strategy
+        event.parent = order.parent
+        event.parent_qty_shares = order.parent_qty_shares
+        event.flags = (ORDER_SHORT if order.short_sale else 0) | (ORDER_BEYOND if order.beyond else 0)
         event.cl_ord_id_size = <uint8_t>message.cl_ord_id.size
         memcpy(event.cl_ord_id, message.cl_ord_id.at, message.cl_ord_id.size)
         if order.top != NULL:

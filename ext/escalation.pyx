@@ -32,7 +32,7 @@ def raise_level(Engine engine, uint32_t number, int stage_number, int level, uin
     more = {}
     if stage.effects & EFFECT_THIS_INSTRUMENT and level < LEVEL_FIRM_KILL and instrument != NONE:
         more["instrument"] = instrument
-        subject = (SUBJECT_POSITION, subject[1] if subject[0] == SUBJECT_ACCOUNT else GROUP_OWNER | subject[1])
+        subject = (SUBJECT_POSITION, subject[1] if subject[0] == SUBJECT_ACCOUNT else <uint32_t>GROUP_OWNER | <uint32_t>subject[1])
     if stage.until_ns and level < LEVEL_CANCEL_ONLY:
         more["until_ns"] = now_ns + stage.until_ns
     if level == LEVEL_RESTRICT:

@@ -98,6 +98,52 @@ cdef struct KillEvent:
     char by[32]
     char approved_by[32]               # of an unkill: the second person
 
+# A registered strategy and its limits; 0: not checked.
+cdef struct StrategyEvent:
+    Frame head
+    int64_t gross_limit_e4
+    int64_t loss_limit_e4
+    int64_t raet_window_ns
+    uint32_t index
+    uint32_t raet_max                  # trades in the window that switch it off (R1206)
+    uint32_t reject_streak_max         # rejects in a row that switch it off (R1207)
+    uint16_t loss_action               # AccountState it trades in beyond its loss limit
+    uint8_t id_size
+    uint8_t spare
+    char id[16]
+
+cdef struct UnitEvent:
+    Frame head
+    int64_t net_buy_quota_e4
+    uint32_t index
+    uint32_t id_size
+    char id[16]
+
+cdef struct LocateEvent:               # of the frame's account
+    Frame head
+    int64_t shares
+    uint32_t instrument
+    uint32_t spare
+
+cdef struct RearmEvent:
+    Frame head
+    uint32_t strategy
+    uint32_t spare
+    char by[32]
+
+# The decision on a whole basket; its lines follow as orders of their own.
+cdef struct BasketEvent:
+    Frame head
+    int64_t notional_e4
+    int64_t value                      # of the failed cap; 0 when it passed
+    int64_t limit
+    uint32_t lines
+    uint16_t port
+    uint16_t code
+    uint8_t basket_id_size
+    uint8_t spare[7]
+    char basket_id[64]
+
 # The decision on one new order, with what it was made from.
 cdef struct OrderEvent:
     Frame head
@@ -136,6 +182,7 @@ cdef enum OrderEventFlag:
     ORDER_SHORT = 2
     ORDER_AGGRESSIVE = 4               # its limit reached the opposite best when it was accepted
     ORDER_PROGRAMME = 8                # came through a programme-trading port
+    ORDER_BEYOND = 16                  # priced beyond its profile's share of the reference: R1109 counts it
 
 # A suspended order's end: confirmed and judged again, or refused, expired or denied.
 cdef struct ReleaseEvent:
@@ -348,3 +395,6 @@ cdef enum Scope:
     SCOPE_PORT = 4
     SCOPE_INSTRUMENT = 5
     SCOPE_MARKET = 6
+    SCOPE_STRATEGY = 7
+    SCOPE_UNIT = 8                     # a trading unit
+    SCOPE_PARENT = 9                   # the parent order of a child

@@ -39,6 +39,16 @@ cdef int check_fields(const NewOrder *order, Refusal *refusal) noexcept:
         return malformed(refusal, b"price_e4", order.price_e4, b"0..1000000000")
     if order.ord_type == LIMIT and order.price_e4 == 0:
         return malformed(refusal, b"price_e4", 0, b"1..1000000000(LIMIT)")
+    if order.strategy.size > 16:
+        return malformed(refusal, b"strategy.length", order.strategy.size, b"0..16")
+    if order.parent_id.size > 64:
+        return malformed(refusal, b"parent_id.length", order.parent_id.size, b"0..64")
+    if order.parent_id.size and not 1 <= order.parent_qty_shares <= MOST_NUMBER:
+        return malformed(refusal, b"parent_qty_shares", order.parent_qty_shares, b"1..1000000000(with_parent_id)")
+    if order.parent_id.size == 0 and order.parent_qty_shares:
+        return malformed(refusal, b"parent_qty_shares", order.parent_qty_shares, b"0(without_parent_id)")
+    if order.short_sale and order.side != SELL:
+        return malformed(refusal, b"short_sale", 1, b"0(BUY)")
     return PASS
 
 

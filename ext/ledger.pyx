@@ -1,7 +1,8 @@
 """The only arithmetic that moves money, shares and exposure. Checks nothing: the ladder has, or the exchange has spoken."""
 
 from ext.codes cimport BUY
-from ext.state cimport NONE, Account, Position
+from ext.state cimport FLAG_SHORT, FLAG_TIED, NONE, Account, Position
+from ext.ties cimport fill_tied, move_tied, move_usage, release_tied
 
 
 cdef void move_open(State state, Order *order, int64_t open_e4, int64_t filled_e4) noexcept:
@@ -11,15 +12,8 @@ cdef void move_open(State state, Order *order, int64_t open_e4, int64_t filled_e
     move_usage(&state.firm, order.side, open_e4, filled_e4)
     if account.group != NONE:
         move_usage(&state.groups[account.group].usage, order.side, open_e4, filled_e4)
-
-
-cdef inline void move_usage(Usage *usage, int side, int64_t open_e4, int64_t filled_e4) noexcept:
-    if side == BUY:
-        usage.open_buy_e4 += open_e4
-        usage.filled_buy_e4 += filled_e4
-    else:
-        usage.open_sell_e4 += open_e4
-        usage.filled_sell_e4 += filled_e4
+    if order.flags & FLAG_TIED:
+        move_tied(state, order, open_e4, filled_e4)
 
 
 cdef void move_open_shares(State state, Order *order, int64_t shares) noexcept:
@@ -44,7 +38,7 @@ cdef void hold(State state, Order *order) noexcept:
     move_open(state, order, order.wpx_e4 * order.leaves_qty_shares, 0)
     if order.side == BUY:
         account.cash_held_e4 += order.hold_e4
-    else:
+    elif not order.flags & FLAG_SHORT:
         position.sell_held_shares += order.leaves_qty_shares
 
 
@@ -55,23 +49,26 @@ cdef void fill(State state, Order *order, int64_t last_qty_shares, int64_t last_
     cdef int64_t notional_e4 = last_px_e4 * last_qty_shares
     cdef int64_t fee_before_e4 = fee(&state.rules, order.side, order.cum_notional_e4)
     cdef int64_t fee_after_e4 = fee(&state.rules, order.side, order.cum_notional_e4 + notional_e4)
+    cdef int64_t cash_e4 = (notional_e4 if order.side == SELL else -notional_e4) - (fee_after_e4 - fee_before_e4)
     order.leaves_qty_shares -= last_qty_shares
     order.cum_qty_shares += last_qty_shares
     order.cum_notional_e4 += notional_e4
     move_open(state, order, -order.wpx_e4 * last_qty_shares, notional_e4)
+    account.cash_e4 += cash_e4
+    state.firm_cash_e4 += cash_e4
+    state.firm_shares[order.instrument] += last_qty_shares if order.side == BUY else -last_qty_shares
+    if order.flags & FLAG_TIED:
+        fill_tied(state, order, last_qty_shares, cash_e4)
     move_open_shares(state, order, -last_qty_shares)
-    if order.match_position != order.position:
+    if order.match_position != order.position and not order.flags & FLAG_SHORT:
         move_shared(&state.positions[order.match_position], order.side, last_qty_shares)
-    account.cash_e4 -= fee_after_e4 - fee_before_e4
     if order.side == BUY:
-        account.cash_e4 -= notional_e4
         position.total_shares += last_qty_shares
         position.bought_today_shares += last_qty_shares
         if not state.instruments[order.instrument].t_plus:
             position.sellable_shares += last_qty_shares
         set_hold(state, order, fee_after_e4)
-    else:
-        account.cash_e4 += notional_e4
+    elif not order.flags & FLAG_SHORT:
         position.total_shares -= last_qty_shares
         position.sellable_shares -= last_qty_shares
         position.sell_held_shares -= last_qty_shares
@@ -102,10 +99,12 @@ cdef void release(State state, Order *order) noexcept:
     """Give back what the leaves held: the order is over."""
     cdef Position *position = &state.positions[order.position]
     move_open(state, order, -order.wpx_e4 * order.leaves_qty_shares, 0)
+    if order.flags & FLAG_TIED:
+        release_tied(state, order)
     move_open_shares(state, order, -order.leaves_qty_shares)
     if order.side == BUY:
         state.accounts[order.account].cash_held_e4 -= order.hold_e4
         order.hold_e4 = 0
-    else:
+    elif not order.flags & FLAG_SHORT:
         position.sell_held_shares -= order.leaves_qty_shares
     order.leaves_qty_shares = 0

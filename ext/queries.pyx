@@ -1,6 +1,8 @@
 """Reading state for people and cold calls: accounts, orders, positions, limits in use. Changes nothing."""
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from collections import Counter
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from ext.codec cimport MOST_REPORT_SIZE
 from ext.engine cimport Engine
@@ -9,7 +11,8 @@ from ext.orders cimport find_order
 from ext.reports cimport encode_event, encode_order_state
 from ext.returns cimport is_open
 from ext.state cimport (
-    FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, GROUP_OWNER, NONE, Account, Instrument, Order, Position, Profile, State, Usage,
+    FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, FLAG_SHORT, FLAG_TIED, GROUP_OWNER, NONE, STRATEGY_OWNER, Account, Instrument, Order,
+    Position, Profile, State, Tie, Usage,
 )
 
 from ext.replay import frame_fields
@@ -95,6 +98,23 @@ cdef list usage_rows(str scope, const Usage *usage, gross_limit, long_limit, sho
     ]
 
 
+cdef list optional_rows(Engine engine, uint32_t index):
+    """Use of the optional limits of a day that the account has."""
+    cdef const Account *account = &engine.state.accounts[index]
+    cdef const Profile *profile = &engine.state.profiles[account.profile]
+    cdef const Usage *usage
+    traded = account.usage.filled_buy_e4 + account.usage.filled_sell_e4
+    rows = [
+        ("R1307", "account:ordered", engine.state.account_days[index].ordered_e4, profile.extra.day.ordered_limit_e4, "yuan_e4"),
+        ("R1307", "account:traded", traded, profile.extra.day.traded_limit_e4, "yuan_e4"),
+    ]
+    if account.unit:
+        usage = &engine.state.units[account.unit - 1].usage
+        net_buy = usage.open_buy_e4 + usage.filled_buy_e4 - usage.filled_sell_e4
+        rows.append(("R1310", "unit", net_buy, engine.state.units[account.unit - 1].limits.net_buy_quota_e4, "yuan_e4"))
+    return [row for row in rows if row[3]]
+
+
 def account_view(Engine engine, uint32_t index) -> dict:
     """Everything GetAccount tells, as plain values named like the message's fields."""
     cdef const Account *account = &engine.state.accounts[index]
@@ -105,6 +125,7 @@ def account_view(Engine engine, uint32_t index) -> dict:
         group = &engine.state.groups[account.group]
         limits += usage_rows("group", &group.usage, group.scope.gross_limit_e4, group.scope.long_limit_e4,
                              group.scope.short_limit_e4)
+    limits += optional_rows(engine, index)
     limits.append(("R1208", "account", account.open_orders, profile.open_orders, "orders"))
     for venue in (1, 2):
         limits.append(("R1204", f"account:{'XSHG' if venue == 1 else 'XSHE'}:day", account.sent_today[<int>venue - 1],
@@ -124,21 +145,20 @@ def account_view(Engine engine, uint32_t index) -> dict:
 
 cdef list positions_of(Engine engine, uint32_t account):
     """The account's holdings, in the order they were first touched."""
-    cdef uint32_t at
+    cdef uint32_t next = engine.state.account_days[account].first_position
     cdef const Position *position
     cdef const Instrument *instrument
     rows = []
-    for at in range(engine.state.position_count):
-        position = &engine.state.positions[at]
-        if position.owner != account:
-            continue
+    while next:
+        position = &engine.state.positions[next - 1]
+        next = position.next_of_owner
         instrument = &engine.state.instruments[position.instrument]
         rows.append({
             "symbol": f"{instrument.symbol:06d}", "security_exchange": instrument.venue, "total_shares": position.total_shares,
             "sellable_shares": position.sellable_shares, "sell_held_shares": position.sell_held_shares,
             "bought_today_shares": position.bought_today_shares, "open_buy_shares": position.open_buy_shares,
         })
-    return rows
+    return rows[::-1]
 
 
 def counts(Engine engine) -> dict:
@@ -163,6 +183,8 @@ def check_invariants(Engine engine) -> list:
         opened[order.account] = opened.get(order.account, 0) + 1
         for position in {order.position, order.match_position}:
             shares[position, order.side] = shares.get((position, order.side), 0) + order.leaves_qty_shares
+        if order.flags & FLAG_SHORT:
+            shares[order.position, "short"] = shares.get((order.position, "short"), 0) + order.leaves_qty_shares
     for index in range(engine.state.account_count):
         if engine.state.accounts[index].cash_held_e4 != held.get(index, 0):
             faults.append(f"account {index}: cash_held {engine.state.accounts[index].cash_held_e4}, orders hold {held.get(index, 0)}")
@@ -175,9 +197,50 @@ def check_invariants(Engine engine) -> list:
             faults.append(f"position {index}: open_sell {engine.state.positions[index].open_sell_shares}, orders {shares.get((index, 2), 0)}")
         if engine.state.positions[index].owner & GROUP_OWNER:
             continue
-        if engine.state.positions[index].sell_held_shares != shares.get((index, 2), 0):
-            faults.append(f"position {index}: sell_held {engine.state.positions[index].sell_held_shares}, orders {shares.get((index, 2), 0)}")
-    return faults
+        needed = shares.get((index, 2), 0) - shares.get((index, "short"), 0)
+        if engine.state.positions[index].sell_held_shares != needed:
+            faults.append(f"position {index}: sell_held {engine.state.positions[index].sell_held_shares}, orders {needed}")
+    return faults + check_ties(engine)
+
+
+cdef list check_ties(Engine engine):
+    """As check_invariants, of what only some orders count in: strategies, trading units, parents, borrowed shares."""
+    cdef State state = engine.state
+    cdef uint32_t order_no, at
+    cdef const Order *order
+    cdef const Tie *tie
+    opened, filled = Counter(), Counter()
+    for order_no in range(1, state.order_count + 1):
+        order = &state.orders[order_no]
+        tie = &state.ties[order_no]
+        if not order.flags & FLAG_TIED or (order.cum_qty_shares == 0 and not is_open(order)):
+            continue
+        opened["strategy", tie.strategy] += order.wpx_e4 * order.leaves_qty_shares
+        opened["unit", tie.unit] += order.wpx_e4 * order.leaves_qty_shares
+        filled["parent", order.account, tie.parent] += order.leaves_qty_shares + order.cum_qty_shares
+        if order.flags & FLAG_SHORT:
+            opened["short", order.position] += order.leaves_qty_shares
+            filled["short", order.position] += order.cum_qty_shares
+    found = {}
+    for at in range(state.strategy_count):
+        found["strategy", at] = open_e4(&state.strategies[at].usage), opened["strategy", at]
+    for at in range(state.unit_count):
+        found["unit", at] = open_e4(&state.units[at].usage), opened["unit", at + 1]
+    for at in range(state.parent_map.count):
+        key = state.parents[at].account, state.parents[at].id
+        found["parent", at] = state.parents[at].used_shares, filled["parent", key[0], key[1]]
+    for at in range(state.position_count):
+        found["short open", at] = state.holdings[at].short_open_shares, opened["short", at]
+        found["short filled", at] = state.holdings[at].short_filled_shares, filled["short", at]
+        if state.positions[at].owner < STRATEGY_OWNER:
+            opened["firm", state.positions[at].instrument] += state.positions[at].total_shares - state.holdings[at].short_filled_shares
+    for at in range(state.instrument_count):
+        found["firm shares", at] = state.firm_shares[at], opened["firm", at]
+    return [f"{name[0]} {name[1]}: {kept}, orders {summed}" for name, (kept, summed) in found.items() if kept != summed]
+
+
+cdef inline int64_t open_e4(const Usage *usage) noexcept:
+    return usage.open_buy_e4 + usage.open_sell_e4
 
 
 # The response ladder

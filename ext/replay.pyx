@@ -5,11 +5,12 @@ from libc.stdint cimport uint64_t
 from ext.apply cimport apply
 from ext.codes cimport VENUE_COUNT
 from ext.events cimport (
-    EV_ACCOUNT, EV_ADMIN, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_CANCELED, EV_DAY, EV_EXPIRED, EV_HIT,
-    EV_KILL, EV_LEVEL, EV_MARK, EV_NEW, EV_ORDER, EV_ORDER_RELEASED, EV_PHASE, EV_POSITION, EV_QUOTE, EV_REPORT_SKIPPED,
-    EV_RULE_SET, EV_TICKET, EV_TRADE, EV_VENUE_REJECTED, MOST_FACTORS, AdminEvent, CancelEvent, DayEvent, Frame, HitEvent,
-    KillEvent, LevelEvent, MarkEvent, OrderEvent, PhaseEvent, PortEvent, PositionEvent, QuoteEvent, ReleaseEvent,
-    ReportEvent, RuleSetEvent, TicketEvent,
+    EV_ACCOUNT, EV_ADMIN, EV_BASKET, EV_CANCELED, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_DAY,
+    EV_EXPIRED, EV_HIT, EV_KILL, EV_LEVEL, EV_LOCATE, EV_MARK, EV_NEW, EV_ORDER, EV_ORDER_RELEASED, EV_PHASE, EV_POSITION,
+    EV_QUOTE, EV_REARM, EV_REPORT_SKIPPED, EV_RULE_SET, EV_TICKET, EV_TRADE, EV_VENUE_REJECTED, MOST_FACTORS, AdminEvent,
+    BasketEvent, CancelEvent, DayEvent, Frame, HitEvent, KillEvent, LevelEvent, LocateEvent, MarkEvent, OrderEvent,
+    PhaseEvent, PortEvent, PositionEvent, QuoteEvent, RearmEvent, ReleaseEvent, ReportEvent, RuleSetEvent, StrategyEvent,
+    TicketEvent, UnitEvent,
 )
 from ext.journal cimport JOURNAL_START, Journal
 from ext.state cimport NONE, AccountEvent, Group, Instrument, Profile, Rules, State
@@ -18,9 +19,11 @@ from ext.journal import JournalError
 
 EVENT_NAMES = {
     1: "DAY", 2: "RULES", 3: "GROUP", 4: "PROFILE", 5: "RESTRICTION", 6: "ACCOUNT", 7: "INSTRUMENT", 8: "POSITION", 9: "PORT",
+    10: "STRATEGY", 11: "LOCATE", 12: "UNIT",
     16: "ORDER", 17: "NEW", 18: "TRADE", 19: "CANCELED", 20: "EXPIRED", 21: "VENUE_REJECTED", 22: "CANCEL_SENT",
-    23: "CANCEL_QUEUED", 24: "CANCEL_REJECTED", 25: "REPORT_SKIPPED", 26: "KILL", 27: "SESSION", 32: "ORDER_RELEASED",
-    33: "LEVEL", 34: "TICKET", 40: "QUOTE", 41: "RULE_SET", 42: "MARK", 43: "HIT", 44: "ADMIN", 45: "PHASE",
+    23: "CANCEL_QUEUED", 24: "CANCEL_REJECTED", 25: "REPORT_SKIPPED", 26: "KILL", 27: "SESSION", 28: "REARM", 29: "BASKET",
+    32: "ORDER_RELEASED", 33: "LEVEL", 34: "TICKET", 40: "QUOTE", 41: "RULE_SET", 42: "MARK", 43: "HIT", 44: "ADMIN",
+    45: "PHASE",
 }
 
 
@@ -60,15 +63,16 @@ def layout_number() -> int:
     for size in (sizeof(Rules), sizeof(Profile), sizeof(AccountEvent), sizeof(Instrument), sizeof(Group), sizeof(PortEvent),
                  sizeof(PositionEvent), sizeof(OrderEvent), sizeof(ReportEvent), sizeof(CancelEvent), sizeof(KillEvent),
                  sizeof(ReleaseEvent), sizeof(LevelEvent), sizeof(TicketEvent), sizeof(AdminEvent),
+                 sizeof(StrategyEvent), sizeof(UnitEvent), sizeof(LocateEvent), sizeof(BasketEvent),
                  sizeof(QuoteEvent), sizeof(RuleSetEvent), sizeof(MarkEvent), sizeof(HitEvent)):
         number = (number * 8191 + size) & 0xFFFFFFFFFFFF
     return number
 
 
 cdef inline bint has_row(State state, const Frame *frame) noexcept:
-    """Whether every row that the frame may add exists; an order adds two positions at most, its account's and its group's."""
+    """Whether every row that the frame may add exists; an order adds three positions at most."""
     if frame.type in (EV_ORDER, EV_ORDER_RELEASED):
-        return frame.order_no <= state.most_orders and state.position_count + 2 <= state.most_positions
+        return frame.order_no <= state.most_orders and state.position_count + 3 <= state.most_positions
     if frame.type == EV_ACCOUNT:
         return frame.account < state.most_accounts
     if frame.type == EV_POSITION:
@@ -77,7 +81,7 @@ cdef inline bint has_row(State state, const Frame *frame) noexcept:
         return (<const QuoteEvent *>frame).instrument < state.instrument_count
     if frame.type == EV_PHASE:
         return 0 < (<const PhaseEvent *>frame).venue < VENUE_COUNT
-    return frame.type != EV_LEVEL or state.position_count < state.most_positions
+    return frame.type not in (EV_LOCATE, EV_LEVEL) or state.position_count < state.most_positions
 
 
 def frames(Journal journal):
@@ -106,6 +110,10 @@ cdef dict fields_of(const Frame *frame):
         return {"scope": (<const KillEvent *>frame).scope, "id": (<const KillEvent *>frame).id,
                 "killed": bool((<const KillEvent *>frame).killed), "by": text((<const KillEvent *>frame).by, 32),
                 "approved_by": text((<const KillEvent *>frame).approved_by, 32)}
+    if frame.type == EV_REARM:
+        return {"strategy": (<const RearmEvent *>frame).strategy, "by": text((<const RearmEvent *>frame).by, 32)}
+    if frame.type == EV_BASKET:
+        return fields | basket_fields(<const BasketEvent *>frame)
     if frame.type == EV_ORDER_RELEASED:
         return fields | release_fields(<const ReleaseEvent *>frame)
     if frame.type == EV_LEVEL:
@@ -167,8 +175,16 @@ cdef dict order_fields(const OrderEvent *event):
         "side": event.side, "ord_type": event.ord_type, "order_qty_shares": event.order_qty_shares, "price_e4": event.price_e4,
         "code": event.code, "value": event.value, "limit": event.limit, "scope": event.scope, "wpx_e4": event.wpx_e4,
         "hold_e4": event.hold_e4, "phase": event.phase, "bid_px_e4": event.bid_px_e4, "ask_px_e4": event.ask_px_e4,
-        "last_px_e4": event.last_px_e4, "port": event.port, "flags": event.flags, "ttl_ms": event.ttl_ms, "rule": event.rule,
+        "last_px_e4": event.last_px_e4, "port": event.port, "strategy": event.strategy, "parent": event.parent,
+        "parent_qty_shares": event.parent_qty_shares, "flags": event.flags, "ttl_ms": event.ttl_ms, "rule": event.rule,
         "rule_set": event.rule_set,
+    }
+
+
+cdef dict basket_fields(const BasketEvent *event):
+    return {
+        "basket_id": text(event.basket_id, event.basket_id_size), "lines": event.lines, "notional_e4": event.notional_e4,
+        "code": event.code, "value": event.value, "limit": event.limit, "port": event.port,
     }
 
 

@@ -12,9 +12,9 @@ from ext.codes cimport (
 )
 from ext.codes import REJECT_CODES
 from ext.events cimport (
-    EV_CANCEL_REJECTED, EV_CANCELED, EV_EXPIRED, EV_NEW, EV_ORDER, EV_ORDER_RELEASED, EV_TRADE, ORDER_SUSPENDED,
-    SCOPE_ACCOUNT, SCOPE_FIRM, SCOPE_GROUP, SCOPE_INSTRUMENT, SCOPE_PORT, CancelEvent, OrderEvent, ReleaseEvent, ReportEvent,
-    RuleSetEvent,
+    EV_CANCELED, EV_CANCEL_REJECTED, EV_EXPIRED, EV_NEW, EV_ORDER, EV_ORDER_RELEASED, EV_TRADE, ORDER_SUSPENDED,
+    SCOPE_ACCOUNT, SCOPE_FIRM, SCOPE_GROUP, SCOPE_INSTRUMENT, SCOPE_PARENT, SCOPE_PORT, SCOPE_STRATEGY, SCOPE_UNIT,
+    CancelEvent, OrderEvent, ReleaseEvent, ReportEvent, RuleSetEvent,
 )
 from ext.program cimport Program, Rule, open_program
 from ext.rule_state cimport MOST_RULE_SETS, RuleState
@@ -86,6 +86,12 @@ cdef char *put_scope(char *at, State state, int scope, uint32_t account_index) n
         return at + size
     if scope == SCOPE_INSTRUMENT:
         return put(at, b"instrument")
+    if scope == SCOPE_STRATEGY:
+        return put(at, b"strategy")
+    if scope == SCOPE_UNIT:
+        return put(at, b"unit")
+    if scope == SCOPE_PARENT:
+        return put(at, b"parent")
     if scope == SCOPE_ACCOUNT and account != NULL:
         at = put(at, b"account:")
         memcpy(at, account.id, account.id_size)

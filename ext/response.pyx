@@ -30,7 +30,11 @@ MASK_BITS = {"NO_BUY": 1, "NO_SELL": 2, "NO_MARKET": 4, "NO_AUCTION": 8, "NO_PRO
              "NO_CHINEXT": 1024}
 ALL_MASKS = sum(MASK_BITS.values())
 SUBJECT_NAMES = {1: "ACCOUNT", 2: "GROUP", 3: "FIRM", 4: "POSITION"}
+MOST_THROTTLE = 65535                      # orders a second
 KILL_SCOPES = {1: 2, 2: 3, 3: 4}           # Subject -> KillScope; an owner in one instrument has no kill latch
+
+cdef enum:
+    ONE_STEP = 4096                        # journal bytes that one thing which is due never passes
 
 
 cdef struct Standing:                      # a subject's level as the state has it
@@ -89,8 +93,8 @@ cdef check_level(int subject, int level, int mask, uint32_t throttle_per_s, int6
         raise ValueError(f"level: got {level} for a subject {SUBJECT_NAMES.get(subject, subject)}; expected 7 for the firm, and only there")
     if mask & ~ALL_MASKS or (level == LEVEL_RESTRICT and mask == 0):
         raise ValueError(f"mask: got {mask}, expected bits of RestrictMask" + (", at least one at level 4" if mask == 0 else ""))
-    if level == LEVEL_THROTTLE and throttle_per_s == 0:
-        raise ValueError("throttle_per_s: got 0, expected at least 1 at level 3")
+    if throttle_per_s > MOST_THROTTLE or (level == LEVEL_THROTTLE and throttle_per_s == 0):
+        raise ValueError(f"throttle_per_s: got {throttle_per_s}, expected at most {MOST_THROTTLE}, and at level 3 at least 1")
     if until_ns and (level >= LEVEL_CANCEL_ONLY or until_ns <= now_ns):
         raise ValueError(f"until_ns: got {until_ns}, expected 0 from level 5 on, else a time after {now_ns}")
     if not has_author:
@@ -260,11 +264,12 @@ cdef step_to(Engine engine, int subject, Standing standing, int level, until_ns,
 
 def on_time(Engine engine, int64_t now_ns) -> int:
     """End the suspended orders whose time is over, and take levels that ran out one step down; how many. Any time may be given;
-    when nothing is due it is one comparison. Quotes that waited long enough are recorded, and the rules look at them."""
+    when nothing is due it is one comparison. Quotes that waited long enough are recorded, and the rules look at them. A full
+    journal leaves what is due for a later call."""
     cdef int count = 0
     engine.record_due(now_ns)
     engine.survey_left(now_ns)
-    while now_ns >= engine.next_due_ns:
+    while now_ns >= engine.next_due_ns and engine.journal.has_room(ONE_STEP):
         due_ns, what, number = heapq.heappop(engine.deadlines)
         engine.next_due_ns = engine.deadlines[0][0] if engine.deadlines else NEVER_NS
         count += end_suspension(engine, number, now_ns) if what == 0 else run_out(engine, what, number, due_ns, now_ns)

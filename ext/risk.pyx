@@ -5,8 +5,7 @@ from ext.codes cimport (
     PHASE_OPEN_CALL, PHASE_OPEN_CALL_LOCKED, R1002_STATE, R1003_SYMBOL, R1004_SESSION, R1005_RESTRICTED, R1006_ORDTYPE,
     R1007_SUITABILITY, R1101_QTY_FORMAT, R1102_MAX_QTY, R1103_MAX_NTL, R1105_TICK, R1106_PRICE_LIMIT, R1107_CAGE,
     R1108_COLLAR, R1110_MD_STALE, R1202_DUP_ECON, R1204_RATE_OUT, R1205_RATE_SYM, R1208_OPEN_CNT, R1301_CASH,
-    R1302_SELLABLE, R1303_GROSS, R1304_NET, R1305_POS_LIMIT, R1309_FIRM_CAP, R1401_SMP, R1501_KILL, R1502_MANUAL,
-    R1601_VENUE_DOWN, XSHE, XSHG,
+    R1302_SELLABLE, R1305_POS_LIMIT, R1309_FIRM_CAP, R1401_SMP, R1501_KILL, R1502_MANUAL, R1601_VENUE_DOWN, XSHE, XSHG,
 )
 from ext.events cimport (
     LEVEL_CANCEL_ONLY, LEVEL_CONFIRM, LEVEL_RESTRICT, LEVEL_THROTTLE, NO_AUCTION, NO_BUY, NO_CHINEXT, NO_MAIN, NO_MARKET,
@@ -14,8 +13,9 @@ from ext.events cimport (
     SCOPE_PORT,
 )
 from ext.ledger cimport fee
+from ext.optional cimport check_optional
 from ext.state cimport (
-    ACCOUNT_CANCEL_ONLY, ACCOUNT_FROZEN, ACCOUNT_SELL_ONLY, INSTRUMENT_NORMAL, NO_SELL, NONE, BoardRules, Collar, Group,
+    ACCOUNT_CANCEL_ONLY, ACCOUNT_FROZEN, ACCOUNT_SELL_ONLY, INSTRUMENT_NORMAL, NONE, NO_SELL, BoardRules, Collar, Group,
     ScopeLimits, Usage, Window, window_count,
 )
 
@@ -49,14 +49,10 @@ cdef int check_new_order(State state, Market market, Candidate *order) noexcept:
     code = check_money(state, order)
     if code != PASS:
         return code
-    return check_exposure(state, order)
-
-
-cdef inline int fail(Candidate *order, int code, int64_t value, int64_t limit, int scope) noexcept:
-    order.value = value
-    order.limit = limit
-    order.scope = scope
-    return code
+    code = check_exposure(state, order)
+    if code != PASS or order.optional == 0:
+        return code
+    return check_optional(state, market, order)
 
 
 cdef int check_who(State state, Candidate *order) noexcept:
@@ -223,7 +219,7 @@ cdef inline bint is_type_admitted(const Candidate *order, const BoardRules *boar
 
 
 cdef inline int64_t sellable(const Candidate *order) noexcept:
-    if order.position == NULL:
+    if order.position == NULL or order.short_sale:
         return 0
     return order.position.sellable_shares - order.position.sell_held_shares
 
@@ -276,10 +272,6 @@ cdef int check_price(State state, Market market, Candidate *order) noexcept:
     return check_collar(&state.rules.collars[PHASE_OPEN_CALL if order.phase == PHASE_OPEN_CALL_LOCKED else order.phase], order)
 
 
-cdef inline int64_t first_of(int64_t a, int64_t b, int64_t c, int64_t d) noexcept:
-    return a if a else b if b else c if c else d
-
-
 cdef inline int check_cage(const BoardRules *board, Candidate *order) noexcept:
     """R1107: the valid declaration range (价格笼子), against the best opposite price."""
     cdef const TopOfBook *top = order.top
@@ -301,13 +293,9 @@ cdef inline int check_cage(const BoardRules *board, Candidate *order) noexcept:
 
 cdef inline int check_collar(const Collar *collar, Candidate *order) noexcept:
     """R1108: how far beyond the reference a limit may reach, per phase."""
-    cdef const TopOfBook *top = order.top
-    cdef int64_t best_e4 = 0
-    cdef int64_t ref_e4, beyond_e4, reach_e4
-    if order.phase == PHASE_CONTINUOUS:
-        best_e4 = top.ask_px_e4 if order.side == BUY else top.bid_px_e4
-    ref_e4 = first_of(best_e4, top.last_px_e4, order.instrument.prev_close_e4, 0)
-    beyond_e4 = order.price_e4 - ref_e4 if order.side == BUY else ref_e4 - order.price_e4
+    cdef int64_t ref_e4 = reference_e4(order)
+    cdef int64_t reach_e4
+    cdef int64_t beyond_e4 = order.price_e4 - ref_e4 if order.side == BUY else ref_e4 - order.price_e4
     if beyond_e4 * BPS > ref_e4 * collar.bps and beyond_e4 > collar.ticks * order.instrument.tick_e4:
         reach_e4 = max(ref_e4 * collar.bps // BPS, collar.ticks * order.instrument.tick_e4)
         return fail(order, R1108_COLLAR, order.price_e4, ref_e4 + reach_e4 if order.side == BUY else ref_e4 - reach_e4,
@@ -362,37 +350,15 @@ cdef inline bint is_repeat(const Candidate *order) noexcept:
 
 
 cdef int check_money(State state, Candidate *order) noexcept:
-    """R1301, R1302: the money is there, the shares are there."""
+    """R1301, R1302: the money is there, the shares are there. Borrowed shares are R1402's."""
     cdef int64_t available_e4 = order.account.cash_e4 - order.account.cash_held_e4
     if order.side == BUY:
         if order.hold_e4 > available_e4:
             return fail(order, R1301_CASH, order.hold_e4, available_e4, SCOPE_ACCOUNT)
         return PASS
-    if order.order_qty_shares > sellable(order):
+    if order.order_qty_shares > sellable(order) and not order.short_sale:
         return fail(order, R1302_SELLABLE, order.order_qty_shares, sellable(order), SCOPE_ACCOUNT)
     return PASS
-
-
-cdef inline int64_t gross_e4(const Usage *usage) noexcept:
-    return usage.open_buy_e4 + usage.open_sell_e4 + usage.filled_buy_e4 + usage.filled_sell_e4
-
-
-cdef inline int check_gross(const Usage *usage, const ScopeLimits *limits, Candidate *order, int scope) noexcept:
-    cdef int64_t used_e4 = gross_e4(usage) + order.notional_e4
-    return PASS if used_e4 <= limits.gross_limit_e4 else fail(order, R1303_GROSS, used_e4, limits.gross_limit_e4, scope)
-
-
-cdef inline int check_net(const Usage *usage, const ScopeLimits *limits, Candidate *order, int scope) noexcept:
-    """R1304: the side's open orders plus net fills, never less than its open orders (catalogue 1.1, usage formulas)."""
-    cdef int64_t net_filled_e4 = usage.filled_buy_e4 - usage.filled_sell_e4
-    cdef int64_t used_e4, limit_e4
-    if order.side == BUY:
-        used_e4 = usage.open_buy_e4 + max(net_filled_e4, 0) + order.notional_e4
-        limit_e4 = limits.long_limit_e4
-    else:
-        used_e4 = usage.open_sell_e4 + max(-net_filled_e4, 0) + order.notional_e4
-        limit_e4 = limits.short_limit_e4
-    return PASS if used_e4 <= limit_e4 else fail(order, R1304_NET, used_e4, limit_e4, scope)
 
 
 cdef int check_exposure(State state, Candidate *order) noexcept:
@@ -400,11 +366,11 @@ cdef int check_exposure(State state, Candidate *order) noexcept:
     cdef const Account *account = order.account
     cdef uint32_t group = account.group
     cdef int64_t bought, capital_e4
-    cdef int code = check_gross(&account.usage, &order.profile.scope, order, SCOPE_ACCOUNT)
+    cdef int code = check_gross(&account.usage, order.profile.scope.gross_limit_e4, order, SCOPE_ACCOUNT)
     if code == PASS and group != NONE:
-        code = check_gross(&state.groups[group].usage, &state.groups[group].scope, order, SCOPE_GROUP)
+        code = check_gross(&state.groups[group].usage, state.groups[group].scope.gross_limit_e4, order, SCOPE_GROUP)
     if code == PASS:
-        code = check_gross(&state.firm, &state.rules.firm, order, SCOPE_FIRM)
+        code = check_gross(&state.firm, state.rules.firm.gross_limit_e4, order, SCOPE_FIRM)
     if code == PASS:
         code = check_net(&account.usage, &order.profile.scope, order, SCOPE_ACCOUNT)
     if code == PASS and group != NONE:

@@ -7,15 +7,17 @@ restart. It reads no file: the caller has validated every value. An OSError says
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 from libc.string cimport memcmp, memcpy, memset
 
-from ext.codes cimport BOARD_COUNT, PHASE_COUNT, XSHE, XSHG
+from ext.codes cimport BOARD_COUNT, BOARD_INDEX, PHASE_COUNT, XSHE, XSHG
 from ext.engine cimport Engine
 from ext.events cimport (
-    EV_ACCOUNT, EV_DAY, EV_GROUP, EV_INSTRUMENT, EV_PORT, EV_POSITION, EV_PROFILE, EV_RESTRICTION, EV_RULES, EV_SESSION,
-    DayEvent, Frame, PortEvent, PositionEvent, RestrictionEvent, SessionEvent,
+    EV_ACCOUNT, EV_DAY, EV_GROUP, EV_INSTRUMENT, EV_LOCATE, EV_PORT, EV_POSITION, EV_PROFILE, EV_RESTRICTION, EV_RULES,
+    EV_SESSION, EV_STRATEGY, EV_UNIT, DayEvent, Frame, LocateEvent, PortEvent, PositionEvent, RestrictionEvent, SessionEvent,
+    StrategyEvent, UnitEvent,
 )
 from ext.state cimport (
-    MOST_GROUPS, MOST_INSTRUMENTS, MOST_PORTS, MOST_PROFILES, NONE, RULE_ID_SIZE, Account, AccountEvent, Group, Instrument,
-    PortState, Profile, Rules,
+    INSTRUMENT_INDEX, MOST_GROUPS, MOST_INSTRUMENTS, MOST_PORTS, MOST_PROFILES, MOST_STRATEGIES, MOST_UNITS, NONE,
+    OPTIONAL_CHECK, OPTIONAL_HOLDING, OPTIONAL_ORDERED, RULE_ID_SIZE, Account, AccountEvent, DayLimits, Group, Instrument,
+    OptionalLimits, PortState, Position, Profile, Rules,
 )
 
 from ext.journal import JournalError
@@ -91,9 +93,19 @@ def set_rules(Engine engine, fees, boards, collars, int64_t max_quote_age_ms, fi
             raise ValueError(f"phase {phase}: expected 1 to {PHASE_COUNT - 1}")
         event.collars[<int>phase].bps = collar.bps
         event.collars[<int>phase].ticks = collar.ticks
+    event.optional = set_day(&event.firm_day, firm)
     event.version = version
     copy_text(event.rule_id, rule_id, RULE_ID_SIZE)
     keep(engine, &event.head, not is_unchanged(&engine.state.rules, &event.head, sizeof(Rules)))
+
+
+cdef uint32_t set_day(DayLimits *day, limits):
+    """The optional limits of a day's business, from any shape that has some of them; which rows they need."""
+    day.ordered_limit_e4 = getattr(limits, "order_value_per_day_e4", 0)
+    day.traded_limit_e4 = getattr(limits, "traded_value_per_day_e4", 0)
+    day.loss_limit_e4 = getattr(limits, "loss_limit_e4", 0)
+    day.loss_action = getattr(limits, "loss_action", 0)
+    return OPTIONAL_CHECK if day.ordered_limit_e4 or day.traded_limit_e4 or day.loss_limit_e4 else 0
 
 
 def set_group(Engine engine, uint32_t index, group, int64_t now_ns) -> None:
@@ -107,9 +119,11 @@ def set_group(Engine engine, uint32_t index, group, int64_t now_ns) -> None:
     event.scope.gross_limit_e4 = group.gross_limit_e4
     event.scope.long_limit_e4 = group.long_limit_e4
     event.scope.short_limit_e4 = group.short_limit_e4
+    event.optional = set_day(&event.day, group)
     copy_text(event.id, group.id, 16)
     ours = &engine.state.groups[index]
-    keep(engine, &event.head, index >= engine.state.group_count or memcmp(&ours.scope, &event.scope, sizeof(event.scope)) != 0)
+    keep(engine, &event.head, index >= engine.state.group_count or memcmp(&ours.scope, &event.scope, sizeof(event.scope)) != 0
+         or memcmp(&ours.day, &event.day, sizeof(event.day)) != 0)
 
 
 def set_profile(Engine engine, uint32_t index, limits, int64_t now_ns) -> None:
@@ -135,9 +149,38 @@ def set_profile(Engine engine, uint32_t index, limits, int64_t now_ns) -> None:
     event.ord_types = limits.ord_type_mask
     event.index = index
     event.restricted = bool(limits.restricted)
+    event.optional = set_optional(&event.extra, limits)
     keep(engine, &event.head,
          index >= engine.state.profile_count or not is_unchanged(&engine.state.profiles[index], &event.head, sizeof(Profile)))
     set_bans(engine, index, limits.restricted, now_ns)
+
+
+cdef uint32_t set_optional(OptionalLimits *extra, limits):
+    """A profile's optional limits; which rows they need."""
+    cdef uint32_t optional = set_day(&extra.day, limits)
+    extra.instrument.long_limit_e4 = limits.instrument_long_limit_e4
+    extra.instrument.short_limit_e4 = limits.instrument_short_limit_e4
+    extra.price_window_ntl_e4 = limits.price_window_ntl_e4
+    extra.price_window_ns = <int64_t>limits.price_window_ms * 1000000
+    extra.price_window_bps = limits.price_window_bps
+    extra.soft_ntl_e4 = limits.soft_ntl_e4
+    extra.soft_qty_shares = limits.soft_qty_shares
+    extra.confirm_ttl_ms = limits.confirm_ttl_ms
+    extra.basket_ntl_e4 = limits.basket_max_ntl_e4
+    extra.basket_lines = limits.basket_max_lines
+    extra.basket_gross_bps = limits.basket_max_gross_bps
+    extra.adv_bps = limits.max_adv_bps
+    extra.float_bps = limits.max_float_bps
+    extra.position_float_bps = limits.position_float_bps
+    extra.concentration_bps = limits.concentration_bps
+    if extra.instrument.long_limit_e4 or extra.instrument.short_limit_e4 or extra.concentration_bps:
+        optional |= OPTIONAL_CHECK | OPTIONAL_HOLDING
+    if extra.day.ordered_limit_e4:
+        optional |= OPTIONAL_ORDERED
+    if (extra.price_window_ntl_e4 or extra.soft_ntl_e4 or extra.soft_qty_shares or extra.adv_bps or extra.float_bps
+            or extra.position_float_bps):
+        optional |= OPTIONAL_CHECK
+    return optional
 
 
 cdef set_bans(Engine engine, uint32_t profile, restrictions, int64_t now_ns):
@@ -183,6 +226,8 @@ def set_account(Engine engine, account, uint32_t profile, int64_t now_ns) -> int
     event.group = NONE if account.group_index < 0 else account.group_index
     event.owner_type = account.owner_type
     event.state = account.state
+    event.traits = account.traits
+    event.unit = account.unit_index + 1
     event.tags = account.tags
     event.id_size = <uint8_t>len(name)
     copy_text(event.id, account.id, 16)
@@ -192,7 +237,8 @@ def set_account(Engine engine, account, uint32_t profile, int64_t now_ns) -> int
     ours = &engine.state.accounts[index]
     keep(engine, &event.head,
          index == engine.state.account_count or ours.profile != event.profile or ours.group != event.group
-         or ours.state != event.state or ours.owner_type != event.owner_type or ours.tags != event.tags
+         or ours.state != event.state or ours.owner_type != event.owner_type or ours.traits != event.traits
+         or ours.unit != event.unit or ours.tags != event.tags
          or memcmp(ours.shareholder, event.shareholder, sizeof(event.shareholder)) != 0)
     return index
 
@@ -215,9 +261,13 @@ def set_instrument(Engine engine, instrument, int64_t now_ns) -> int:
     event.symbol = instrument.symbol
     event.venue = instrument.venue
     event.board = instrument.board
-    event.status = instrument.status
+    event.status = INSTRUMENT_INDEX if instrument.board == BOARD_INDEX else instrument.status
     event.is_st = instrument.is_st
     event.t_plus = instrument.t_plus
+    event.risk_level = instrument.risk_level
+    event.shortable = instrument.shortable
+    event.adv20_shares = instrument.adv20_shares
+    event.float_shares = instrument.float_shares
     keep(engine, &event.head,
          index == NONE or not is_unchanged(&engine.state.instruments[index], &event.head, sizeof(Instrument)))
     return engine.state.find_instrument(instrument.venue, instrument.symbol)
@@ -277,4 +327,57 @@ def set_session(Engine engine, uint32_t port, bint cancel_on_disconnect, uint32_
     event.port = port
     event.cancel_on_disconnect = cancel_on_disconnect
     event.grace_ms = grace_ms
+    engine.record(&event.head)
+
+
+def set_strategy(Engine engine, uint32_t index, strategy, int64_t now_ns) -> None:
+    """A registered strategy and its limits (gateway.limit_types.Strategy); what it did today stays."""
+    cdef StrategyEvent *event
+    cdef bytes name = strategy.id.encode()
+    if index >= MOST_STRATEGIES:
+        raise ValueError(f"strategy {strategy.id}: at most {MOST_STRATEGIES} strategies")
+    event = <StrategyEvent *>room(engine, EV_STRATEGY, sizeof(StrategyEvent), NONE, now_ns)
+    event.index = index
+    event.gross_limit_e4 = strategy.gross_limit_e4
+    event.loss_limit_e4 = strategy.loss_limit_e4
+    event.loss_action = strategy.loss_action
+    event.raet_max = strategy.raet_max
+    event.raet_window_ns = <int64_t>strategy.raet_window_s * 1000000000
+    event.reject_streak_max = strategy.reject_streak_max
+    event.id_size = <uint8_t>len(name)
+    copy_text(event.id, strategy.id, 16)
+    keep(engine, &event.head, index >= engine.state.strategy_count
+         or not is_unchanged(&engine.state.strategies[index].limits, &event.head, sizeof(StrategyEvent)))
+
+
+def set_unit(Engine engine, uint32_t index, unit, int64_t now_ns) -> None:
+    """A trading unit and its quota (gateway.limit_types.Unit)."""
+    cdef UnitEvent *event
+    cdef bytes name = unit.id.encode()
+    if index >= MOST_UNITS:
+        raise ValueError(f"unit {unit.id}: at most {MOST_UNITS} trading units")
+    event = <UnitEvent *>room(engine, EV_UNIT, sizeof(UnitEvent), NONE, now_ns)
+    event.index = index
+    event.net_buy_quota_e4 = unit.net_buy_quota_e4
+    event.id_size = <uint32_t>len(name)
+    copy_text(event.id, unit.id, 16)
+    keep(engine, &event.head, index >= engine.state.unit_count
+         or not is_unchanged(&engine.state.units[index].limits, &event.head, sizeof(UnitEvent)))
+
+
+def set_locate(Engine engine, uint32_t account, int venue, uint32_t symbol, int64_t shares, int64_t now_ns) -> None:
+    """Shares that an account has borrowed to sell short."""
+    cdef uint32_t instrument = engine.state.find_instrument(venue, symbol)
+    cdef LocateEvent *event
+    cdef Position *position
+    if instrument == NONE:
+        raise ValueError(f"locate of {symbol:06d}: no such instrument on exchange {venue}")
+    position = engine.state.find_position(account, instrument)
+    if position != NULL and engine.state.holdings[position - engine.state.positions].located_shares == shares:
+        return
+    if position == NULL and engine.state.position_count >= engine.state.most_positions:
+        raise ValueError(f"locate of {symbol:06d}: at most {engine.state.most_positions} positions")
+    event = <LocateEvent *>room(engine, EV_LOCATE, sizeof(LocateEvent), account, now_ns)
+    event.instrument = instrument
+    event.shares = shares
     engine.record(&event.head)

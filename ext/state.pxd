@@ -1,7 +1,8 @@
 # Everything the gateway knows, as flat tables of structs: the fold of the journal. Only apply.pyx writes here.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memset
 from ext.codes cimport BOARD_COUNT, ORD_TYPE_COUNT, PHASE_COUNT, VENUE_COUNT
-from ext.events cimport Frame
+from ext.events cimport Frame, StrategyEvent, UnitEvent
 from ext.rule_state cimport RuleState
 from ext.tables cimport Map, mix
 
@@ -15,6 +16,9 @@ cdef enum:
     MOST_GROUPS = 1 << 16
     MOST_PROFILES = 1 << 12
     MOST_INSTRUMENTS = 1 << 15
+    MOST_STRATEGIES = 1 << 12
+    MOST_UNITS = 1 << 12
+    MOST_PARENTS = 1 << 16
     SYMBOLS = 1000000
     RULE_ID_SIZE = 24
     MOST_TICKETS = 1 << 16
@@ -30,6 +34,7 @@ cdef enum InstrumentStatus:
     INSTRUMENT_SUSPENDED = 2
     INSTRUMENT_NOT_LISTED = 3
     INSTRUMENT_DELISTED = 4
+    INSTRUMENT_INDEX = 5               # quoted, never traded
 
 cdef struct Window:                    # events in the last second, in steps of 1/16 s
     int64_t step                       # the newest step counted
@@ -42,10 +47,44 @@ cdef struct Usage:                     # notional in 1e-4 yuan
     int64_t filled_buy_e4
     int64_t filled_sell_e4
 
+cdef struct SumWindow:                 # signed amounts of the last 16 steps and the current one, as long as its owner says
+    int64_t step_ns                    # 0: never added to
+    int64_t step                       # the newest step added to
+    int64_t total
+    int64_t sums[STEPS]
+
 cdef struct ScopeLimits:
     int64_t gross_limit_e4
     int64_t long_limit_e4
     int64_t short_limit_e4
+
+cdef struct DayLimits:                 # of a day's business; 0: not checked
+    int64_t ordered_limit_e4           # value of every accepted order (R1307)
+    int64_t traded_limit_e4            # value of every trade
+    int64_t loss_limit_e4              # realised and marked loss (R1308)
+    int64_t loss_action                # ACCOUNT_SELL_ONLY or ACCOUNT_CANCEL_ONLY beyond it
+
+cdef enum Optional:                    # which of the ladder's optional rows an order may meet; 0: none of them runs
+    OPTIONAL_CHECK = 1                 # some optional limit is set
+    OPTIONAL_HOLDING = 2               # ... that needs the open and filled notional of account x instrument
+    OPTIONAL_ORDERED = 4               # ... that needs the value of the account's accepted orders
+
+cdef struct OptionalLimits:            # of a profile; 0: not checked
+    DayLimits day
+    ScopeLimits instrument             # of account x instrument; gross is not used (R1304)
+    int64_t price_window_ntl_e4        # net notional of orders priced beyond the share, in the window (R1109)
+    int64_t price_window_ns
+    int64_t soft_ntl_e4                # wait for a confirmation (R1502)
+    int64_t soft_qty_shares
+    int64_t basket_ntl_e4              # R1312
+    uint32_t basket_lines
+    uint32_t basket_gross_bps          # of the account's gross limit
+    uint32_t price_window_bps
+    uint32_t adv_bps                   # R1104
+    uint32_t float_bps
+    uint32_t position_float_bps        # R1305
+    uint32_t concentration_bps         # R1306
+    uint32_t confirm_ttl_ms
 
 cdef struct BoardRules:
     int64_t max_limit_shares
@@ -70,8 +109,9 @@ cdef struct Rules:                     # body of EV_RULES after the frame
     ScopeLimits firm
     BoardRules boards[BOARD_COUNT]
     Collar collars[PHASE_COUNT]
+    DayLimits firm_day
     uint32_t version
-    uint32_t spare
+    uint32_t optional                  # Optional
     char rule_id[RULE_ID_SIZE]
 
 cdef struct Profile:                   # EV_PROFILE: limits that many accounts share
@@ -91,11 +131,18 @@ cdef struct Profile:                   # EV_PROFILE: limits that many accounts s
     uint32_t ord_types
     uint32_t index
     uint32_t restricted                # it has banned instruments
+    OptionalLimits extra
+    uint32_t optional                  # Optional
+    uint32_t spare
 
 cdef struct Group:                     # EV_GROUP: accounts under one controller
     Frame head
     ScopeLimits scope
     Usage usage
+    DayLimits day
+    int64_t ordered_e4                 # value of every order accepted today
+    uint32_t optional                  # Optional
+    uint32_t spare_word
     uint32_t index
     uint32_t killed
     char id[16]
@@ -114,17 +161,25 @@ cdef struct AccountEvent:              # EV_ACCOUNT: what is set from outside; c
     uint16_t owner_type
     uint8_t state
     uint8_t id_size
+    uint8_t traits                     # AccountTrait
+    uint8_t spare
+    uint16_t unit                      # trading unit's index + 1, 0: none
     uint16_t tags                      # bit per AccountTag
-    uint8_t spare[2]
+    uint8_t spare_end[6]
     char id[16]
     char shareholder[VENUES][12]
+
+cdef enum AccountTrait:                # suitability (R1007); 0: risk level C5
+    TRAIT_BELOW_C5 = 7                 # how far its level is below C5, 0 to 4
+    TRAIT_C1_LOWEST = 8
+    TRAIT_PROFESSIONAL = 16
 
 cdef struct Account:
     char id[16]
     uint8_t id_size
     uint8_t state
     uint8_t killed
-    uint8_t leveled                    # it, or it in some instrument, has had a response level: the ladder looks closer
+    uint8_t traits                     # AccountTrait
     uint32_t profile
     uint32_t group
     uint32_t open_orders
@@ -136,16 +191,23 @@ cdef struct Account:
     uint32_t open_head                 # list of open orders, NONE: empty
     uint32_t last_order                # newest order of any status, NONE: none
     uint16_t owner_type
-    uint16_t tags                      # bit per AccountTag: what rules may be scoped by
+    uint16_t unit                      # trading unit's index + 1, 0: none
     uint32_t sent_today[VENUES]
     Window sent[VENUES]
     char shareholder[VENUES][12]
     uint64_t level_offset              # its newest EV_LEVEL, 0: none
     int64_t level_until_ns             # 0: until released
-    uint32_t throttle_per_s
+    uint16_t throttle_per_s
+    uint16_t tags                      # bit per AccountTag: what rules may be scoped by
     uint16_t level_mask                # RestrictMask
     uint8_t level
-    uint8_t spare_line                 # four cache lines, and never five
+    uint8_t leveled                    # it, or it in some instrument, has had a response level; four cache lines, never five
+
+cdef struct AccountDay:                # what an account has beside its row: read by optional limits only
+    int64_t opening_e4                 # cash and positions at the previous close
+    int64_t ordered_e4                 # value of its orders accepted while OPTIONAL_ORDERED was set
+    uint32_t first_position            # newest of its list of positions: index + 1, 0: none
+    uint32_t spare
 
 cdef struct Instrument:                # EV_INSTRUMENT: the exchange's static file
     Frame head
@@ -157,17 +219,21 @@ cdef struct Instrument:                # EV_INSTRUMENT: the exchange's static fi
     int64_t buy_step_shares
     int64_t max_limit_shares
     int64_t max_market_shares
+    int64_t adv20_shares               # average day's volume of the last 20; 0: not known, as is float_shares
+    int64_t float_shares
     uint32_t symbol
     uint8_t venue
     uint8_t board
     uint8_t status
     uint8_t is_st
     uint8_t t_plus
-    uint8_t spare[7]
+    uint8_t risk_level                 # 1 to 5
+    uint8_t shortable
+    uint8_t spare[5]
 
 # One account in one instrument; for a group, its own record holds the self-match part of all its accounts.
 cdef struct Position:
-    uint32_t owner                     # account index, or GROUP_OWNER | group index
+    uint32_t owner                     # account index, GROUP_OWNER | group index, or STRATEGY_OWNER | strategy index
     uint32_t instrument
     int64_t total_shares
     int64_t sellable_shares
@@ -175,7 +241,7 @@ cdef struct Position:
     int64_t bought_today_shares
     int64_t open_buy_shares
     uint32_t open_orders
-    uint32_t next_of_account           # list of an account's positions
+    uint32_t next_of_owner             # list of an account's or strategy's positions: index + 1, 0: the end
     uint32_t open_head                 # the owner's open orders in the instrument
     uint32_t dup_count                 # accepted in a row, all alike
     int64_t dup_px_e4
@@ -197,6 +263,7 @@ cdef struct Position:
 
 cdef enum:
     GROUP_OWNER = 0x80000000
+    STRATEGY_OWNER = 0x40000000        # total_shares: bought less sold today
     NO_SELL = 0x7FFFFFFFFFFFFFFF       # no own open sell
 
 cdef enum OrderFlag:
@@ -205,7 +272,47 @@ cdef enum OrderFlag:
     FLAG_ACKED = 4                     # the exchange has confirmed it: no longer in doubt
     FLAG_CONFIRMED = 8                 # was suspended, and accepted on confirmation
     FLAG_AGGRESSIVE = 16               # its limit reached the opposite best when it was accepted
+    FLAG_SHORT = 64                    # sells borrowed shares
+    FLAG_TIED = 128                    # has a row in State.ties
 
+cdef struct Holding:                   # what a position has beside its row: used by optional limits and short sales only
+    Usage usage                        # of orders accepted while OPTIONAL_HOLDING was set
+    int64_t located_shares
+    int64_t short_open_shares
+    int64_t short_filled_shares
+    SumWindow beyond                   # signed notional of orders with ORDER_BEYOND
+
+cdef enum TieFlag:
+    TIE_HOLDING = 1                    # counts in its position's Holding.usage
+    TIE_BEYOND = 2                     # counts in its position's Holding.beyond
+
+cdef struct Tie:                       # what an order counts in beyond account, group, firm and position
+    uint64_t parent                    # hash of the parent's id, 0: none
+    int64_t parent_qty_shares
+    uint32_t strategy                  # NONE: none
+    uint16_t unit                      # trading unit's index + 1, 0: none
+    uint16_t flags                     # TieFlag
+
+cdef struct Strategy:
+    StrategyEvent limits
+    Usage usage
+    int64_t flow_e4                    # paid out for sells less paid in for buys, fees taken
+    SumWindow trades                   # since it was last switched on
+    uint32_t reject_streak
+    uint32_t off                       # the code that switched it off, 0: it is on
+    uint32_t first_position            # as in AccountDay
+    uint32_t spare
+
+cdef struct TradingUnit:
+    UnitEvent limits
+    Usage usage
+
+cdef struct Parent:
+    uint64_t id                        # hash of its id
+    int64_t qty_shares                 # the least any accepted child named
+    int64_t used_shares                # of its children, open and filled
+    uint32_t account
+    uint32_t spare
 cdef struct Order:
     uint64_t frame_offset              # its EV_ORDER, with cl_ord_id and all that never changes
     int64_t order_qty_shares
@@ -288,6 +395,17 @@ cdef class State:
     cdef uint64_t firm_level_offset    # the firm's newest EV_LEVEL, 0: none
     cdef readonly bint carried         # what the day before left is in this journal
     cdef readonly uint32_t ticket_count, suspended_count
+    # beside the tables: real memory only where an optional limit uses it
+    cdef AccountDay *account_days      # by account
+    cdef Holding *holdings             # by position
+    cdef Tie *ties                     # by order_no
+    cdef Strategy *strategies
+    cdef TradingUnit *units
+    cdef Parent *parents
+    cdef Map parent_map                # hash of (account, parent's id) -> parent
+    cdef int64_t *firm_shares          # by instrument: of all accounts, shorts taken off
+    cdef int64_t firm_cash_e4, firm_opening_e4, firm_ordered_e4
+    cdef readonly uint32_t strategy_count, unit_count
     cdef readonly uint32_t group_count, profile_count, port_count, account_count, instrument_count, position_count
     cdef readonly uint32_t order_count, open_count, cancel_no, trade_date, shard
     cdef readonly uint32_t most_accounts, most_positions, most_orders
@@ -299,6 +417,10 @@ cdef class State:
 
     cdef uint32_t find_account(self, const uint8_t *id, size_t size) noexcept
     cdef uint32_t probable_account(self, const uint8_t *id, size_t size) noexcept
+    cdef uint32_t find_strategy(self, const uint8_t *id, size_t size) noexcept
+    cdef Parent *find_parent(self, uint32_t account, uint64_t id) noexcept
+    cdef Parent *open_parent(self, uint32_t account, uint64_t id) noexcept
+    cdef uint32_t *list_of(self, uint32_t owner) noexcept
     cdef uint32_t find_instrument(self, int venue, uint32_t symbol) noexcept
     cdef Position *find_position(self, uint32_t owner, uint32_t instrument) noexcept
     cdef void fetch_position(self, uint32_t owner, uint32_t instrument) noexcept
@@ -345,3 +467,31 @@ cdef inline void window_add(Window *window, int64_t now_ns) noexcept nogil:
     window_advance(window, now_ns)
     window.counts[window.step % STEPS] += 1
     window.total += 1
+
+# SumWindow: a window of another length than asked for counts as empty, and starts anew when it is added to.
+cdef inline int64_t sum_of(const SumWindow *window, int64_t step_ns, int64_t now_ns) noexcept nogil:
+    """Sum over the window at now, without moving it."""
+    cdef int64_t total = window.total
+    cdef int64_t passed, at
+    if step_ns != window.step_ns or step_ns == 0:
+        return 0
+    passed = now_ns // step_ns - window.step
+    if passed >= STEPS:
+        return 0
+    for at in range(window.step + 1, window.step + 1 + max(passed, 0)):
+        total -= window.sums[at % STEPS]
+    return total
+
+cdef inline void sum_add(SumWindow *window, int64_t step_ns, int64_t now_ns, int64_t amount) noexcept nogil:
+    cdef int64_t step = now_ns // step_ns
+    cdef int64_t at
+    if step_ns != window.step_ns or step - window.step >= STEPS:
+        memset(window, 0, sizeof(SumWindow))
+        window.step_ns = step_ns
+        window.step = step
+    for at in range(window.step + 1, step + 1):
+        window.total -= window.sums[at % STEPS]
+        window.sums[at % STEPS] = 0
+    window.step = max(window.step, step)
+    window.sums[window.step % STEPS] += amount
+    window.total += amount

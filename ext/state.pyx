@@ -5,8 +5,11 @@ import hashlib
 from libc.string cimport memcmp, memset
 
 from ext.tables cimport (
-    MapSlot, fault_in, hash_bytes, map_close, map_find, map_full, map_next, map_open, map_pages, map_put, prefetch, unmap_pages,
+    MapSlot, fault_in, hash_bytes, map_close, map_find, map_full, map_next, map_open, map_pages, map_put, mix, prefetch, unmap_pages,
 )
+
+cdef enum:
+    MOST_SHARES = 1000000000           # as ext/fields.pyx admits
 
 
 cdef class State:
@@ -34,6 +37,14 @@ cdef class State:
         self.tickets = <Ticket *>map_pages(MOST_TICKETS * sizeof(Ticket))
         self.accepted = <Window *>map_pages(accounts * sizeof(Window))
         self.group_accepted = <Window *>map_pages(MOST_GROUPS * sizeof(Window))
+        self.account_days = <AccountDay *>map_pages(accounts * sizeof(AccountDay))
+        self.holdings = <Holding *>map_pages(positions * sizeof(Holding))
+        self.ties = <Tie *>map_pages((<size_t>orders + 1) * sizeof(Tie))
+        self.strategies = <Strategy *>map_pages(MOST_STRATEGIES * sizeof(Strategy))
+        self.units = <TradingUnit *>map_pages(MOST_UNITS * sizeof(TradingUnit))
+        self.parents = <Parent *>map_pages(MOST_PARENTS * sizeof(Parent))
+        self.firm_shares = <int64_t *>map_pages(MOST_INSTRUMENTS * sizeof(int64_t))
+        map_open(&self.parent_map, MOST_PARENTS)
 
     def __dealloc__(self):
         unmap_pages(self.groups, MOST_GROUPS * sizeof(Group))
@@ -49,10 +60,18 @@ cdef class State:
         unmap_pages(self.tickets, MOST_TICKETS * sizeof(Ticket))
         unmap_pages(self.accepted, self.most_accounts * sizeof(Window))
         unmap_pages(self.group_accepted, MOST_GROUPS * sizeof(Window))
+        unmap_pages(self.account_days, self.most_accounts * sizeof(AccountDay))
+        unmap_pages(self.holdings, self.most_positions * sizeof(Holding))
+        unmap_pages(self.ties, (<size_t>self.most_orders + 1) * sizeof(Tie))
+        unmap_pages(self.strategies, MOST_STRATEGIES * sizeof(Strategy))
+        unmap_pages(self.units, MOST_UNITS * sizeof(TradingUnit))
+        unmap_pages(self.parents, MOST_PARENTS * sizeof(Parent))
+        unmap_pages(self.firm_shares, MOST_INSTRUMENTS * sizeof(int64_t))
         map_close(&self.account_map)
         map_close(&self.position_map)
         map_close(&self.order_map)
         map_close(&self.restriction_map)
+        map_close(&self.parent_map)
 
     def fault_in(self) -> None:
         """Make the tables that are used at random places real memory, before trading begins."""
@@ -80,6 +99,50 @@ cdef class State:
         """What find_account will nearly always return, told without reading the account; NONE when there is none."""
         cdef MapSlot *slot = map_find(&self.account_map, hash_bytes(id, size, 0))
         return slot.value if slot.tag else NONE
+
+    cdef uint32_t find_strategy(self, const uint8_t *id, size_t size) noexcept:
+        """Index of the strategy with this id, or NONE. There are few, and most orders name none."""
+        cdef uint32_t index
+        for index in range(self.strategy_count):
+            if self.strategies[index].limits.id_size == size and memcmp(self.strategies[index].limits.id, id, size) == 0:
+                return index
+        return NONE
+
+    cdef Parent *find_parent(self, uint32_t account, uint64_t id) noexcept:
+        """The account's parent order, or NULL when none of its children was accepted yet."""
+        cdef MapSlot *slot = map_find(&self.parent_map, mix(account, id))
+        cdef Parent *parent
+        while slot.tag:
+            parent = &self.parents[slot.value]
+            if parent.id == id and parent.account == account:
+                return parent
+            slot = map_next(&self.parent_map, slot)
+        return NULL
+
+    cdef Parent *open_parent(self, uint32_t account, uint64_t id) noexcept:
+        """As find_parent, made when there is none; NULL when the table is full."""
+        cdef Parent *parent = self.find_parent(account, id)
+        cdef uint64_t key = mix(account, id)
+        cdef MapSlot *slot
+        if parent != NULL or map_full(&self.parent_map):
+            return parent
+        slot = map_find(&self.parent_map, key)
+        while slot.tag:
+            slot = map_next(&self.parent_map, slot)
+        parent = &self.parents[self.parent_map.count]
+        parent.id = id
+        parent.account = account
+        parent.qty_shares = MOST_SHARES
+        map_put(&self.parent_map, slot, key, self.parent_map.count)
+        return parent
+
+    cdef uint32_t *list_of(self, uint32_t owner) noexcept:
+        """Where the owner's list of positions begins; NULL for a group, which has none."""
+        if owner & GROUP_OWNER:
+            return NULL
+        if owner & STRATEGY_OWNER:
+            return &self.strategies[owner & ~<uint32_t>STRATEGY_OWNER].first_position
+        return &self.account_days[owner].first_position
 
     cdef uint32_t find_instrument(self, int venue, uint32_t symbol) noexcept:
         """Index of the instrument, or NONE."""
@@ -109,6 +172,7 @@ cdef class State:
         cdef Position *position = self.find_position(owner, instrument)
         cdef uint64_t key = position_key(owner, instrument)
         cdef MapSlot *slot
+        cdef uint32_t *first = self.list_of(owner)
         if position != NULL:
             return position
         if map_full(&self.position_map):
@@ -122,9 +186,11 @@ cdef class State:
         position.instrument = instrument
         position.open_head = NONE
         position.best_sell_e4 = NO_SELL
-        position.next_of_account = NONE
         map_put(&self.position_map, slot, key, self.position_count)
         self.position_count += 1
+        if first != NULL:
+            position.next_of_owner = first[0]
+            first[0] = self.position_count
         return position
 
     cdef uint32_t restriction(self, uint32_t profile, uint32_t instrument) noexcept:
@@ -163,7 +229,8 @@ cdef class State:
         counts = (self.group_count, self.profile_count, self.port_count, self.account_count, self.instrument_count,
                   self.position_count, self.order_count, self.open_count, self.cancel_no, self.trade_date, self.shard,
                   self.firm_killed, self.group_leveled, self.firm_level_offset, self.carried, self.ticket_count,
-                  self.suspended_count)
+                  self.suspended_count, self.strategy_count, self.unit_count, self.parent_map.count, self.firm_cash_e4,
+                  self.firm_opening_e4, self.firm_ordered_e4)
         digest.update(repr(counts).encode())
         digest.update(<bytes>(<char *>&self.rules)[:sizeof(Rules)])
         digest.update(<bytes>(<char *>&self.firm)[:sizeof(Usage)])
@@ -180,6 +247,13 @@ cdef class State:
         for account in range(self.account_count):
             if self.accounts[<uint32_t>account].leveled:
                 self.hash_rows(digest, <char *>&self.accepted[<uint32_t>account], sizeof(Window))
+        self.hash_rows(digest, <char *>self.account_days, self.account_count * sizeof(AccountDay))
+        self.hash_rows(digest, <char *>self.holdings, self.position_count * sizeof(Holding))
+        self.hash_rows(digest, <char *>&self.ties[1], self.order_count * sizeof(Tie))
+        self.hash_rows(digest, <char *>self.strategies, self.strategy_count * sizeof(Strategy))
+        self.hash_rows(digest, <char *>self.units, self.unit_count * sizeof(TradingUnit))
+        self.hash_rows(digest, <char *>self.parents, self.parent_map.count * sizeof(Parent))
+        self.hash_rows(digest, <char *>self.firm_shares, self.instrument_count * sizeof(int64_t))
         for port in range(self.port_count):
             digest.update(repr((self.ports[port].killed, self.ports[port].cancel_on_disconnect, self.ports[port].grace_ms)).encode())
         digest.update(repr((self.phase, self.phase_number, self.phase_since_ns)).encode())

@@ -8,8 +8,8 @@ from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memset
 
 from ext.codes cimport PASS, R1603_CAPACITY, R1604_NOT_FOUND, R1606_NOT_OPEN, STATUS_SUSPENDED
-from ext.engine cimport SPARE_FOR_REPORTS, Engine
-from ext.events cimport ORDER_AGGRESSIVE, Frame, OrderEvent, ReleaseEvent
+from ext.engine cimport MOST_NEW_POSITIONS, SPARE_FOR_REPORTS, Engine
+from ext.events cimport ORDER_AGGRESSIVE, ORDER_BEYOND, ORDER_SHORT, Frame, OrderEvent, ReleaseEvent
 from ext.reports cimport confirm_by_ns
 from ext.risk cimport Candidate, check_new_order
 from ext.state cimport Order
@@ -31,7 +31,7 @@ def confirm(Engine engine, uint32_t order_no, str by, int64_t now_ns) -> int:
     code = check_new_order(engine.state, engine.market, &order)
     if code == PASS:
         code = engine.survey_order(&order)
-    event = engine.reserve_release(order_no, by.encode("utf-8", "replace"), now_ns) if has_room(engine) else NULL
+    event = engine.reserve_release(order_no, by.encode("utf-8", "replace"), now_ns) if has_room(engine, &order) else NULL
     if event == NULL:
         return R1603_CAPACITY
     set_findings(event, &order, code, engine.state.rule_state.book.number)
@@ -64,6 +64,7 @@ cdef int check_waiting(Engine engine, uint32_t order_no, int64_t now_ns):
 cdef void set_candidate(Engine engine, uint32_t order_no, Candidate *candidate, int64_t now_ns) noexcept:
     """The order as its own EV_ORDER has it, ready for its second way down the ladder."""
     cdef const Order *order = &engine.state.orders[order_no]
+    cdef const OrderEvent *asked = <const OrderEvent *>engine.journal.at(order.frame_offset)
     memset(candidate, 0, sizeof(Candidate))
     candidate.port = &engine.state.ports[order.port]
     candidate.account_index = order.account
@@ -74,20 +75,25 @@ cdef void set_candidate(Engine engine, uint32_t order_no, Candidate *candidate, 
     candidate.order_qty_shares = order.order_qty_shares
     candidate.price_e4 = order.price_e4
     candidate.now_ns = now_ns
+    candidate.strategy = asked.strategy
+    candidate.parent = asked.parent
+    candidate.parent_qty_shares = asked.parent_qty_shares
+    candidate.short_sale = asked.flags & ORDER_SHORT != 0
     candidate.confirmed = True
     engine.find_holdings(candidate)
     engine.find_rows(candidate)
 
 
-cdef inline bint has_room(Engine engine) noexcept:
+cdef inline bint has_room(Engine engine, const Candidate *order) noexcept:
     """Whether there is room for what an accepted order brings, as Engine.admit asks of a new one."""
-    return engine.state.position_count + 2 <= engine.state.most_positions and engine.journal.has_room(SPARE_FOR_REPORTS)
+    return (engine.state.position_count + MOST_NEW_POSITIONS <= engine.state.most_positions
+            and engine.journal.has_room(SPARE_FOR_REPORTS) and engine.has_parent_row(order))
 
 
 cdef void set_findings(ReleaseEvent *event, const Candidate *order, int code, uint32_t rule_set) noexcept:
     """What the second judgement found, with the market it saw."""
     event.code = <unsigned short>code
-    event.flags = ORDER_AGGRESSIVE if order.is_aggressive else 0
+    event.flags = (ORDER_BEYOND if order.beyond else 0) | (ORDER_AGGRESSIVE if order.is_aggressive else 0)
     if code != PASS:
         event.rule = order.rule
         event.rule_set = rule_set

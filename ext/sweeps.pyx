@@ -11,8 +11,8 @@ from libc.string cimport memcpy, memset
 from ext.codes cimport PASS, STATUS_SUSPENDED
 from ext.engine cimport Engine
 from ext.events cimport (
-    EV_EXPIRED, EV_KILL, KILL_ACCOUNT, KILL_FIRM, KILL_GROUP, KILL_PORT, SUBJECT_ACCOUNT, SUBJECT_GROUP, SUBJECT_POSITION,
-    CancelEvent, KillEvent, OrderEvent,
+    EV_EXPIRED, EV_KILL, EV_REARM, KILL_ACCOUNT, KILL_FIRM, KILL_GROUP, KILL_PORT, SUBJECT_ACCOUNT, SUBJECT_GROUP,
+    SUBJECT_POSITION, CancelEvent, KillEvent, OrderEvent, RearmEvent,
 )
 from ext.quotes cimport MarketStatus
 from ext.reports cimport confirm_by_ns
@@ -111,6 +111,22 @@ cdef void copy_name(char *to, str name, size_t size):
     """As much of a name as fits, cut between characters."""
     cdef bytes octets = name.encode("utf-8", "replace")[:size].decode(errors="ignore").encode()
     memcpy(to, <const char *>octets, len(octets))
+
+
+def rearm(Engine engine, uint32_t strategy, str by, int64_t now_ns) -> None:
+    """A person switches a strategy on again after R1206 or R1207 switched it off; its counts begin anew."""
+    cdef RearmEvent *event
+    cdef bytes name = by.encode()[:32]
+    if strategy >= engine.state.strategy_count:
+        raise ValueError(f"rearm: no strategy {strategy}, expected 0 to {<int64_t>engine.state.strategy_count - 1}")
+    if not name:
+        raise ValueError("rearm: got nobody, expected the name of who does it")
+    event = <RearmEvent *>engine.reserve(EV_REARM, sizeof(RearmEvent), NONE, False, now_ns)
+    if event == NULL:
+        raise OSError("rearm: the journal is full")
+    event.strategy = strategy
+    memcpy(event.by, <const char *>name, len(name))
+    engine.record(&event.head)
 
 
 cdef bint is_in_scope(Engine engine, int scope, uint32_t index, uint32_t order_no) noexcept:

@@ -1,6 +1,8 @@
 """The command line: parses flags, hands over, and turns every error into one line. It decides nothing about orders.
 
-Other packages add commands through the entry-point group `tidegate.commands` (a typer app or a function each).
+Other packages add commands through the entry-point group `tidegate.commands` (a typer app or a function each), and this
+one adds to such an app through the group `tidegate.<its name>` (functions): `tidegate rules` belongs to risk_rules, and
+that may not import the gateway.
 """
 
 import sys
@@ -20,6 +22,7 @@ from gateway.settings import (
     SettingError,
     Settings,
     allow_open_files,
+    check_control,
     check_cpu,
     check_file,
     check_journal,
@@ -65,6 +68,11 @@ def serve(
     cpu: Annotated[int | None, typer.Option(help="Run on this core alone.")] = None,
     awake: Annotated[bool, typer.Option("--awake", help="Never sleep; needs --cpu, burns that core.")] = False,
     metrics_port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port of the metrics.")] = None,
+    control_port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port of the control service.")] = None,
+    control: Annotated[Path | None, typer.Option(help="YAML of the people who may use --control-port.")] = None,
+    tls_client_ca: Annotated[Path | None, typer.Option(help="PEM authority of the control port's callers.")] = None,
+    rules: Annotated[Path | None, typer.Option(help="Folder of rule files, where none were approved yet.")] = None,
+    watch_rules: Annotated[bool, typer.Option("--watch-rules", help="Push what changes in --rules.")] = False,
     date: Annotated[str, typer.Option(help="Trading day, YYYY-MM-DD; today in Shanghai when left out.")] = "",
     shard: Annotated[int, typer.Option(min=0, max=1295, help="Number of this shard.")] = 0,
     comp_id: Annotated[str, typer.Option(help="CompID at both exchanges.")] = "TIDEGATE",
@@ -79,6 +87,9 @@ def serve(
     check_file("--instruments", instruments)
     check_tls(tls_cert, tls_key)
     check_cpu(cpu, awake)
+    check_control(control_port, control, tls_cert, tls_client_ca, rules, watch_rules)
+    if control is not None:
+        import_module("gateway.control_file").load_control_file(control)
     venues = venue_addresses(venue)
     check_journal(journal)
     allow_open_files()
@@ -87,7 +98,8 @@ def serve(
         venues=venues, tls_cert=tls_cert, tls_key=tls_key, cpu=cpu, awake=awake, metrics_port=metrics_port,
         debug=bool(context.obj),
         trade_date=trading_day(date), shard=shard, comp_id=comp_id, pbu=pbu,
-        venue_password=venue_password, max_orders=max_orders,
+        venue_password=venue_password, max_orders=max_orders, control_port=control_port, control=control,
+        tls_client_ca=tls_client_ca, rules=rules, watch_rules=watch_rules,
     ))
 
 
@@ -154,9 +166,18 @@ def add_command(entry: EntryPoint) -> None:
         return
     command: Any = entry.load()
     if isinstance(command, typer.Typer):
+        add_subcommands(command, entry.name)
         app.add_typer(command, name=entry.name)
     else:
         app.command(entry.name)(command)
+
+
+def add_subcommands(command: typer.Typer, name: str) -> None:
+    """The commands that others have for an app of this name; its own win."""
+    taken = {own.name or own.callback.__name__ for own in command.registered_commands if own.callback}
+    for entry in entry_points(group=f"tidegate.{name}"):
+        if entry.name not in taken:
+            command.command(entry.name)(entry.load())
 
 
 # --- the guard ---

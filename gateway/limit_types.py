@@ -10,6 +10,10 @@ from gateway.pb.order_entry_pb2 import OrdType, Side
 SIDES: dict[str, int] = {name: code for name, code in Side.items() if code}
 ORD_TYPES: dict[str, int] = {name: code for name, code in OrdType.items() if code}
 ACCOUNT_STATES = {"NORMAL": 1, "SELL_ONLY": 2, "CANCEL_ONLY": 3, "FROZEN": 4}
+LOSS_ACTIONS = {"SELL_ONLY": ACCOUNT_STATES["SELL_ONLY"], "CANCEL_ONLY": ACCOUNT_STATES["CANCEL_ONLY"]}
+RISK_LEVELS = {"C1": 1, "C2": 2, "C3": 3, "C4": 4, "C5": 5}
+C1_LOWEST, PROFESSIONAL = 8, 16  # bits of Account.traits; the lower three say how far below C5 its level is
+DEFAULT_CONFIRM_TTL_MS = 30_000
 COLLAR_PHASES = ("OPEN_CALL", "CONTINUOUS", "CLOSE_CALL")
 
 
@@ -62,12 +66,16 @@ class MarketData(msgspec.Struct, frozen=True):
 
 
 class Firm(msgspec.Struct, frozen=True):
-    """The firm's own limits over all accounts (R1303, R1304, R1309)."""
+    """The firm's own limits over all accounts (R1303, R1304, R1309; R1307 and R1308 where not 0)."""
 
     gross_limit_e4: int
     long_limit_e4: int
     short_limit_e4: int
     capital_limit_e4: int
+    order_value_per_day_e4: int = 0
+    traded_value_per_day_e4: int = 0
+    loss_limit_e4: int = 0
+    loss_action: int = LOSS_ACTIONS["SELL_ONLY"]
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -77,6 +85,36 @@ class Group(msgspec.Struct, frozen=True):
     gross_limit_e4: int
     long_limit_e4: int
     short_limit_e4: int
+    order_value_per_day_e4: int = 0
+    traded_value_per_day_e4: int = 0
+
+
+class Strategy(msgspec.Struct, frozen=True):
+    """A registered strategy (R1001) and its limits; 0: not checked."""
+
+    id: str
+    gross_limit_e4: int
+    raet_max: int = 0  # trades in the window without a person that switch it off (R1206)
+    raet_window_s: int = 60
+    reject_streak_max: int = 0  # rejects in a row that switch it off (R1207)
+    loss_limit_e4: int = 0
+    loss_action: int = LOSS_ACTIONS["SELL_ONLY"]
+
+
+class Unit(msgspec.Struct, frozen=True):
+    """A trading unit and the most it may buy net in a day (R1310)."""
+
+    id: str
+    net_buy_quota_e4: int
+
+
+class Locate(msgspec.Struct, frozen=True):
+    """Shares that an account has borrowed to sell short (R1402)."""
+
+    account_index: int
+    symbol: int
+    venue: int
+    shares: int
 
 
 class Restriction(msgspec.Struct, frozen=True):
@@ -106,6 +144,26 @@ class AccountLimits(msgspec.Struct, frozen=True):
     board_mask: int  # bit n: codes.Board n
     ord_type_mask: int
     restricted: tuple[Restriction, ...]
+    # Each may be absent: 0, and not checked.
+    max_adv_bps: int = 0  # R1104
+    max_float_bps: int = 0
+    price_window_bps: int = 0  # R1109: all three or none
+    price_window_ms: int = 0
+    price_window_ntl_e4: int = 0
+    instrument_long_limit_e4: int = 0  # R1304
+    instrument_short_limit_e4: int = 0
+    position_float_bps: int = 0  # R1305
+    concentration_bps: int = 0  # R1306
+    order_value_per_day_e4: int = 0  # R1307
+    traded_value_per_day_e4: int = 0
+    loss_limit_e4: int = 0  # R1308
+    loss_action: int = LOSS_ACTIONS["SELL_ONLY"]
+    basket_max_ntl_e4: int = 0  # R1312
+    basket_max_lines: int = 0
+    basket_max_gross_bps: int = 0
+    soft_ntl_e4: int = 0  # R1502
+    soft_qty_shares: int = 0
+    confirm_ttl_ms: int = DEFAULT_CONFIRM_TTL_MS
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -118,6 +176,8 @@ class Account(msgspec.Struct, frozen=True):
     cash_e4: int
     state: int  # ACCOUNT_STATES
     limits: AccountLimits
+    traits: int = 0  # suitability (R1007): steps below C5, C1_LOWEST, PROFESSIONAL
+    unit_index: int = -1  # into Limits.units; -1: in none
     tags: int = 0  # bits of ext.codes.ACCOUNT_TAGS: what rules may be scoped by
 
 
@@ -154,3 +214,6 @@ class Limits(msgspec.Struct, frozen=True):
     accounts: tuple[Account, ...]
     positions: tuple[Position, ...]
     tokens: tuple[Token, ...]
+    strategies: tuple[Strategy, ...] = ()
+    units: tuple[Unit, ...] = ()
+    locates: tuple[Locate, ...] = ()

@@ -13,8 +13,12 @@ import yaml
 from ext.codes import ACCOUNT_TAGS, BOARDS, VENUES
 from gateway.limit_types import (
     ACCOUNT_STATES,
+    C1_LOWEST,
     COLLAR_PHASES,
+    LOSS_ACTIONS,
     ORD_TYPES,
+    PROFESSIONAL,
+    RISK_LEVELS,
     SIDES,
     Account,
     AccountLimits,
@@ -25,11 +29,14 @@ from gateway.limit_types import (
     Firm,
     Group,
     Limits,
+    Locate,
     MarketData,
     Position,
     Restriction,
     RuleSet,
+    Strategy,
     Token,
+    Unit,
 )
 from risk_rules.marked import (
     REQUIRED,
@@ -42,6 +49,8 @@ from risk_rules.marked import (
     Document,
     Faults,
     Field,
+    Reader,
+    bits_of,
     choice,
     collector_paused,
     csv_rows,
@@ -58,21 +67,13 @@ from risk_rules.marked import (
 
 # --- the fields of each mapping ---
 
-
-def tags_of(document: Document, node: yaml.Node, field: str) -> int:
-    """A list of names as the bits of ACCOUNT_TAGS."""
-    tag = choice(ACCOUNT_TAGS)
-    mask = 0
-    for item in document.items(node, field):
-        mask |= document.value(item, field, tag) or 0
-    return mask
-
-
 COUNT = integer(1, 10**9)
 NAME = matching(r"[A-Za-z0-9_.\-]{1,16}", "1 to 16 letters, digits, dots, dashes or underscores")
 RATE_PCT = scaled(5, 0, 10**6, "a percentage from 0 to 10 with at most 5 decimals")
 BPS = integer(1, 10_000, "basis points")
 TICKS = integer(0, 100_000, "ticks")
+SHARE_PCT = scaled(2, 1, 10**6, "a percentage above 0, at most 10000, with at most 2 decimals")
+FLAG = choice({"false": 0, "true": 1})
 VENUE = choice(VENUES)
 RANGE = matching(r"([A-Za-z_.]*)([0-9]+)-\1([0-9]+)", "a range like LT000001-LT004000")
 PATTERN = matching(r"[A-Za-z0-9_.\-]{0,16}\*?", "an account id, or the start of ids and *")
@@ -104,8 +105,25 @@ CREDIT = {
     "long_limit_yuan": Field("long_limit_e4", YUAN_LIMIT),
     "short_limit_yuan": Field("short_limit_e4", YUAN_LIMIT),
 }
-FIRM = {**CREDIT, "capital_limit_yuan": Field("capital_limit_e4", YUAN_LIMIT)}
-GROUP = {"id": Field("id", NAME), **CREDIT}
+TURNOVER = {
+    "order_value_per_day_yuan": Field("order_value_per_day_e4", YUAN_LIMIT, 0),
+    "traded_value_per_day_yuan": Field("traded_value_per_day_e4", YUAN_LIMIT, 0),
+}
+LOSS = {
+    "loss_limit_yuan": Field("loss_limit_e4", YUAN_LIMIT, 0),
+    "loss_action": Field("loss_action", choice(LOSS_ACTIONS), LOSS_ACTIONS["SELL_ONLY"]),
+}
+FIRM = {**CREDIT, "capital_limit_yuan": Field("capital_limit_e4", YUAN_LIMIT), **TURNOVER, **LOSS}
+GROUP = {"id": Field("id", NAME), **CREDIT, **TURNOVER}
+STRATEGY = {
+    "id": Field("id", NAME),
+    "gross_limit_yuan": CREDIT["gross_limit_yuan"],
+    "raet_max": Field("raet_max", COUNT, 0),
+    "raet_window_s": Field("raet_window_s", integer(1, 86_400, "seconds"), 60),
+    "reject_streak_max": Field("reject_streak_max", COUNT, 0),
+    **LOSS,
+}
+UNIT = {"id": Field("id", NAME), "net_buy_quota_yuan": Field("net_buy_quota_e4", YUAN_LIMIT)}
 RESTRICTION = {
     "symbol": Field("symbol", SYMBOL),
     "security_exchange": Field("venue", VENUE),
@@ -126,7 +144,25 @@ PROFILE = {
     "boards": Field("board_mask", mask_of(BOARDS)),
     "ord_types": Field("ord_type_mask", mask_of(ORD_TYPES)),
     "restricted": Field("restricted", tuple_of(Restriction, RESTRICTION), ()),
+    "max_adv_pct": Field("max_adv_bps", SHARE_PCT, 0),
+    "max_float_pct": Field("max_float_bps", SHARE_PCT, 0),
+    "price_window_pct": Field("price_window_bps", SHARE_PCT, 0),
+    "price_window_ms": Field("price_window_ms", COUNT, 0),
+    "price_window_ntl_yuan": Field("price_window_ntl_e4", YUAN_LIMIT, 0),
+    "instrument_long_limit_yuan": Field("instrument_long_limit_e4", YUAN_LIMIT, 0),
+    "instrument_short_limit_yuan": Field("instrument_short_limit_e4", YUAN_LIMIT, 0),
+    "position_float_pct": Field("position_float_bps", SHARE_PCT, 0),
+    "concentration_pct": Field("concentration_bps", SHARE_PCT, 0),
+    **TURNOVER,
+    **LOSS,
+    "basket_max_ntl_yuan": Field("basket_max_ntl_e4", YUAN_LIMIT, 0),
+    "basket_max_lines": Field("basket_max_lines", COUNT, 0),
+    "basket_max_gross_pct": Field("basket_max_gross_bps", SHARE_PCT, 0),
+    "soft_ntl_yuan": Field("soft_ntl_e4", YUAN_LIMIT, 0),
+    "soft_qty_shares": Field("soft_qty_shares", SHARES_LIMIT, 0),
+    "confirm_ttl_ms": Field("confirm_ttl_ms", COUNT, 0),
 }
+PRICE_WINDOW = ("price_window_pct", "price_window_ms", "price_window_ntl_yuan")
 SHAREHOLDERS = {name: Field(name, SHAREHOLDER) for name in VENUES}
 ACCOUNT = {
     "id": Field("id", NAME, None),
@@ -137,7 +173,11 @@ ACCOUNT = {
     "owner_type": Field("owner_type", choice({"1": 1, "103": 103, "104": 104}), 1),
     "cash_yuan": Field("cash_e4", YUAN_BALANCE),
     "state": Field("state", choice(ACCOUNT_STATES), ACCOUNT_STATES["NORMAL"]),
-    "tags": Field("tags", tags_of, 0),
+    "risk_level": Field("risk_level", choice(RISK_LEVELS), RISK_LEVELS["C5"]),
+    "c1_lowest": Field("c1_lowest", FLAG, 0),
+    "professional": Field("professional", FLAG, 0),
+    "unit": Field("unit", NAME, None),
+    "tags": Field("tags", bits_of(ACCOUNT_TAGS), 0),
 }
 TOKEN = {
     "token_sha256": Field("token_sha256", matching(r"[0-9a-f]{64}", "64 lower-case hexadecimal digits")),
@@ -160,15 +200,21 @@ def boards_of(document: Document, node: yaml.Node, field: str) -> dict[int, Boar
     return {BOARDS[name]: rules for name, rules in document.complete(node, field, table).items() if rules}
 
 
-def groups_of(document: Document, node: yaml.Node, field: str) -> tuple[Group, ...]:
-    groups: dict[str, Group] = {}
-    for at, item in enumerate(document.items(node, field)):
-        group = document.struct(Group, item, f"{field}[{at}]", GROUP)
-        if group and group.id in groups:
-            document.faults.add(line_of(item), f"{field}[{at}].id", quoted(group.id), "an id that no other group has")
-        elif group:
-            groups[group.id] = group
-    return tuple(groups.values())
+def named(kind: type[Any], table: dict[str, Field], what: str) -> Reader:
+    """A list of structs with ids, no two alike."""
+
+    def read(document: Document, node: yaml.Node, field: str) -> tuple[Any, ...]:
+        found: dict[str, Any] = {}
+        for at, item in enumerate(document.items(node, field)):
+            struct = document.struct(kind, item, f"{field}[{at}]", table)
+            if struct and struct.id in found:
+                expected = f"an id that no other {what} has"
+                document.faults.add(line_of(item), f"{field}[{at}].id", quoted(struct.id), expected)
+            elif struct:
+                found[struct.id] = struct
+        return tuple(found.values())
+
+    return read
 
 
 def profiles_of(document: Document, node: yaml.Node, field: str) -> dict[str, dict[str, Any]]:
@@ -184,11 +230,14 @@ FILE = {
                                                     for name in COLLAR_PHASES})),
     "market_data": Field("market_data", struct_of(MarketData, {"max_age_ms": Field("max_age_ms", COUNT)})),
     "firm": Field("firm", struct_of(Firm, FIRM)),
-    "groups": Field("groups", groups_of, ()),
+    "groups": Field("groups", named(Group, GROUP, "group"), ()),
+    "strategies": Field("strategies", named(Strategy, STRATEGY, "strategy"), ()),
+    "units": Field("units", named(Unit, UNIT, "trading unit"), ()),
     "profiles": Field("profiles", profiles_of),
     "accounts": Field("accounts", later),
     "positions": Field("positions", later, None),
     "positions_file": Field("positions_file", matching(r".+", "the path of a CSV file"), None),
+    "locates": Field("locates", later, None),
     "tokens": Field("tokens", later),
 }
 
@@ -200,10 +249,11 @@ def load_limits(path: str | Path) -> Limits:
     text = read_text(path)
     document = Document(path, text)
     found = document.complete(document.root, "", FILE)
-    reader = AccountReader(document, found["profiles"] or {}, found["groups"])
+    reader = AccountReader(document, found["profiles"] or {}, found["groups"], found["units"])
     accounts, index = reader.read(found["accounts"]), reader.index
     digest = hashlib.sha256(text.encode())
     found["positions"] = positions_of(document, found, index, digest)
+    found["locates"] = locates_of(document, found["locates"], index)
     found |= {"path": str(path), "sha256": digest.hexdigest(), "accounts": accounts}
     found["tokens"] = tokens_of(document, found["tokens"], index)
     document.faults.raise_any()
@@ -213,10 +263,12 @@ def load_limits(path: str | Path) -> Limits:
 class AccountReader:
     """Turns the entries of `accounts` into accounts: profiles applied, ranges numbered out, ids told apart."""
 
-    def __init__(self, document: Document, profiles: dict[str, dict[str, Any]], groups: tuple[Group, ...]) -> None:
+    def __init__(self, document: Document, profiles: dict[str, dict[str, Any]], groups: tuple[Group, ...],
+                 units: tuple[Unit, ...]) -> None:
         self.document = document
         self.profiles = profiles
         self.groups = {group.id: at for at, group in enumerate(groups)}
+        self.units = {unit.id: at for at, unit in enumerate(units)}
         self.shared: dict[str, AccountLimits | None] = {}
         self.seen: dict[str, int] = {}
         self.index: dict[str, int] = {}  # id: its place, -1 for one whose entry has a fault
@@ -255,17 +307,19 @@ class AccountReader:
             faults.add(line, f"{field}.profile", quoted(found["profile"]), "the name of a profile",
                        found["profile"], self.profiles)
             return []
-        if found["group"] is not None and found["group"] not in self.groups:
-            faults.add(line, f"{field}.group", quoted(found["group"]), "the id of a group", found["group"],
-                       self.groups)
-            return []
+        for key, known, what in (("group", self.groups, "a group"), ("unit", self.units, "a trading unit")):
+            if found[key] is not None and found[key] not in known:
+                faults.add(line, f"{field}.{key}", quoted(found[key]), f"the id of {what}", found[key], known)
+                return []
+        traits = traits_of(faults, line, field, found)
         limits = self.limits_of(line, field, found)
         if limits is None or not self.all_new(line, field, ids, found["shareholder"]):
             return []
         return [
             Account(account_id, found["profile"], self.groups.get(found["group"], -1),
                     counted_on(found["shareholder"]["XSHG"], step), counted_on(found["shareholder"]["XSHE"], step),
-                    found["owner_type"], found["cash_e4"], found["state"], limits, found["tags"])
+                    found["owner_type"], found["cash_e4"], found["state"], limits, traits,
+                    self.units.get(found["unit"], -1), found["tags"])
             for step, account_id in enumerate(ids)
         ]
 
@@ -279,6 +333,11 @@ class AccountReader:
         missing = [key for key, entry in PROFILE.items() if merged.get(entry.out) is None and entry.default is REQUIRED]
         for key in missing:
             self.document.faults.add(line, f"{field}.{key}", "nothing", f"a value here or in profiles.{profile}")
+        given = [key for key in PRICE_WINDOW if merged.get(PROFILE[key].out)]
+        if given and len(given) < len(PRICE_WINDOW):
+            expected = f"all of {', '.join(PRICE_WINDOW)}, or none"
+            self.document.faults.add(line, f"{field}.{given[0]}", "it without the others", expected)
+            missing = given
         limits = None if missing or None in merged.values() else AccountLimits(**merged)
         if not overrides:
             self.shared[profile] = limits
@@ -309,6 +368,14 @@ class AccountReader:
                 return False
             self.seen[taken] = line
         return True
+
+
+def traits_of(faults: Faults, line: int, field: str, found: dict[str, Any]) -> int:
+    """How suitable risky instruments are for the account (R1007), as Account.traits."""
+    if found["c1_lowest"] and found["risk_level"] != RISK_LEVELS["C1"]:
+        faults.add(line, f"{field}.c1_lowest", "true", "it with risk_level C1 only")
+    below = RISK_LEVELS["C5"] - found["risk_level"]
+    return int(below | C1_LOWEST * found["c1_lowest"] | PROFESSIONAL * found["professional"])
 
 
 def counted_on(shareholder: str, step: int) -> str:
@@ -370,6 +437,26 @@ def positions_of(document: Document, found: dict[str, Any], index: dict[str, int
         except ConfigError as error:
             document.faults.include(error)
     return tuple(reader.positions)
+
+
+def locates_of(document: Document, node: yaml.Node | None, index: dict[str, int]) -> tuple[Locate, ...]:
+    """What accounts have borrowed: one entry for each account and security."""
+    if node is None:
+        return ()
+    table = {
+        "account": Field("account_index", choice(index, "the id of an account")),
+        "symbol": Field("symbol", SYMBOL),
+        "security_exchange": Field("venue", VENUE),
+        "shares": Field("shares", SHARES_BALANCE),
+    }
+    locates: dict[tuple[int, int, int], Locate] = {}
+    for at, item in enumerate(document.items(node, "locates")):
+        locate = document.struct(Locate, item, f"locates[{at}]", table)
+        if locate and (key := (locate.account_index, locate.venue, locate.symbol)) in locates:
+            document.fault(item, f"locates[{at}]", "one locate for each account and security")
+        elif locate:
+            locates[key] = locate
+    return tuple(locates.values())
 
 
 def tokens_of(document: Document, node: yaml.Node | None, index: dict[str, int]) -> tuple[Token, ...]:

@@ -23,6 +23,10 @@ def load_engine(
         settings.set_instrument(engine, instrument, now_ns)
     for index, group in enumerate(limits.groups):
         settings.set_group(engine, index, group, now_ns)
+    for index, unit in enumerate(limits.units):
+        settings.set_unit(engine, index, unit, now_ns)
+    for index, strategy in enumerate(limits.strategies):
+        settings.set_strategy(engine, index, strategy, now_ns)
     profiles: dict[AccountLimits, int] = {}
     for account in limits.accounts:
         profile = profiles.get(account.limits)
@@ -40,6 +44,8 @@ def load_engine(
             position.sellable_shares,
             now_ns,
         )
+    for locate in limits.locates:
+        settings.set_locate(engine, locate.account_index, locate.venue, locate.symbol, locate.shares, now_ns)
     for token in limits.tokens:
         settings.set_port(engine, token, now_ns)
 

@@ -3,7 +3,7 @@
 Each source is a callable that runs in the scraping thread: it may read counters, and must change nothing.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from threading import Thread
 from wsgiref.simple_server import WSGIServer
 
@@ -28,6 +28,20 @@ class StageSummary(msgspec.Struct, frozen=True):
     quantiles_ns: Mapping[float, int]
 
 
+class ControlFigures(msgspec.Struct, frozen=True):
+    """Rules and the control process."""
+
+    rule_set: int  # number of the one in force, 0: none
+    alerts: int  # of today
+    alerts_sent: int  # over all streams
+    alerts_lag: int  # that the slowest stream has yet to take
+    alert_streams: int
+    proposals: int  # waiting for a second person
+    levels: Sequence[int]  # subjects at each level
+    restarts: int
+    up: bool
+
+
 class MetricSources(msgspec.Struct, frozen=True):
     """Where each figure is read."""
 
@@ -40,6 +54,7 @@ class MetricSources(msgspec.Struct, frozen=True):
     open_orders: Callable[[], int]
     journal_bytes: Callable[[], int]
     log_drops: Callable[[], int] = dropped_lines
+    control: Callable[[], "ControlFigures | None"] = lambda: None  # None: no control process is asked for
 
 
 class GatewayCollector(Collector):
@@ -59,6 +74,7 @@ class GatewayCollector(Collector):
         yield GaugeMetricFamily("tidegate_open_orders", "Orders not yet terminal.", value=sources.open_orders())
         yield CounterMetricFamily("tidegate_journal_bytes", "Bytes in the journal.", value=sources.journal_bytes())
         yield CounterMetricFamily("tidegate_log_drops", "Log lines dropped.", value=sources.log_drops())
+        yield from control_families(sources.control())
 
     def decisions(self) -> Metric:
         family = CounterMetricFamily("tidegate_decisions", "Decisions on new orders, by code.", labels=["code", "name"])
@@ -87,6 +103,24 @@ class GatewayCollector(Collector):
         for venue, up in self.sources.venue_links().items():
             family.add_metric([venue], int(up))
         return family
+
+
+def control_families(figures: ControlFigures | None) -> Iterator[Metric]:
+    """Rules, alerts, proposals and levels; nothing without a control process."""
+    if figures is None:
+        return
+    yield GaugeMetricFamily("tidegate_rule_set", "Number of the rule set in force today.", value=figures.rule_set)
+    yield CounterMetricFamily("tidegate_alerts", "Alerts today.", value=figures.alerts)
+    yield CounterMetricFamily("tidegate_alerts_sent", "Alerts sent to subscribers.", value=figures.alerts_sent)
+    yield GaugeMetricFamily("tidegate_alerts_lag", "Alerts the slowest stream has yet to take.", value=figures.alerts_lag)
+    yield GaugeMetricFamily("tidegate_alert_streams", "Subscribers to alerts.", value=figures.alert_streams)
+    yield GaugeMetricFamily("tidegate_proposals", "Proposals waiting for a second person.", value=figures.proposals)
+    yield GaugeMetricFamily("tidegate_control_up", "1 while the control process runs.", value=int(figures.up))
+    yield CounterMetricFamily("tidegate_control_restarts", "Restarts of the control process.", value=figures.restarts)
+    family = GaugeMetricFamily("tidegate_levels", "Accounts, groups, firm at each response level.", labels=["level"])
+    for level, count in enumerate(figures.levels):
+        family.add_metric([f"L{level}"], count)
+    yield family
 
 
 class MetricsServer:

@@ -7,8 +7,9 @@ from typing import Any
 
 from google.protobuf.message import DecodeError, Message
 
-from ext import queries, response, settings, suspended, sweeps
+from ext import baskets, queries, response, settings, suspended, sweeps
 from ext.clock import utc_now_ns
+from ext.codes import REJECT_CODES
 from ext.rpc import ColdUnary, HotStream, HotUnary, RpcError, Status
 from ext.session import Session, UnaryOrder
 from gateway.pb import order_entry_pb2 as pb
@@ -17,6 +18,8 @@ SERVICE = "/tidegate.v1.OrderEntry/"
 MOST_ACCOUNTS = 65_536
 MOST_LISTED = 1_000
 DEFAULT_LISTED = 100
+MOST_LINES = 1_000  # of a basket
+PASS = 1
 CATCH_UP_PAUSE_S = 0.001
 NS_PER_MS = 1_000_000
 REFUSALS = {
@@ -50,6 +53,7 @@ class OrderEntry:
         """Method path -> how it is served."""
         cold: dict[str, Callable[[bytes, Any], Awaitable[bytes]]] = {
             "MassCancel": self.mass_cancel,
+            "SubmitBasket": self.submit_basket,
             "Confirm": self.confirm,
             "GetOrder": self.get_order,
             "ListOrders": self.list_orders,
@@ -267,6 +271,27 @@ class OrderEntry:
         )
         return report
 
+    async def submit_basket(self, octets: bytes, call: Any) -> bytes:
+        """A basket, judged as a whole (R1312), then each of its lines."""
+        basket = decoded(pb.Basket, octets)
+        report = pb.BasketReport(basket_id=basket.basket_id)
+        account = self.account_of(call, basket.orders[0].account) if basket.orders else 0
+        fault = fault_of(basket)
+        if fault:
+            report.reject_code, report.text = "R1605", f"R1605 MALFORMED {fault}"
+            return bytes(report.SerializeToString())
+        port, now_ns = self.port_of(call), utc_now_ns()
+        lines = [line.SerializeToString() for line in basket.orders]
+        verdict = baskets.judge(self.engine, port, account, basket.basket_id, lines, now_ns)
+        if verdict[0] != PASS:
+            report.reject_code = f"R{verdict[0]}"
+            report.text = f"R{verdict[0]} {REJECT_CODES[verdict[0]][0]} v={verdict[1]} lim={verdict[2]} scope=basket"
+        answers = baskets.submit(self.engine, self.turn, port, lines, verdict, now_ns)
+        for line, answer in zip(basket.orders, answers, strict=True):
+            told = pb.ExecutionReport.FromString(answer) if answer is not None else rate_refused(line)
+            report.reports.append(told)
+        return bytes(report.SerializeToString())
+
     def confirm_on(self, session: Any, request: pb.ConfirmOrder, now_ns: int) -> None:
         """A session's confirmation: the order's next report goes to all who watch, a refusal to it alone."""
         account = queries.account_index(self.engine, request.account)
@@ -340,6 +365,28 @@ class OrderEntry:
             for code, scope, used, limit, unit in view["limits"]
         ]
         return bytes(pb.Account(**view).SerializeToString())
+
+
+def fault_of(basket: pb.Basket) -> str:
+    """What is wrong with a basket itself, empty when nothing is."""
+    if not 1 <= len(basket.basket_id.encode()) <= 64:
+        return f"field=basket_id.length v={len(basket.basket_id.encode())} expected=1..64"
+    if not 1 <= len(basket.orders) <= MOST_LINES:
+        return f"field=orders.length v={len(basket.orders)} expected=1..{MOST_LINES}"
+    others = [at for at, line in enumerate(basket.orders) if line.account != basket.orders[0].account]
+    return f"field=orders[{others[0]}].account expected=the_account_of_orders[0]" if others else ""
+
+
+def rate_refused(line: pb.NewOrder) -> pb.ExecutionReport:
+    """The report of a line that the token's inbound rate refused: it left no order behind."""
+    return pb.ExecutionReport(
+        account=line.account,
+        cl_ord_id=line.cl_ord_id,
+        exec_type=pb.ExecType.REJECTED,
+        ord_status=pb.OrdStatus.STATUS_REJECTED,
+        reject_code="R1203",
+        text="R1203 RATE_IN: this token's rate is used up",
+    )
 
 
 def decoded(message: type[Message], octets: bytes) -> Any:

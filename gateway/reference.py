@@ -9,10 +9,9 @@ from typing import Any
 
 import msgspec
 
-from ext.codes import BOARDS, VENUES
+from ext.codes import BOARDS, QUOTED_BOARDS, VENUES
 from risk_rules.marked import (
     SHARES_BALANCE,
-    SHARES_LIMIT,
     SYMBOL,
     Faults,
     choice,
@@ -34,7 +33,7 @@ class Instrument(msgspec.Struct, frozen=True):
 
     symbol: int  # six digits as a number
     venue: int  # codes.Venue
-    board: int  # codes.Board
+    board: int  # codes.Board; INDEX is quoted, never traded
     name: str
     is_st: int  # 1: under risk warning
     tick_e4: int
@@ -48,29 +47,39 @@ class Instrument(msgspec.Struct, frozen=True):
     status: int  # INSTRUMENT_STATES
     t_plus: int  # 1: shares bought today cannot be sold today
     float_shares: int  # 0: not known
+    adv20_shares: int = 0  # average day's volume of the last 20 days; 0: not known
+    risk_level: int = 3  # R1 to R5 (R1007)
+    shortable: int = 0  # 1: on the list of what may be sold short (R1402)
 
 
-PRICE = integer(1, MAX_PRICE_E4, "in 1/10000 yuan")
 PRICE_OR_NONE = integer(0, MAX_PRICE_E4, "in 1/10000 yuan (0: none)")
 FLAG = choice({"0": 0, "1": 1})
+RISK_LEVELS = {"R1": 1, "R2": 2, "R3": 3, "R4": 4, "R5": 5}
+USUAL_LEVEL = {BOARDS["STAR"]: 4, BOARDS["CHINEXT"]: 4}  # of a board whose instruments have none; else R3
 COLUMNS = {
     "symbol": SYMBOL,
     "security_exchange": choice(VENUES),
-    "board": choice(BOARDS),
+    "board": choice(QUOTED_BOARDS),
     "name": matching(r".{0,64}", "at most 64 characters"),
     "is_st": FLAG,
-    "tick_e4": PRICE,
-    "buy_min_shares": SHARES_LIMIT,
-    "buy_step_shares": SHARES_LIMIT,
-    "max_limit_shares": SHARES_LIMIT,
-    "max_market_shares": SHARES_LIMIT,
-    "prev_close_e4": PRICE,
+    "tick_e4": PRICE_OR_NONE,
+    "buy_min_shares": SHARES_BALANCE,
+    "buy_step_shares": SHARES_BALANCE,
+    "max_limit_shares": SHARES_BALANCE,
+    "max_market_shares": SHARES_BALANCE,
+    "prev_close_e4": PRICE_OR_NONE,
     "up_limit_e4": PRICE_OR_NONE,
     "down_limit_e4": PRICE_OR_NONE,
     "status": choice(INSTRUMENT_STATES),
     "t_plus": FLAG,
     "float_shares": SHARES_BALANCE,
+    "adv20_shares": SHARES_BALANCE,
+    "risk_level": choice(RISK_LEVELS),
+    "shortable": FLAG,
 }
+TRADED_COLUMNS = ("tick_e4", "buy_min_shares", "buy_step_shares", "max_limit_shares", "max_market_shares",
+                  "prev_close_e4")
+OPTIONAL_COLUMNS = ("adv20_shares", "risk_level", "shortable")
 
 
 @collector_paused()
@@ -80,7 +89,7 @@ def load_instruments(path: str | Path) -> tuple[Instrument, ...]:
     faults = Faults(path)
     instruments: dict[tuple[int, int], Instrument] = {}
     lines: dict[tuple[int, int], int] = {}
-    for line, found in csv_rows(faults, read_text(path), COLUMNS):
+    for line, found in csv_rows(faults, read_text(path), COLUMNS, OPTIONAL_COLUMNS):
         instrument = instrument_of(found)
         key = (instrument.venue, instrument.symbol)
         if key in lines:
@@ -98,11 +107,18 @@ def load_instruments(path: str | Path) -> tuple[Instrument, ...]:
 
 
 def instrument_of(found: dict[str, Any]) -> Instrument:
+    found.setdefault("risk_level", USUAL_LEVEL.get(found["board"], 3))
     return Instrument(venue=found.pop("security_exchange"), **found)
 
 
 def senseless(instrument: Instrument) -> Iterator[tuple[str, str, str]]:
-    """(field, got, expected) of figures that fit alone and not together."""
+    """(field, got, expected) of figures that fit alone and not together; an index has none that must fit."""
+    if instrument.board == QUOTED_BOARDS["INDEX"]:
+        return
+    absent = [field for field in TRADED_COLUMNS if getattr(instrument, field) == 0]
+    yield from ((field, "0", "at least 1 (only an INDEX has none)") for field in absent)
+    if absent:
+        return
     up, down, close, tick = (instrument.up_limit_e4, instrument.down_limit_e4, instrument.prev_close_e4,
                              instrument.tick_e4)
     if (up == 0) != (down == 0):

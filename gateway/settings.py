@@ -50,6 +50,11 @@ class Settings(msgspec.Struct, frozen=True):
     venue_password: str  # XSHE only
     max_orders: int  # of one day
     debug: bool
+    control_port: int | None = None  # None: no control process
+    control: Path | None = None  # the control file
+    tls_client_ca: Path | None = None  # of the control port's callers
+    rules: Path | None = None  # folder of rule files
+    watch_rules: bool = False
 
 
 def venue_address(text: str) -> VenueAddress:
@@ -111,6 +116,25 @@ def check_tls(cert: Path | None, key: Path | None) -> None:
         ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key)
     except (ssl.SSLError, OSError) as error:
         raise SettingError(f"--tls-cert: got '{cert}' with key '{key}', expected a PEM pair: {error}") from None
+
+
+def check_control(
+    port: int | None, control: Path | None, cert: Path | None, client_ca: Path | None, rules: Path | None, watch: bool
+) -> None:
+    """The flags of the control port and of the rules, one against the other."""
+    if (port is None) != (control is None):
+        missing = "--control" if control is None else "--control-port"
+        raise SettingError(f"{missing}: got nothing: --control-port and --control go together")
+    if control is not None:
+        check_file("--control", control)
+    if client_ca is not None:
+        check_file("--tls-client-ca", client_ca)
+    if client_ca is not None and (cert is None or port is None):
+        raise SettingError("--tls-client-ca: got no --tls-cert or no --control-port, expected both with it")
+    if rules is not None and not rules.is_dir():
+        raise SettingError(f"--rules: got '{rules}', expected a folder that exists")
+    if watch and (rules is None or port is None):
+        raise SettingError("--watch-rules: got no --rules or no --control-port, expected both with it")
 
 
 def check_journal(path: Path) -> None:

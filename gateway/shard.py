@@ -2,8 +2,9 @@
 
 front ends --gRPC--> Session --> Engine --> VenueLink --> exchange        an order, down
 front ends <--gRPC-- Session <-- Engine <-- VenueLink <-- exchange        its reports, up
-                                  |  ^
-                         Journal <-  --- QuoteFeed <-- exchange           events; quotes and phases
+                                  |  ^ ^
+                         Journal <-  | -- QuoteFeed <-- exchange          events; quotes and phases
+officers --gRPC--> control process --> Commands                           rules, kills, levels; alerts back
 """
 
 import asyncio
@@ -34,6 +35,7 @@ from ext.venue_link import VenueLink
 from ext.venue_sse import SseWire
 from ext.venue_szse import SzseWire
 from gateway import transport
+from gateway.control_child import ControlChild, ControlSettings
 from gateway.journal_file import JournalFile
 from gateway.limits import load_limits
 from gateway.loading import load_engine
@@ -41,6 +43,7 @@ from gateway.log import logger
 from gateway.metrics import MetricSources, MetricsServer, StageSummary
 from gateway.order_entry import OrderEntry
 from gateway.reference import load_instruments
+from gateway.rule_start import STORE, begin_rules
 from gateway.settings import SettingError, Settings, VenueAddress
 from gateway.venue import SESSIONS, LinkState, VenueConfig, VenueSession
 
@@ -70,6 +73,7 @@ class Shard:
         self.orders = OrderEntry(self.engine, self.turn, self.stages, self.log.info)
         self.server: transport.Server | None = None
         self.metrics: MetricsServer | None = None
+        self.control: ControlChild | None = None
 
     async def start(self) -> dict[str, Any]:
         """Exchanges first, then the door; returns the fields of the ready line."""
@@ -91,12 +95,16 @@ class Shard:
             self.server = await transport.serve(
                 settings.transport, self.orders.methods(), self.turn, settings.host, settings.port, tls=tls
             )
+        if settings.control_port is not None:
+            self.control = ControlChild(self.engine, control_settings(settings), self.log)
+            await self.control.start()
         if settings.metrics_port is not None:
             with listening("--metrics-port", settings.host, settings.metrics_port):
                 self.metrics = MetricsServer(self.metric_sources(), settings.metrics_port, settings.host)
         return {
             "port": self.server.port,
             "metrics_port": self.metrics.port if self.metrics else None,
+            "control_port": self.control.port if self.control else None,
             "transport": settings.transport,
             "pid": os.getpid(),
             **queries.counts(self.engine),
@@ -163,6 +171,8 @@ class Shard:
         """The door first, then the exchanges, then the journal."""
         if self.server is not None:
             await self.server.drain(DRAIN_S)
+        if self.control is not None:
+            await self.control.stop()
         for session in self.sessions.values():
             await session.stop()
         for task in self.tasks:
@@ -189,6 +199,7 @@ class Shard:
             sessions=lambda: len(self.orders.sessions),
             open_orders=lambda: int(queries.counts(engine)["open_orders"]),
             journal_bytes=lambda: int(queries.counts(engine)["journal_bytes"]),
+            control=self.control.figures if self.control else lambda: None,
         )
 
 
@@ -216,6 +227,7 @@ def open_engine(settings: Settings, log: Callable[..., None]) -> tuple[JournalFi
         raise JournalError(journal_file.journal.path, journal_file.journal.end, str(error)) from None
     if not state.carried:
         take_over(settings, engine, journal_file.journal.path, log)
+    begin_rules(engine, settings.journal, settings.rules, settings.trade_date, log)
     state.fault_in()
     log("recovered", limits_sha256=limits.sha256, **found)
     return journal_file, engine
@@ -239,6 +251,19 @@ def take_over(settings: Settings, engine: Any, path: str, log: Callable[..., Non
             file.close()
     source = older[-1].name if older else "no older journal"
     log("carried_over", source=source, **carry_over.restore(engine, left, source, utc_now_ns()))
+
+
+def control_settings(settings: Settings) -> ControlSettings:
+    """What the control process is told; it keeps off the shard's own core."""
+    own = {settings.cpu} if settings.cpu is not None else set()
+    cpus = set(range(os.cpu_count() or 1)) - own
+    paths = {"tls_cert": settings.tls_cert, "tls_key": settings.tls_key, "tls_client_ca": settings.tls_client_ca,
+             "watch": settings.rules if settings.watch_rules else None}
+    return ControlSettings(
+        fd=-1, host=settings.host, port=settings.control_port or 0, control=str(settings.control),
+        store=str(settings.journal / STORE), trade_date=settings.trade_date, shard=settings.shard,
+        cpus=tuple(cpus or own), debug=settings.debug, **{name: str(path) for name, path in paths.items() if path},
+    )
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -98,14 +99,19 @@ def read_line(stream: IO[bytes], timeout_s: float) -> bytes:
 class Plant:
     """Two exchanges and one gateway, up between `with` and its end.
 
-    background_per_s: generated orders and cancels a second on each exchange; transport: native or grpcio.
+    background_per_s: generated orders and cancels a second on each exchange; transport: native or grpcio; flags: more
+    of the gateway's.
     """
 
-    def __init__(self, scenario: Scenario, background_per_s: float, transport: str = "native") -> None:
+    def __init__(
+        self, scenario: Scenario, background_per_s: float, transport: str = "native", flags: Sequence[str] = ()
+    ) -> None:
         self.scenario = scenario
         self.background_per_s = background_per_s
         self.transport = transport
+        self.flags = flags
         self.children: list[Child] = []
+        self.ready: dict[str, Any] = {}  # the gateway's ready line
         self.market_data: list[Endpoint] = []
         self.target = Endpoint(LOOPBACK, 0)
         self.metrics_port = 0
@@ -174,11 +180,12 @@ class Plant:
                 "--date",
                 TRADING_DAY,
                 *(("--cpu", str(own), "--awake") if own is not None else ()),
+                *self.flags,
             ],
         )
-        ready = gateway.ready()
-        self.target = Endpoint(LOOPBACK, int(ready["port"]))
-        self.metrics_port = int(ready.get("metrics_port") or 0)
+        self.ready = gateway.ready()
+        self.target = Endpoint(LOOPBACK, int(self.ready["port"]))
+        self.metrics_port = int(self.ready.get("metrics_port") or 0)
         self.wait_for_links()
 
     def child(self, name: str, code: str, arguments: list[str]) -> Child:

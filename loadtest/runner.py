@@ -57,6 +57,8 @@ class Options:
     svg: Path | None = None
     keep: Path | None = None  # where scenario and logs stay; None: a temporary directory, in memory if possible
     realtime: bool = False  # the load's own process goes before every other on its core
+    gateway_flags: tuple[str, ...] = ()  # more flags for the gateway that the run starts
+    beside: Callable[[Plant], AbstractContextManager[Any]] = nullcontext  # what goes on while the load runs
 
 
 def run_load(
@@ -163,13 +165,14 @@ def run_plan(
     say("starting two exchanges and the gateway")
     scenario = write_scenario(folder, universe, plan, options.accounts, options.lanes)
     cores = sorted(os.sched_getaffinity(0))
-    with Plant(scenario, options.background_per_s, options.transport) as plant:
+    with Plant(scenario, options.background_per_s, options.transport, options.gateway_flags) as plant:
         if len(cores) > 1:
             os.sched_setaffinity(0, set(cores[:-1]))
         say(f"gateway on {plant.target}" + (f", core {cores[-1]} its own" if len(cores) > 1 else ""))
         metrics = Endpoint(plant.target.host, plant.metrics_port) if plant.metrics_port else None
         subject = Subject(plant.target, tuple(plant.market_data), metrics, plant.pids)
-        report = measured(options, subject, flow, plan, on_progress)
+        with options.beside(plant):
+            report = measured(options, subject, flow, plan, on_progress)
         fallen = plant.fallen()
     if fallen:
         report.reasons += fallen

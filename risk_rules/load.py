@@ -37,13 +37,14 @@ def rule_files(path: Path) -> list[Path]:
 
 @collector_paused()
 def load_rules(paths: Sequence[Path], *, day: date | None = None, accounts: Iterable[Account] | None = None,
-               previous: RuleSet | None = None) -> RuleSet:
+               previous: RuleSet | None = None, root: Path | None = None) -> RuleSet:
     """Compiles the rules of some files that are in force on a day (None: on any).
 
     accounts: who there is, to find rules that bind nobody; None: not looked for. previous: the set that is in force, to
-    tell in `changes` what gets tighter or looser. Raises RuleErrors with every fault.
+    tell in `changes` what gets tighter or looser. root: a folder that errors and names leave off their paths. Raises
+    RuleErrors with every fault.
     """
-    loader = Loader(day_bounds_ns(day) if day else (0, EVER_NS))
+    loader = Loader(day_bounds_ns(day) if day else (0, EVER_NS), root)
     for path in paths:
         loader.read(Path(path))
     loader.check_versions()
@@ -60,9 +61,10 @@ def load_rules(paths: Sequence[Path], *, day: date | None = None, accounts: Iter
 
 @dataclass
 class Loader:
-    """Collects the rules of several files. day_ns: begin and end of the day they are read for."""
+    """Collects the rules of several files. day_ns: begin and end of the day they are read for; root: see load_rules."""
 
     day_ns: tuple[int, int]
+    root: Path | None = None
     problems: Problems = field(default_factory=Problems)
     rules: list[Rule] = field(default_factory=list)
     sources: dict[str, str] = field(default_factory=dict)
@@ -73,12 +75,13 @@ class Loader:
     def read(self, path: Path) -> None:
         """Reads one file; its faults are noted."""
         self.problems.rule = "file"
-        octets = self.octets(path)
+        name = path.relative_to(self.root) if self.root else path
+        octets = self.octets(path, name)
         if octets is None:
             return
-        file = RuleFile(path, self.problems)
+        file = RuleFile(name, self.problems)
         shape = file.read(file.root(octets), FileShape)
-        self.sources[str(path)] = file.text
+        self.sources[str(name)] = file.text
         if shape is None:
             return
         if shape.rule_set and shape.rule_set.id is not None and shape.rule_set.version is not None:
@@ -91,13 +94,13 @@ class Loader:
             if rule is not None:
                 self.rules.append(rule)
 
-    def octets(self, path: Path) -> bytes | None:
+    def octets(self, path: Path, name: Path) -> bytes | None:
         try:
             with path.open("rb") as file:
                 return file.read(MOST_SIZE + 1)
         except (OSError, ValueError) as error:
             text = getattr(error, "strerror", None) or str(error)
-            self.problems.add(Place(str(path)), text)
+            self.problems.add(Place(str(name)), text)
             return None
 
     def params(self, shape: FileShape) -> dict[str, Quantity]:
@@ -137,7 +140,7 @@ class Loader:
             first.setdefault(rule.id, []).append(rule)
 
     def check_scopes(self, accounts: list[Account]) -> None:
-        """A rule that binds none of the accounts there are is a mistake, not a rule."""
+        """A rule that binds none of the accounts there are is a mistake."""
         by_id = {account.id: account for account in accounts}
         groups: dict[str, list[Account]] = {}
         for account in accounts:
@@ -149,7 +152,10 @@ class Loader:
             named += [account for name in scope.groups for account in groups.get(name, [])]
             candidates = named if scope.is_named and not scope.prefixes and not scope.tags_any else accounts
             if not any(scope.takes(account) for account in candidates):
-                self.problems.add(rule.place, f"its scope matches none of the {len(accounts)} accounts")
+                # Names may be misspelt; a tag is a known word, which nobody may have today.
+                is_wrong = rule.mode != "off" and scope.is_named
+                note = self.problems.add if is_wrong else self.problems.warn
+                note(rule.place, f"its scope matches none of the {len(accounts)} accounts")
             for exempt in rule.exempts:
                 if exempt.id not in (by_id if exempt.seed == ACCOUNT_SEED else groups):
                     self.problems.warn(rule.place, f"exempt: there is no {exempt.id}")

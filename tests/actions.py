@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from tests import model_baskets
 from tests import model_response as response
 from tests.model import Model
 from tests.model_state import PASS, S_PENDING_NEW, Account, Firm, Group, NewOrder, Order, Port, Quote, Report, Sent
@@ -22,6 +23,19 @@ class Submit(Action):
     port: str
     session: int
     request: NewOrder
+
+
+@dataclass(frozen=True)
+class SubmitBasket(Action):
+    """Some orders of one account at once."""
+    port: str
+    requests: tuple[NewOrder, ...]
+
+
+@dataclass(frozen=True)
+class Rearm(Action):
+    """A person switches a strategy on again."""
+    strategy: str
 
 
 @dataclass(frozen=True)
@@ -136,6 +150,7 @@ class Outcome:
     queued: int = 0
     reports: tuple[Report, ...] = ()
     sent: tuple[Sent, ...] = ()
+    lines: tuple[int, ...] = ()                     # codes of a basket's lines
 
 
 def apply(model: Model, action: Action) -> Outcome:
@@ -146,6 +161,11 @@ def apply(model: Model, action: Action) -> Outcome:
         found = model.new_order(model.ports[action.port], replace(action.request), action.now_ns)
         detail = None if found.code == PASS or found.duplicate else (found.value, found.limit, found.scope)
         return Outcome(found.code, detail, 0, 0, tuple(model.reports), tuple(model.sent))
+    if isinstance(action, SubmitBasket):
+        requests = [replace(request) for request in action.requests]
+        code, decisions = model_baskets.submit(model, model.ports[action.port], requests, action.now_ns)
+        lines = tuple(decision.code for decision in decisions)
+        return Outcome(code, None, 0, 0, tuple(model.reports), tuple(model.sent), lines)
     code, affected, queued = act(model, action)
     return Outcome(code, None, affected, queued, tuple(model.reports), tuple(model.sent))
 
@@ -183,6 +203,8 @@ def act(model: Model, action: Action) -> tuple[int, int, int]:
             response.on_time(model, now_ns)
         case EndOfDay(_, exchange):
             model.end_of_day(exchange)
+        case Rearm(_, strategy):
+            model.strategies[strategy].rearm()
         case Restart():
             model.restart()
     return 0, 0, 0
@@ -207,7 +229,7 @@ def answer(model: Model, action: VenueAnswer) -> None:
         case "accepted":
             model.accepted(order)
         case "trade":
-            model.trade(order, action.qty, action.px)
+            model.trade(order, action.qty, action.px, action.now_ns)
         case "canceled":
             model.canceled(order)
         case "rejected":

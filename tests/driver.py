@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ext import queries, response, suspended, sweeps, tape
+from ext import baskets, queries, response, suspended, sweeps, tape
 from ext.buffers import Turn
 from ext.engine import Engine
 from ext.journal import Journal
@@ -19,7 +19,7 @@ from gateway.pb import order_entry_pb2 as pb
 from tests import actions as act
 from tests.driver_world import World, open_state
 from tests.model import Model
-from tests.model_state import PASS, PENDING_NEW, XSHE, XSHG, Report, Sent
+from tests.model_state import PASS, PENDING_NEW, XSHE, XSHG, NewOrder, Report, Sent
 
 SCOPES = {"port": 1, "account": 2, "group": 3, "firm": 4}
 KINDS = {"accepted": 1, "canceled": 2, "rejected": 3, "trade": 4, "cancel_rejected": 5, "business_reject": 6}
@@ -134,6 +134,7 @@ class Driver:
             link.cancels.clear()
             link.sequence.clear()
         self.detail = None
+        self.lines: tuple[int, ...] = ()
         code, affected, queued = self.act(action)
         messages = self.take(self.observer)
         self.observed += messages
@@ -141,13 +142,17 @@ class Driver:
             if isinstance(m, pb.ExecutionReport) and m.exec_type == PENDING_NEW:
                 self.order_ids[m.account, m.cl_ord_id] = m.order_id, m.security_exchange
         reports = tuple(report_of(m) for m in messages)
-        return act.Outcome(code, self.detail, affected, queued, reports, tuple(self.take_sent()))
+        return act.Outcome(code, self.detail, affected, queued, reports, tuple(self.take_sent()), self.lines)
 
     def act(self, action: act.Action) -> tuple[int, int, int]:
         engine, now_ns = self.engine, action.now_ns
         match action:
             case act.Submit():
                 return self.submit(action), 0, 0
+            case act.SubmitBasket():
+                return self.submit_basket(action), 0, 0
+            case act.Rearm(_, strategy):
+                sweeps.rearm(engine, list(self.model.strategies).index(strategy), "test", now_ns)
             case act.Cancel():
                 return self.cancel(action), 0, 0
             case act.MassCancel():
@@ -200,11 +205,7 @@ class Driver:
         return PASS if changed else 0
 
     def submit(self, action: act.Submit) -> int:
-        r = action.request
-        message = pb.NewOrder(
-            cl_ord_id=r.cl_ord_id, account=r.account, symbol=r.symbol, security_exchange=r.exchange, side=r.side,
-            ord_type=r.ord_type, order_qty_shares=r.qty, price_e4=r.price, time_in_force=r.time_in_force, planned_ns=7,
-        )  # fmt: skip
+        message = message_of(action.request)
         answers = self.ask(action.port, action.session, action.now_ns, order=message)
         assert len(answers) == 1, answers
         assert answers[0].planned_ns == 7 or answers[0].possible_duplicate or answers[0].reject_code == "R1203"
@@ -212,6 +213,15 @@ class Driver:
         if found and not answers[0].possible_duplicate:
             self.detail = int(found["value"]), int(found["limit"]), found["scope"].replace("session", "port")
         return code_of(answers[0].reject_code)
+
+    def submit_basket(self, action: act.SubmitBasket) -> int:
+        lines = [message_of(request).SerializeToString() for request in action.requests]
+        port, account = self.world.ports[action.port], self.world.accounts[action.requests[0].account]
+        verdict = baskets.judge(self.engine, port, account, "basket", lines, action.now_ns)
+        answers = baskets.submit(self.engine, self.turn, port, lines, verdict, action.now_ns)
+        told = [pb.ExecutionReport.FromString(answer) if answer else None for answer in answers]
+        self.lines = tuple(1203 if report is None else code_of(report.reject_code) for report in told)
+        return int(verdict[0])
 
     def cancel(self, action: act.Cancel) -> int:
         known = self.order_ids.get((action.account, action.orig_cl_ord_id))
@@ -278,6 +288,14 @@ class Driver:
                 assert Sent("cancel", exchange, number) not in sent, f"order {number}: more after its cancel"
                 sent.append(Sent("cancel" if orig_cl_ord_id else "new", exchange, number))
         return sent
+
+
+def message_of(r: NewOrder) -> pb.NewOrder:
+    return pb.NewOrder(
+        cl_ord_id=r.cl_ord_id, account=r.account, symbol=r.symbol, security_exchange=r.exchange, side=r.side,
+        ord_type=r.ord_type, order_qty_shares=r.qty, price_e4=r.price, time_in_force=r.time_in_force, planned_ns=7,
+        strategy=r.strategy, parent_id=r.parent_id, parent_qty_shares=r.parent_qty, short_sale=r.short_sale,
+    )  # fmt: skip
 
 
 def venue_id(kind: str, number: int) -> str:

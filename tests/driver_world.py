@@ -21,6 +21,7 @@ from tests.model_state import (
     P_OPEN_CALL,
     XSHG,
     Account,
+    BoardRules,
     Instrument,
     Limits,
     Port,
@@ -44,6 +45,8 @@ class World:
         self.accounts = {name: index for index, name in enumerate(model.accounts)}
         self.groups = {name: index for index, name in enumerate(model.groups)}
         self.ports = {name: index for index, name in enumerate(model.ports)}
+        self.units = {name: index for index, name in enumerate(model.units)}
+        self.strategy_count = len(model.strategies)
         self.instruments = {key: index for index, key in enumerate(model.instruments)}
 
     def load(self, engine: Engine, model: Model, now_ns: int) -> None:
@@ -60,8 +63,18 @@ class World:
             boards={board: self.board_rules(model, board) for board in model.boards},
             collars=lt.Collars(collar[P_OPEN_CALL], collar[P_CONTINUOUS], collar[P_CLOSE_CALL]),
             market_data=lt.MarketData(model.venues[XSHG].max_age_ms),
-            firm=lt.Firm(*scope(firm.limits), firm.capital_limit),
-            groups=tuple(lt.Group(name, *scope(group.limits)) for name, group in model.groups.items()),
+            firm=lt.Firm(*scope(firm.limits), firm.capital_limit, *turnover(firm.limits), firm.limits.loss_limit,
+                         lt.LOSS_ACTIONS[firm.limits.loss_action]),
+            groups=tuple(lt.Group(g.name, *scope(g.limits), *turnover(g.limits)) for g in model.groups.values()),
+            strategies=tuple(
+                lt.Strategy(s.name, s.gross_limit, s.raet_max, s.raet_window_s, s.reject_streak_max, s.loss_limit,
+                            lt.LOSS_ACTIONS[s.loss_action]) for s in model.strategies.values()
+            ),
+            units=tuple(lt.Unit(u.name, u.net_buy_quota) for u in model.units.values()),
+            locates=tuple(
+                lt.Locate(self.accounts[a.name], int(symbol), exchange, shares)
+                for a in model.accounts.values() for (exchange, symbol), shares in a.located.items()
+            ),
             accounts=tuple(self.account(account) for account in model.accounts.values()),
             positions=tuple(
                 lt.Position(self.accounts[a.name], int(symbol), exchange, total, a.start_sellable[exchange, symbol])
@@ -79,7 +92,9 @@ class World:
         group = -1 if account.group is None else self.groups[account.group.name]
         return lt.Account(
             account.name, account.name, group, "A" + account.name, "0" + account.name, 1, account.cash0,
-            lt.ACCOUNT_STATES[account.state], account_limits(account, account.limits), account.tags,
+            lt.ACCOUNT_STATES[account.state], account_limits(account, account.limits),
+            5 - account.risk_level | lt.C1_LOWEST * account.c1_lowest | lt.PROFESSIONAL * account.professional,
+            -1 if account.unit is None else self.units[account.unit.name], account.tags,
         )  # fmt: skip
 
     def token(self, port: Port) -> lt.Token:
@@ -95,6 +110,8 @@ class World:
             "accounts": {name: self.account_snapshot(engine, index) for name, index in self.accounts.items()},
             "groups": {name: Usage(*probe.group_usage(state, index)) for name, index in self.groups.items()},
             "firm": Usage(*probe.firm_usage(state)),
+            "strategies": [strategy_row(state, index) for index in range(self.strategy_count)],
+            "units": [Usage(*probe.unit_usage(state, index)) for index in range(len(self.units))],
             "levels": dict(level_of(row) for row in queries.levels(engine)),
             "tickets": len(queries.tickets(engine)),
             "orders": [probe.order_row(state, number) for number in range(1, state.order_count + 1)],
@@ -143,6 +160,16 @@ def scope(limits: ScopeLimits) -> tuple[int, int, int]:
     return limits.gross_limit, limits.long_limit, limits.short_limit
 
 
+def turnover(limits: ScopeLimits) -> tuple[int, int]:
+    return limits.order_value_per_day, limits.traded_value_per_day
+
+
+def strategy_row(state: State, index: int) -> tuple[Usage, int, int]:
+    """Open and filled notional, why it is off, rejects in a row."""
+    usage, off, streak = probe.strategy_row(state, index)
+    return Usage(*usage), off, streak
+
+
 def account_limits(account: Account, limits: Limits) -> lt.AccountLimits:
     sides = {(exchange, symbol): {s for e, y, s in account.banned if (e, y) == (exchange, symbol)}
              for exchange, symbol, _ in account.banned}  # fmt: skip
@@ -152,18 +179,23 @@ def account_limits(account: Account, limits: Limits) -> lt.AccountLimits:
         u32(limits.rate_symbol_per_s), limits.dup_window_ms, u32(limits.dup_max), mask(account.boards),
         mask(account.ord_types),
         tuple(lt.Restriction(int(symbol), exchange, mask(s)) for (exchange, symbol), s in sorted(sides.items())),
+        limits.adv_bps, limits.float_bps, *limits.price_window, limits.instrument_long_limit,
+        limits.instrument_short_limit, limits.position_float_bps, limits.concentration_bps, *turnover(limits),
+        limits.loss_limit, lt.LOSS_ACTIONS[limits.loss_action], limits.basket_ntl, limits.basket_lines,
+        limits.basket_gross_bps, limits.soft_ntl, limits.soft_qty,
     )  # fmt: skip
 
 
 def static_instrument(model: Model, instrument: Instrument) -> StaticInstrument:
-    rules = model.boards[instrument.board]
+    rules = model.boards.get(instrument.board, BoardRules(0, 0, 0, 0))     # an index has none
     return StaticInstrument(
         symbol=int(instrument.symbol), venue=instrument.exchange, board=instrument.board, name=instrument.symbol,
         is_st=int(instrument.risk_warning), tick_e4=instrument.tick, buy_min_shares=rules.min_qty,
         buy_step_shares=rules.step_qty, max_limit_shares=instrument.max_limit_qty,
         max_market_shares=instrument.max_market_qty, prev_close_e4=instrument.prev_close,
         up_limit_e4=instrument.up_limit, down_limit_e4=instrument.down_limit, status=STATUSES[instrument.status],
-        t_plus=int(not instrument.t0), float_shares=0,
+        t_plus=int(not instrument.t0), float_shares=instrument.float_shares, adv20_shares=instrument.adv20_shares,
+        risk_level=instrument.risk_level, shortable=int(instrument.shortable),
     )  # fmt: skip
 
 

@@ -5,10 +5,10 @@ Every sum is recomputed from the orders whenever it is asked for. It must not im
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
-from tests.model_ladder import UNSEQUENCED, Ask, Verdict, count_last_second
-from tests.model_response import CHECKS, SECOND_WAY_DOWN, Standing, Subject, must_confirm
+from tests.model_ladder import UNSEQUENCED, Ask, Check, Verdict, count_last_second
+from tests.model_optional import is_beyond
+from tests.model_response import CHECKS, SECOND_WAY_DOWN, Standing, Subject, reason_to_wait
 from tests.model_state import (
     BUY,
     CANCELED,
@@ -46,26 +46,17 @@ from tests.model_state import (
     Quote,
     Report,
     Sent,
+    Strategy,
+    Unit,
+    Usage,
     VenueState,
     default_boards,
 )
+from tests.model_worth import check_holdings, orders_by
 
 CANCEL_PHASES = frozenset({P_OPEN_CALL, P_CONTINUOUS, P_UNKNOWN})  # unknown: the exchange decides
 STREAK_EXEMPT = frozenset({1203, 1207})
 CONFIRM_TTL_NS = 30 * 10**9
-
-
-@dataclass(frozen=True)
-class Usage:
-    """Open and filled notional of some accounts, in 1e-4 yuan."""
-    open_buy: int
-    open_sell: int
-    filled_buy: int
-    filled_sell: int
-
-    @property
-    def gross(self) -> int:
-        return self.open_buy + self.open_sell + self.filled_buy + self.filled_sell
 
 
 class Model:
@@ -75,6 +66,9 @@ class Model:
         self.accounts: dict[str, Account] = {}
         self.groups: dict[str, Group] = {}
         self.firm = Firm()
+        self.strategies: dict[str, Strategy] = {}
+        self.units: dict[str, Unit] = {}
+        self.marks: dict[object, tuple[int, int]] = {}      # who -> when marked last, profit then
         self.instruments: dict[tuple[int, str], Instrument] = {}
         self.ports: dict[str, Port] = {}
         self.venues = {XSHG: VenueState(), XSHE: VenueState()}
@@ -121,7 +115,12 @@ class Model:
         return sum(o.cum_qty for o in self.orders_of(account, instrument, BUY))
 
     def sold_today(self, account: Account, instrument: Instrument) -> int:
-        return sum(o.cum_qty for o in self.orders_of(account, instrument, SELL))
+        return sum(o.cum_qty for o in self.orders_of(account, instrument, SELL) if not o.request.short_sale)
+
+    def sold_short(self, account: Account, instrument: Instrument) -> tuple[int, int]:
+        """Borrowed shares in open orders, and sold."""
+        short = [o for o in self.orders_of(account, instrument, SELL) if o.request.short_sale]
+        return sum(o.leaves for o in short), sum(o.cum_qty for o in short)
 
     def total(self, account: Account, instrument: Instrument) -> int:
         start = account.start_total.get(instrument.key, 0)
@@ -133,13 +132,15 @@ class Model:
         return start + bought - self.sold_today(account, instrument)
 
     def held(self, account: Account, instrument: Instrument) -> int:
-        return sum(o.leaves for o in self.orders_of(account, instrument, SELL))
+        return sum(o.leaves for o in self.orders_of(account, instrument, SELL) if not o.request.short_sale)
 
     def open_buy_shares(self, account: Account, instrument: Instrument) -> int:
         return sum(o.leaves for o in self.orders_of(account, instrument, BUY))
 
     def usage(self, accounts: Iterable[Account]) -> Usage:
-        orders = [o for a in accounts for o in a.orders.values()]
+        return self.usage_of([o for a in accounts for o in a.orders.values()])
+
+    def usage_of(self, orders: list[Order]) -> Usage:
         buys = [o for o in orders if o.request.side == BUY]
         sells = [o for o in orders if o.request.side == SELL]
         return Usage(
@@ -157,14 +158,18 @@ class Model:
         for code, check in CHECKS:
             verdict = check(ask)
             if verdict is not None:
-                return self.reject(ask, code, verdict)
+                return self.reject(ask, code, verdict, check)
             if code == 1203:
                 port.arrivals.append(now_ns)
             if code == 1201 and request.cl_ord_id in ask.account.orders:
                 return self.repeat(ask.account.orders[request.cl_ord_id])
-        if must_confirm(ask):
-            return self.reject(ask, 1502, Verdict(2, 0, "account")) if port.programme else self.suspend(ask, 1502)
+        found = reason_to_wait(ask)
+        if found is not None:
+            code, verdict, check = found
+            return self.reject(ask, code, verdict, check) if port.programme else self.suspend(ask, code)
         port.streak = 0
+        if ask.strategy is not None:
+            ask.strategy.streak = 0
         return self.accept(ask, self.remember(ask))
 
     def accept(self, ask: Ask, order: Order) -> Decision:
@@ -174,6 +179,7 @@ class Model:
         order.accepted_ns, order.accepted_no = ask.now_ns, self.accepted_count
         order.counts_for_account = ask.account.name in self.leveled
         order.counts_for_group = self.group_leveled
+        order.beyond = is_beyond(ask)
         self.send("new", order, ask.now_ns)
         self.report(order, PENDING_NEW)
         return Decision(PASS, order=order)
@@ -208,19 +214,20 @@ class Model:
             self.deny(order)
         return len(chosen)
 
-    def reject(self, ask: Ask, code: int, verdict: Verdict) -> Decision:
-        self.count_reject(ask.port, code, ask.now_ns)
+    def reject(self, ask: Ask, code: int, verdict: Verdict, check: Check) -> Decision:
+        if check not in UNSEQUENCED or code not in STREAK_EXEMPT:
+            self.count_reject(ask.port, ask.now_ns)
         order = None
-        if code not in UNSEQUENCED:
+        if check not in UNSEQUENCED:
+            if ask.strategy is not None:
+                ask.strategy.count_reject()
             order = self.remember(ask)
             order.status = S_REJECTED
             order.reject_code = code
             self.report(order, REJECTED)
         return Decision(code, verdict.value, verdict.limit, verdict.scope, order)
 
-    def count_reject(self, port: Port, code: int, now_ns: int) -> None:
-        if code in STREAK_EXEMPT:
-            return
+    def count_reject(self, port: Port, now_ns: int) -> None:
         port.streak += 1
         if port.streak >= port.reject_streak_max:
             port.latched_until_ns = now_ns + port.reject_latch_ms * 10**6
@@ -344,9 +351,11 @@ class Model:
             order.status = S_NEW
             self.report(order, NEW)
 
-    def trade(self, order: Order, qty: int, px: int) -> None:
+    def trade(self, order: Order, qty: int, px: int, now_ns: int = 0) -> None:
         if not order.is_open or not 0 < qty <= order.leaves:
             return
+        if order.request.strategy:
+            self.strategies[order.request.strategy].count_trade(now_ns)
         order.cum_qty += qty
         order.cum_ntl += qty * px
         if order.cum_qty == order.request.qty:
@@ -412,6 +421,7 @@ class Model:
             venue.link_ready, venue.phase, venue.feed_ns = False, P_UNKNOWN, None
         for instrument in self.instruments.values():
             instrument.quote = None
+        self.marks.clear()
         for port in self.ports.values():
             port.arrivals, port.cancel_arrivals = [], []
             port.streak = port.latched_until_ns = 0
@@ -448,16 +458,7 @@ class Model:
 
     def invariants(self) -> None:
         """What must hold at any time, whatever happened; raises AssertionError with the account at fault."""
-        for account in self.accounts.values():
-            open_orders = [o for o in account.orders.values() if o.is_open]
-            assert self.cash_held(account) >= 0, account.name
-            assert all(0 < o.leaves <= o.request.qty for o in open_orders), account.name
-            # The fees of a small sell may exceed its proceeds, and then eat into what open buys hold.
-            if not any(o.request.side == SELL and o.cum_qty for o in account.orders.values()):
-                assert self.cash_held(account) <= self.cash(account), account.name
-            for instrument in self.instruments.values():
-                held, sellable = self.held(account, instrument), self.sellable(account, instrument)
-                assert 0 <= held <= sellable <= self.total(account, instrument), (account.name, instrument.key)
+        check_holdings(self)
 
     def snapshot(self) -> dict[str, object]:
         """Everything the engine must agree with, as plain values."""
@@ -465,6 +466,8 @@ class Model:
             "accounts": {name: self.account_snapshot(a) for name, a in self.accounts.items()},
             "groups": {g.name: self.usage(self.members(g)) for g in self.groups.values()},
             "firm": self.usage(self.accounts.values()),
+            "strategies": [(self.usage_of(orders_by(self, s)), s.off, s.streak) for s in self.strategies.values()],
+            "units": [self.usage(a for a in self.accounts.values() if a.unit is u) for u in self.units.values()],
             "levels": {s: (x.level, x.mask, x.throttle, x.until_ns) for s, x in self.standings.items() if x.level},
             "tickets": self.tickets,
             "orders": [(o.order_id, o.status, o.cum_qty, o.cum_ntl, o.cancel_pending) for o in self.orders],

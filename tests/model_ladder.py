@@ -1,4 +1,4 @@
-"""The ladder as a list of independent questions about one order, asked in the order of docs/ladder.md.
+"""The ladder as a list of independent questions about one order, asked in the order of docs/ladder.md; rows 1 to 33.
 
 Each check returns None (go on) or a Verdict. They read the model and change nothing.
 """
@@ -14,6 +14,7 @@ from tests.model_state import (
     BUY,
     CHINEXT,
     FOK,
+    INDEX,
     IOC,
     LIMIT,
     MAIN,
@@ -33,6 +34,7 @@ from tests.model_state import (
     Port,
     Quote,
     ScopeLimits,
+    Strategy,
 )
 
 if TYPE_CHECKING:
@@ -50,6 +52,9 @@ class Verdict:
     scope: str = ""
 
 
+Check = Callable[["Ask"], "Verdict | None"]
+
+
 @dataclass(frozen=True)
 class Ask:
     """One order in front of the ladder."""
@@ -61,6 +66,10 @@ class Ask:
     @property
     def account(self) -> Account:
         return self.model.accounts[self.request.account]
+
+    @property
+    def strategy(self) -> Strategy | None:
+        return self.model.strategies.get(self.request.strategy)
 
     @property
     def known_instrument(self) -> Instrument | None:
@@ -130,13 +139,18 @@ def malformed(ask: Ask) -> Verdict | None:
         and 1 <= r.qty <= 10**9
         and 0 <= r.price <= 10**9
         and (r.ord_type != LIMIT or r.price > 0)
+        and len(r.strategy.encode()) <= 16
+        and len(r.parent_id.encode()) <= 64
+        and (1 <= r.parent_qty <= 10**9 if r.parent_id else r.parent_qty == 0)
+        and not (r.short_sale and r.side != SELL)
     )
     return None if well_formed else Verdict()
 
 
 def auth(ask: Ask) -> Verdict | None:
     owned = ask.request.account in ask.port.accounts and ask.request.account in ask.model.accounts
-    return None if owned else Verdict(scope="port")
+    registered = not ask.request.strategy or ask.strategy is not None
+    return None if owned and registered else Verdict(scope="port")
 
 
 def rate_in(ask: Ask) -> Verdict | None:
@@ -151,7 +165,7 @@ def reject_break(ask: Ask) -> Verdict | None:
 def dup_id(ask: Ask) -> Verdict | None:
     """Only other content is a reject; equal content is answered before this ladder step by Model.new_order."""
     earlier = ask.account.orders.get(ask.request.cl_ord_id)
-    return Verdict(scope="account") if earlier and earlier.request.content != ask.request.content else None
+    return Verdict(scope="account") if earlier and earlier.request.identity != ask.request.identity else None
 
 
 def capacity(ask: Ask) -> Verdict | None:
@@ -181,7 +195,7 @@ def state(ask: Ask) -> Verdict | None:
 
 def symbol(ask: Ask) -> Verdict | None:
     known = ask.known_instrument
-    return None if known is not None and known.status == "NORMAL" else Verdict()
+    return None if known is not None and known.status == "NORMAL" and known.board != INDEX else Verdict()
 
 
 def venue_down(ask: Ask) -> Verdict | None:
@@ -221,6 +235,8 @@ def qty_format(ask: Ask) -> Verdict | None:
     if ask.is_buy:
         return Verdict(qty, rules.min_qty) if qty < rules.min_qty or (qty - rules.min_qty) % rules.step_qty else None
     avail = ask.model.sellable(ask.account, ask.instrument) - ask.model.held(ask.account, ask.instrument)
+    if ask.request.short_sale:
+        avail = 0
     if board in (MAIN, CHINEXT):
         return None if qty % 100 == 0 or qty % 100 == avail % 100 else Verdict(qty, rules.min_qty)
     return Verdict(qty, rules.min_qty) if qty < 200 and qty != avail else None
@@ -375,7 +391,9 @@ def cash(ask: Ask) -> Verdict | None:
 
 def sellable(ask: Ask) -> Verdict | None:
     avail = ask.model.sellable(ask.account, ask.instrument) - ask.model.held(ask.account, ask.instrument)
-    return Verdict(ask.request.qty, avail, "account") if not ask.is_buy and ask.request.qty > avail else None
+    if ask.is_buy or ask.request.short_sale:
+        return None
+    return Verdict(ask.request.qty, avail, "account") if ask.request.qty > avail else None
 
 
 def scopes(ask: Ask) -> list[tuple[str, ScopeLimits, list[Account]]]:
@@ -428,7 +446,7 @@ def firm_cap(ask: Ask) -> Verdict | None:
     return Verdict(use, limit, "firm") if use > limit else None
 
 
-LADDER: list[tuple[int, Callable[[Ask], Verdict | None]]] = [
+HARD_ROWS: list[tuple[int, Check]] = [
     (1605, malformed), (1001, auth), (1203, rate_in), (1207, reject_break), (1201, dup_id), (1603, capacity),
     (1501, kill), (1002, state), (1003, symbol), (1601, venue_down), (1004, session), (1005, restricted),
     (1006, ordtype), (1007, suitability), (1101, qty_format), (1102, max_qty), (1105, tick), (1106, price_limit),
@@ -436,4 +454,4 @@ LADDER: list[tuple[int, Callable[[Ask], Verdict | None]]] = [
     (1204, rate_out), (1205, rate_symbol), (1208, open_count), (1301, cash), (1302, sellable), (1303, gross),
     (1304, net), (1305, position), (1309, firm_cap),
 ]  # fmt: skip
-UNSEQUENCED = frozenset({1605, 1001, 1203, 1207, 1201, 1603})
+UNSEQUENCED = frozenset({malformed, auth, rate_in, reject_break, dup_id, capacity})

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tests.model_ladder import LADDER, ORDER_PHASES, UNSEQUENCED, Ask, Verdict, count_last_second
+from tests.model_ladder import ORDER_PHASES, UNSEQUENCED, Ask, Check, Verdict, count_last_second
+from tests.model_optional import LADDER, WAITS
 from tests.model_state import (
     BUY,
     CHINEXT,
@@ -88,7 +89,7 @@ def features(ask: Ask) -> int:
     bits |= NO_MARKET if ask.request.ord_type != LIMIT else 0
     bits |= NO_AUCTION if phase in ORDER_PHASES - {P_CONTINUOUS} else 0
     bits |= NO_PROGRAMME if ask.port.programme else 0
-    return bits | (BOARD_BITS[known.board] if known else 0)
+    return bits | (BOARD_BITS.get(known.board, 0) if known else 0)
 
 
 def restricted_by_level(ask: Ask) -> Verdict | None:
@@ -123,8 +124,17 @@ def counted(model: Model, subject: Subject) -> list[int]:
     return [o.accepted_ns for o in orders]
 
 
-def must_confirm(ask: Ask) -> bool:
-    return any(standing.level == 2 for _, standing in bindings(ask))
+def must_confirm(ask: Ask) -> Verdict | None:
+    return Verdict(2, 0, "account") if any(standing.level == 2 for _, standing in bindings(ask)) else None
+
+
+def reason_to_wait(ask: Ask) -> tuple[int, Verdict, Check] | None:
+    """Why a person must look first, None when nobody need: a level, then what the order itself is."""
+    for code, check in [(1502, must_confirm), *WAITS]:
+        verdict = check(ask)
+        if verdict is not None:
+            return code, verdict, check
+    return None
 
 
 # Levels set, released, run out
@@ -246,4 +256,4 @@ def confirm(model: Model, order: Order | None, withdraw: bool, now_ns: int) -> i
 
 AT = [code for code, _ in LADDER].index(1003)
 CHECKS = [*LADDER[:AT], (1002, restricted_by_level), (1204, throttled), *LADDER[AT:]]
-SECOND_WAY_DOWN = [(code, check) for code, check in CHECKS if code not in UNSEQUENCED]
+SECOND_WAY_DOWN = [(code, check) for code, check in CHECKS if check not in UNSEQUENCED]

@@ -19,6 +19,7 @@ MAIN, STAR, CHINEXT = 1, 2, 3
 PASS = 1
 STEP_NS = 62_500_000
 UNLIMITED = 10**17                # a limit that never binds
+INDEX = 4
 
 
 def price_limits(prev_close: int, percent: int, tick: int = 100) -> tuple[int, int]:
@@ -95,10 +96,19 @@ class Instrument:
     max_limit_qty: int = UNLIMITED
     max_market_qty: int = UNLIMITED
     quote: Quote | None = None
+    float_shares: int = 0         # 0: not known, as is the next
+    adv20_shares: int = 0
+    risk_level: int = 3
+    shortable: bool = False
 
     @property
     def key(self) -> tuple[int, str]:
         return self.exchange, self.symbol
+
+    @property
+    def mark(self) -> int:
+        """What a share is worth now."""
+        return (self.quote.last if self.quote else 0) or self.prev_close
 
 
 @dataclass
@@ -107,6 +117,10 @@ class ScopeLimits:
     gross_limit: int = UNLIMITED
     long_limit: int = UNLIMITED
     short_limit: int = UNLIMITED
+    order_value_per_day: int = 0  # 0 here and below: no such limit
+    traded_value_per_day: int = 0
+    loss_limit: int = 0
+    loss_action: str = "SELL_ONLY"
 
 
 @dataclass
@@ -123,6 +137,18 @@ class Limits(ScopeLimits):
     open_orders_per_symbol: int = UNLIMITED
     position_limit_shares: int = UNLIMITED
     collar: dict[int, tuple[int, int]] = field(default_factory=dict)  # phase -> (bps, ticks); absent: none
+    adv_bps: int = 0
+    float_bps: int = 0
+    price_window: tuple[int, int, int] = (0, 0, 0)                     # bps, ms, net notional
+    instrument_long_limit: int = 0
+    instrument_short_limit: int = 0
+    position_float_bps: int = 0
+    concentration_bps: int = 0
+    basket_ntl: int = 0
+    basket_lines: int = 0
+    basket_gross_bps: int = 0
+    soft_ntl: int = 0
+    soft_qty: int = 0
 
 
 @dataclass(eq=False)
@@ -140,6 +166,44 @@ class Group:
 
 
 @dataclass(eq=False)
+class Strategy:
+    """A registered algorithm, and the switch that stops it until a person rearms it."""
+    name: str
+    gross_limit: int = UNLIMITED
+    raet_max: int = 0
+    raet_window_s: int = 60
+    reject_streak_max: int = 0
+    loss_limit: int = 0
+    loss_action: str = "SELL_ONLY"
+    off: int = 0                      # the code that switched it off
+    streak: int = 0
+    trades: list[int] = field(default_factory=list)   # times, since it was last rearmed
+
+    def count_reject(self) -> None:
+        self.streak += not self.off
+        if not self.off and self.reject_streak_max and self.streak >= self.reject_streak_max:
+            self.off = 1207
+
+    def count_trade(self, now_ns: int) -> None:
+        if self.raet_max == 0:
+            return
+        self.trades.append(now_ns)
+        step_ns = self.raet_window_s * 10**9 // 16
+        recent = [t for t in self.trades if now_ns // step_ns - 16 <= t // step_ns]
+        if not self.off and len(recent) >= self.raet_max:
+            self.off = 1206
+
+    def rearm(self) -> None:
+        self.off, self.streak, self.trades = 0, 0, []
+
+
+@dataclass(eq=False)
+class Unit:
+    name: str
+    net_buy_quota: int
+
+
+@dataclass(eq=False)
 class Account:
     name: str
     cash0: int = 0                                                     # at the start of the day, 1e-4 yuan
@@ -152,6 +216,11 @@ class Account:
     banned: set[tuple[int, str, int]] = field(default_factory=set)     # (exchange, symbol, side)
     start_total: dict[tuple[int, str], int] = field(default_factory=dict)
     start_sellable: dict[tuple[int, str], int] = field(default_factory=dict)
+    risk_level: int = 5
+    c1_lowest: bool = False
+    professional: bool = False
+    unit: Unit | None = None
+    located: dict[tuple[int, str], int] = field(default_factory=dict)  # shares borrowed to sell short
     killed: bool = False
     tags: int = 0                                                      # bits of AccountTag: what rules are scoped by
     event_seq: int = 0
@@ -197,10 +266,19 @@ class NewOrder:
     qty: int
     price: int = 0
     time_in_force: int = 0
+    strategy: str = ""
+    parent_id: str = ""
+    parent_qty: int = 0
+    short_sale: bool = False
 
     @property
     def content(self) -> tuple[str, int, int, int, int, int]:
         return self.symbol, self.exchange, self.side, self.ord_type, self.qty, self.price
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """What the same order sent again has in common with the first."""
+        return *self.content, self.strategy, self.parent_id, self.parent_qty, self.short_sale
 
 
 @dataclass(eq=False)
@@ -224,6 +302,7 @@ class Order:
     reject_code: int = 0
     cancel_pending: bool = False      # a cancel is sent or queued
     cancel_queued: bool = False       # ... and waits for a phase or a link that lets it out
+    beyond: bool = False              # priced far beyond the reference when it was accepted (R1109)
 
     @property
     def is_open(self) -> bool:
@@ -236,6 +315,11 @@ class Order:
     @property
     def open_ntl(self) -> int:
         return self.wpx * self.leaves
+
+    @property
+    def ntl(self) -> int:
+        """Worst-case notional of the whole order; 0 when it was never accepted."""
+        return self.wpx * self.request.qty
 
     @property
     def cash_hold(self) -> int:
@@ -259,6 +343,19 @@ class Order:
         if self.request.ord_type == LIMIT:
             return self.request.price
         return self.wpx if self.request.side == BUY else 0
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Open and filled notional of some accounts, in 1e-4 yuan."""
+    open_buy: int
+    open_sell: int
+    filled_buy: int
+    filled_sell: int
+
+    @property
+    def gross(self) -> int:
+        return self.open_buy + self.open_sell + self.filled_buy + self.filled_sell
 
 
 @dataclass(frozen=True)

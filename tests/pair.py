@@ -4,15 +4,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ext import tape
+from ext import queries, tape
 from tests import actions as act
 from tests.driver import Driver
 from tests.model import Model
 from tests.model_state import Account, Decision, Firm, Group, Instrument, NewOrder, Order, Port, Quote
 from tests.simulation import START_NS
 
-NUMBERED = {1101, 1103, 1105, 1106, 1107, 1108, 1204, 1205, 1208, 1301, 1302, 1303, 1304, 1305, 1309}
-SCOPED = {1303, 1304, 1309, 1401, 1501}
+NUMBERED = {1101, 1103, 1104, 1105, 1106, 1107, 1108, 1109, 1204, 1205, 1208, 1301, 1302, 1303, 1304, 1305, 1306, 1307,
+            1308, 1309, 1310, 1311, 1402, 1502}  # fmt: skip
+SCOPED = {1206, 1303, 1304, 1307, 1308, 1309, 1310, 1311, 1401, 1501}
 
 
 class Pair:
@@ -26,6 +27,7 @@ class Pair:
     def step(self, action: act.Action) -> act.Outcome:
         expected, found = act.apply(self.model, action), self.driver.apply(action)
         assert (found.code, found.affected, found.queued) == (expected.code, expected.affected, expected.queued), action
+        assert found.lines == expected.lines, action
         assert what_matters(found) == what_matters(expected), action
         assert by_account(found) == by_account(expected), action
         assert sorted(map(str, found.sent)) == sorted(map(str, expected.sent)), action
@@ -36,6 +38,7 @@ class Pair:
         self.model.invariants()
         expected = self.model.snapshot()
         assert self.driver.world.snapshot(self.driver.engine) == expected
+        assert queries.check_invariants(self.driver.engine) == []
         self.trail.append((self.driver.journal.end, expected))
 
 
@@ -95,11 +98,11 @@ class Twin:
     def cancel(self, port: Port, account: str, orig_cl_ord_id: str, now_ns: int) -> Decision:
         return Decision(self.step(act.Cancel(now_ns, port.name, 0, account, orig_cl_ord_id)).code)
 
-    def answer(self, kind: str, order: Order, qty: int = 0, px: int = 0) -> None:
-        self.step(act.VenueAnswer(self.now_ns, kind, order.account.name, order.request.cl_ord_id, qty, px))
+    def answer(self, kind: str, order: Order, qty: int = 0, px: int = 0, now_ns: int = 0) -> None:
+        self.step(act.VenueAnswer(now_ns or self.now_ns, kind, order.account.name, order.request.cl_ord_id, qty, px))
 
-    def trade(self, order: Order, qty: int, px: int) -> None:
-        self.answer("trade", order, qty, px)
+    def trade(self, order: Order, qty: int, px: int, now_ns: int = 0) -> None:
+        self.answer("trade", order, qty, px, now_ns)
 
     def canceled(self, order: Order) -> None:
         self.answer("canceled", order)

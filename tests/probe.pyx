@@ -29,6 +29,16 @@ def firm_usage(State state) -> tuple:
     return usage_row(&state.firm)
 
 
+def unit_usage(State state, uint32_t index) -> tuple:
+    """As account_usage."""
+    return usage_row(&state.units[index].usage)
+
+
+def strategy_row(State state, uint32_t index) -> tuple:
+    """(usage, the code that switched it off or 0, rejects in a row)"""
+    return usage_row(&state.strategies[index].usage), state.strategies[index].off, state.strategies[index].reject_streak
+
+
 def order_row(State state, uint32_t order_no) -> tuple:
     """(order_id, OrdStatus, filled shares, filled notional, whether a cancel is under way)"""
     cdef const Order *order = &state.orders[order_no]

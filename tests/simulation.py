@@ -14,6 +14,7 @@ from tests.model import Model
 from tests.model_state import (
     BUY,
     CHINEXT,
+    INDEX,
     LIMIT,
     MAIN,
     P_CLOSE_CALL,
@@ -38,6 +39,8 @@ from tests.model_state import (
     Port,
     Quote,
     ScopeLimits,
+    Strategy,
+    Unit,
     price_limits,
 )
 
@@ -51,7 +54,7 @@ MASKS = (1, 2, 4, 8, 16, 256, 512, 1024, 1 | 1024, 2 | 4, 0, 32)                
 COLLARS = ((50, 0), (300, 5), (10_000, 0), (10_000, 0))      # (bps, ticks)
 INSTRUMENTS = (
     (XSHG, "600001", MAIN, 10), (XSHG, "600002", MAIN, 10), (XSHG, "688001", STAR, 20),
-    (XSHE, "000001", MAIN, 10), (XSHE, "300001", CHINEXT, 20),
+    (XSHE, "000001", MAIN, 10), (XSHE, "300001", CHINEXT, 20), (XSHG, "000300", INDEX, 10),
 )  # fmt: skip
 
 
@@ -68,6 +71,9 @@ def build_world(rng: random.Random) -> Model:
     model.boards[MAIN] = BoardRules(100, 100, 1_000_000, 1_000_000)
     model.groups = {name: Group(name, scope_limits(rng)) for name in ("family", "fund")}
     model.firm.limits = scope_limits(rng, 10)
+    model.firm.limits.loss_limit = some(rng, rng.choice((1_000, 1_000_000)) * YUAN, 0.05)
+    model.strategies = {name: build_strategy(rng, name) for name in ("grid", "twap")}
+    model.units = {name: Unit(name, maybe(rng, rng.choice((50_000, 500_000)) * YUAN, 0.6)) for name in ("U1", "U2")}
     model.firm.capital_limit = maybe(rng, rng.choice((2, 20)) * 1_000_000 * YUAN, 0.4)
     for number, (exchange, symbol, board, percent) in enumerate(INSTRUMENTS):
         prev_close = rng.randrange(300, 4_000) * 100
@@ -75,6 +81,8 @@ def build_world(rng: random.Random) -> Model:
         model.instruments[exchange, symbol] = Instrument(
             symbol, exchange, board, prev_close, up, down, risk_warning=number == 1, t0=number == 3,
             status=rng.choice(("SUSPENDED", "DELISTED")) if rng.random() < 0.05 else "NORMAL",
+            float_shares=rng.choice((0, 1_500_000)), adv20_shares=rng.choice((0, 100_000)),
+            risk_level=4 if board in (STAR, CHINEXT) else 3, shortable=rng.random() < 0.5,
         )  # fmt: skip
     shared = Shared(
         rng.choice((Fees(), Fees(5 * YUAN, 2_500, 100, 341, 200, 5_000))),
@@ -98,8 +106,24 @@ def maybe(rng: random.Random, tight: int, chance: float = 0.25) -> int:
     return tight if rng.random() < chance else 10**17
 
 
+def some(rng: random.Random, tight: int, chance: float = 0.06) -> int:
+    """A tight limit now and then, else none."""
+    return tight if rng.random() < chance else 0
+
+
 def scope_limits(rng: random.Random, times: int = 1) -> ScopeLimits:
-    return ScopeLimits(*(maybe(rng, rng.choice((1, 4)) * times * 1_000_000 * YUAN) for _ in range(3)))
+    return ScopeLimits(
+        *(maybe(rng, rng.choice((1, 4)) * times * 1_000_000 * YUAN) for _ in range(3)),
+        order_value_per_day=some(rng, times * 500_000 * YUAN), traded_value_per_day=some(rng, times * 200_000 * YUAN),
+    )  # fmt: skip
+
+
+def build_strategy(rng: random.Random, name: str) -> Strategy:
+    return Strategy(
+        name, maybe(rng, 300_000 * YUAN), raet_max=some(rng, rng.choice((1, 4)), 0.4),
+        raet_window_s=rng.choice((1, 60)), reject_streak_max=some(rng, rng.choice((2, 5)), 0.4),
+        loss_limit=some(rng, 1_000 * YUAN, 0.2), loss_action=rng.choice(("SELL_ONLY", "CANCEL_ONLY")),
+    )  # fmt: skip
 
 
 def build_account(rng: random.Random, model: Model, name: str, shared: Shared) -> Account:
@@ -109,12 +133,20 @@ def build_account(rng: random.Random, model: Model, name: str, shared: Shared) -
         state=rng.choice(("FROZEN", "CANCEL_ONLY", "SELL_ONLY")) if rng.random() < 0.06 else "NORMAL",
     )  # fmt: skip
     if rng.random() < 0.2:
+        account.risk_level = rng.randint(1, 4)
+        account.c1_lowest = account.risk_level == 1
+        account.professional = rng.random() < 0.3
+    if rng.random() < 0.3:
+        account.unit = model.units[rng.choice(("U1", "U2"))]
+    if rng.random() < 0.2:
         account.ord_types = frozenset({LIMIT, 2, 6})
     if rng.random() < 0.2:
         account.boards = frozenset({MAIN, CHINEXT})
     for key in model.instruments:
         account.start_total[key] = rng.choice((250, 350, 100_000, 1_000_000, 2_000_000))
         account.start_sellable[key] = account.start_total[key] * rng.choice((1, 1, 1, 0))
+        if rng.random() < 0.5:
+            account.located[key] = rng.choice((500, 2_000, 100_000))
         if rng.random() < 0.1:
             account.banned.add((*key, rng.choice((BUY, SELL))))
     return account
@@ -129,7 +161,15 @@ def build_limits(rng: random.Random, shared: Shared) -> Limits:
         rate_out_per_s=maybe(rng, 2), rate_out_per_day=maybe(rng, 20, 0.2), rate_symbol_per_s=maybe(rng, 1),
         open_orders=maybe(rng, 4), open_orders_per_symbol=maybe(rng, 1),
         position_limit_shares=maybe(rng, rng.choice((1_000, 1_001_000, 2_001_000))),
-        collar=shared.collar,
+        collar=shared.collar, order_value_per_day=wide.order_value_per_day,
+        traded_value_per_day=wide.traded_value_per_day, loss_limit=some(rng, rng.choice((1_000, 100_000)) * YUAN, 0.1),
+        loss_action=rng.choice(("SELL_ONLY", "CANCEL_ONLY")), adv_bps=some(rng, 500, 0.15), float_bps=some(rng, 3, 0.1),
+        price_window=(30, rng.choice((500, 60_000)), 10_000 * YUAN) if rng.random() < 0.25 else (0, 0, 0),
+        instrument_long_limit=some(rng, 100_000 * YUAN), instrument_short_limit=some(rng, 100_000 * YUAN),
+        position_float_bps=some(rng, rng.choice((100, 7_000))),
+        concentration_bps=some(rng, rng.choice((500, 3_000)), 0.1),
+        basket_ntl=some(rng, 50_000 * YUAN, 0.2), basket_lines=some(rng, 2, 0.2), basket_gross_bps=some(rng, 100, 0.2),
+        soft_ntl=some(rng, 100_000 * YUAN, 0.1), soft_qty=some(rng, 1_000, 0.1),
     )  # fmt: skip
 
 
@@ -145,7 +185,7 @@ class Simulation:
             (self.new_order, 40), (self.cancel, 8), (self.mass_cancel, 1), (self.venue_answer, 30), (self.quote, 8),
             (self.market_phase, 6), (self.link, 0.5), (self.kill, 0.3), (self.disconnect, 0.3),
             (self.repair, 8), (self.end_of_day, 0.1), (self.restart, 0.2), (self.set_level, 3), (self.confirm, 4),
-            (self.on_time, 3),
+            (self.on_time, 3), (self.basket, 1.5), (self.rearm, 0.8),
         ]  # fmt: skip
 
     def actions(self, steps: int) -> Iterator[act.Action]:
@@ -190,14 +230,34 @@ class Simulation:
 
     def sane_order(self, account: Account) -> NewOrder:
         rng, instrument = self.rng, self.rng.choice(list(self.model.instruments.values()))
+        if instrument.board == INDEX and rng.random() < 0.9:
+            instrument = self.model.instruments[XSHG, "600001"]
         side = rng.choice((BUY, SELL))
         kind = rng.choice((2, 3, 4, 5, 6, 7)) if rng.random() < 0.2 else LIMIT
         price = self.price_near(instrument)
         if kind != LIMIT and rng.random() < 0.5:
             price = 0
         self.count += 1
-        return NewOrder(f"o{self.count}", account.name, instrument.symbol, instrument.exchange, side, kind,
-                        self.quantity(account, instrument, side), price)  # fmt: skip
+        request = NewOrder(f"o{self.count}", account.name, instrument.symbol, instrument.exchange, side, kind,
+                           self.quantity(account, instrument, side), price)  # fmt: skip
+        if rng.random() < 0.2:
+            request.strategy = rng.choice(list(self.model.strategies))
+        if rng.random() < 0.1:
+            request.parent_id, request.parent_qty = f"P{rng.randrange(3)}", rng.choice((1_000, 2_000, 10**6))
+        request.short_sale = side == SELL and rng.random() < 0.2
+        return request
+
+    def basket(self) -> act.Action:
+        _, port = self.pick_session()
+        account = self.model.accounts[self.rng.choice(PORTS[port])]
+        requests = [self.sane_order(account) for _ in range(self.rng.randint(1, 4))]
+        if self.rng.random() < 0.1:
+            self.spoil(requests[-1])
+            requests[-1].account = account.name
+        return act.SubmitBasket(self.now_ns, port, tuple(requests))
+
+    def rearm(self) -> act.Action:
+        return act.Rearm(self.now_ns, self.rng.choice(list(self.model.strategies)))
 
     def quantity(self, account: Account, instrument: Instrument, side: int) -> int:
         rng = self.rng
@@ -225,6 +285,8 @@ class Simulation:
             ("symbol", "60000"), ("symbol", "60000a"), ("symbol", "600999"), ("exchange", 0), ("exchange", 3),
             ("side", 0), ("side", 3), ("ord_type", 0), ("ord_type", 9), ("qty", 0), ("qty", -100), ("qty", 10**9 + 1),
             ("price", -1), ("price", 10**9 + 1), ("price", 0), ("time_in_force", 2), ("time_in_force", 1),
+            ("strategy", "x" * 17), ("strategy", "nobody"), ("parent_id", "x" * 65),
+            ("parent_qty", 5), ("parent_qty", -1), ("short_sale", True),
         ))  # fmt: skip
         setattr(request, name, value)
 

@@ -9,11 +9,10 @@ import pytest
 
 from ext import queries, response, sweeps
 from ext.journal import JournalError
-from gateway.reference import COLUMNS
 from gateway.settings import Settings
 from gateway.shard import open_engine
 from tests.test_limits import GOOD
-from tests.test_reference import MAIN
+from tests.test_reference import HEADER, MAIN
 
 ACCOUNT, GROUP, FIRM, POSITION = 1, 2, 3, 4
 KILL_ACCOUNT, KILL_FIRM = 2, 4
@@ -28,7 +27,7 @@ class Day:
         self.folder = folder
         self.limits = folder / "limits.yaml"
         self.limits.write_text(GOOD)
-        (folder / "instruments.csv").write_text("\n".join([",".join(COLUMNS), MAIN, BANNED, ""]))
+        (folder / "instruments.csv").write_text("\n".join([HEADER, MAIN, BANNED, ""]))
 
     def settings(self, day: int) -> Settings:
         return Settings(

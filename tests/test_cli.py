@@ -108,11 +108,15 @@ def test_its_traceback_is_logged_with_debug(unlucky_command, capfd):
 def test_commands_are_plugged_in(monkeypatch, capsys):
     named = {"weather": f"{__name__}:weather", "tide": f"{__name__}:tide_app", "broken": "no_such_module:app"}
     plugged = [EntryPoint(name, value, cli.GROUP) for name, value in named.items()]
-    monkeypatch.setattr(cli, "entry_points", lambda group: plugged)
+    inner = [EntryPoint("weather", f"{__name__}:weather", "tidegate.tide"), EntryPoint("low", f"{__name__}:weather", "tidegate.tide")]
+    groups = {cli.GROUP: plugged, "tidegate.tide": inner}
+    monkeypatch.setattr(cli, "entry_points", lambda group: groups[group])
     before = len(cli.app.registered_commands), len(cli.app.registered_groups)
     try:
         assert cli.run(["weather", "5"]) == 0
         assert cli.run(["tide", "high"]) == 3
+        assert cli.run(["tide", "low"]) == 4
+        assert cli.run(["tide", "weather", "6"]) == 0
         assert cli.run(["broken"]) == 2
         assert cli.run(["--help"]) == 0
     finally:
@@ -120,6 +124,7 @@ def test_commands_are_plugged_in(monkeypatch, capsys):
         del cli.app.registered_groups[before[1]:]
     printed = capsys.readouterr()
     assert "wind 5" in printed.out
+    assert "wind 6" in printed.out
     assert "broken: the command cannot be loaded: No module named 'no_such_module'" in printed.err
 
 

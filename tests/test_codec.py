@@ -26,6 +26,10 @@ NEW_ORDERS = st.builds(
     price_e4=INT64,
     time_in_force=INT32,
     planned_ns=INT64,
+    strategy=TEXT,
+    parent_id=TEXT,
+    parent_qty_shares=INT64,
+    short_sale=st.booleans(),
 )
 CANCEL_ORDERS = st.builds(
     pb.CancelOrder, cl_ord_id=TEXT, account=TEXT, orig_cl_ord_id=TEXT, order_id=UINT64, planned_ns=INT64
@@ -146,6 +150,7 @@ REPORTS = st.fixed_dictionaries(
                 "cum_notional_e4",
                 "time_ns",
                 "planned_ns",
+                "confirm_by_ns",
             ),
             INT64,
         ),

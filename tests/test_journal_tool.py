@@ -12,10 +12,10 @@ from gateway.journal_file import JournalFile
 from gateway.journal_tool import dump, replayed, verify
 from gateway.limits import load_limits
 from gateway.loading import load_engine
-from gateway.reference import COLUMNS, load_instruments
+from gateway.reference import load_instruments
 from gateway.settings import SettingError
 from tests.test_limits import GOOD
-from tests.test_reference import MAIN
+from tests.test_reference import HEADER, MAIN
 
 BANNED = "600000,XSHG,MAIN,Banned,0,100,100,100,1000000,1000000,100000,110000,90000,NORMAL,1,1"
 
@@ -24,7 +24,7 @@ BANNED = "600000,XSHG,MAIN,Banned,0,100,100,100,1000000,1000000,100000,110000,90
 def journal(tmp_path):
     """A journal with a day's settings in it, and the hash of the state it was written from."""
     (tmp_path / "limits.yaml").write_text(GOOD)
-    (tmp_path / "instruments.csv").write_text("\n".join([",".join(COLUMNS), MAIN, BANNED, ""]))
+    (tmp_path / "instruments.csv").write_text("\n".join([HEADER, MAIN, BANNED, ""]))
     file = JournalFile(tmp_path / "20261123-00.journal")
     state = State(1024, 1024, 1024)
     engine = Engine(state, file.journal)

@@ -66,7 +66,7 @@ BAD = [
     ("schema: 1\n", "schema: 2\n", "1: schema: got '2', expected one of 1"),
     ("schema: 1\n", "schema: 1\nshema: 1\n",
      "2: file: got unknown key 'shema', expected one of schema, rule_set, fees, boards, collars, market_data, firm, groups, "
-     'profiles, accounts, positions, positions_file, tokens; did you mean "schema"?'),
+     'strategies, units, profiles, accounts, positions, positions_file, locates, tokens; did you mean "schema"?'),
     ("schema: 1\n", "schema: 1\nschema: 1\n", "2: schema: got the key again, expected it once (the first is on line 1)"),
     ("version: 3", "version: three", "2: rule_set.version: got 'three', expected a whole number from 1 to 1000000000"),
     ("id: hard-limits", "id: hard limits",
@@ -136,6 +136,22 @@ BAD = [
     ("[A1, LT*]", "[A1, LX*]",
      "41: tokens[0].accounts: got 'LX*', expected the id of an account, or the start of some"),
     ("[A1, LT*]", "A1", "41: tokens[0].accounts: got 'A1', expected a list"),
+    ("groups:\n", "strategies:\n  - {id: grid}\ngroups:\n",
+     "15: strategies[0].gross_limit_yuan: got nothing, expected an amount of yuan above 0"),
+    ("groups:\n", "strategies: [{id: a, gross_limit_yuan: 1}, {id: a, gross_limit_yuan: 1}]\ngroups:\n",
+     "14: strategies[1].id: got 'a', expected an id that no other strategy has"),
+    ("dup_max: 9", "unit: U1", "36: accounts[1].unit: got 'U1', expected the id of a trading unit"),
+    ("dup_max: 9", "risk_level: C6", "36: accounts[1].risk_level: got 'C6', expected one of C1, C2, C3, C4, C5"),
+    ("dup_max: 9", "c1_lowest: true", "36: accounts[1].c1_lowest: got true, expected it with risk_level C1 only"),
+    ("dup_max: 9", "price_window_pct: 2",
+     "36: accounts[1].price_window_pct: got it without the others, expected all of price_window_pct, price_window_ms, "
+     "price_window_ntl_yuan, or none"),
+    ("dup_max: 9", "concentration_pct: 0", "36: accounts[1].concentration_pct: got '0', expected a percentage above 0"),
+    ("dup_max: 9", "loss_action: STOP", "36: accounts[1].loss_action: got 'STOP', expected one of SELL_ONLY, CANCEL_ONLY"),
+    ("positions:\n", "locates:\n  - {account: A3, symbol: 600519, security_exchange: XSHG, shares: 5}\npositions:\n",
+     "39: locates[0].account: got 'A3', expected the id of an account"),
+    ("positions:\n", "locates:\n" + 2 * "  - {account: A1, symbol: 600519, security_exchange: XSHG, shares: 5}\n" + "positions:\n",
+     "40: locates[1]: got a mapping, expected one locate for each account and security"),
     ("fees: {", "fees: {{", "5: syntax: did not find expected ',' or '}', expected YAML"),
 ]
 
@@ -148,6 +164,23 @@ def load(tmp_path):
         return load_limits(path)
 
     return load_text
+
+
+def test_optional_limits(load):
+    plain = load(GOOD)
+    assert (plain.strategies, plain.units, plain.locates, plain.firm.loss_limit_e4) == ((), (), (), 0)
+    assert (plain.accounts[0].limits.max_adv_bps, plain.accounts[0].traits, plain.accounts[0].unit_index) == (0, 0, -1)
+    limits = load(
+        GOOD.replace("    max_ntl_yuan", "    max_adv_pct: 2.5\n    loss_limit_yuan: 70\n    loss_action: CANCEL_ONLY\n    max_ntl_yuan")
+        .replace("dup_max: 9", "dup_max: 9, max_adv_pct: 1, risk_level: C1, c1_lowest: true, unit: U2")
+        .replace("groups:\n", "units: [{id: U1, net_buy_quota_yuan: 5}, {id: U2, net_buy_quota_yuan: 6}]\n"
+                 "strategies: [{id: grid, gross_limit_yuan: 1, raet_max: 3}]\ngroups:\n")
+        .replace("capital_limit_yuan: 3000", "capital_limit_yuan: 3000, order_value_per_day_yuan: 9"))
+    first, second = limits.accounts[:2]
+    assert (first.limits.max_adv_bps, first.limits.loss_limit_e4, first.limits.loss_action) == (250, 700_000, 3)
+    assert (second.limits.max_adv_bps, second.limits.loss_limit_e4, second.traits, second.unit_index) == (100, 700_000, 12, 1)
+    assert (limits.strategies[0].raet_max, limits.strategies[0].raet_window_s) == (3, 60)
+    assert limits.firm.order_value_per_day_e4 == 90_000
 
 
 def test_shipped_file_loads():
@@ -232,7 +265,7 @@ def test_positions_file_beside_the_limits(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("content", [b"", b"- 1\n", b"\xff\xfe", b"a: [\n", b"a: 1\n---\nb: 1\n", b"\x00", b"[" * 5000])
+@pytest.mark.parametrize("content", [b"", b"- 1\n", b"\xff\xfe", b"a: [\n", b"a: 1\n---\nb: 1\n", b"\x00", b"[" * 200_000])
 def test_what_is_no_limits_file_is_an_error(tmp_path, content):
     path = tmp_path / "limits.yaml"
     path.write_bytes(content)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.desk import FUND, MAIN_STOCK, MS, STAR_STOCK, SZ_STOCK, TEN, Desk
-from tests.model_ladder import LADDER
+from tests.model_optional import LADDER
 from tests.model_state import (
     BEST5_CANCEL,
     BEST5_LIMIT,
@@ -352,5 +352,6 @@ def test_r1309_firm_capital(desk: Desk) -> None:
 def test_the_ladder_has_the_codes_of_the_document_in_its_order() -> None:
     assert [code for code, _ in LADDER] == [
         1605, 1001, 1203, 1207, 1201, 1603, 1501, 1002, 1003, 1601, 1004, 1005, 1006, 1007, 1101, 1102, 1105, 1106,
-        1110, 1103, 1107, 1108, 1401, 1202, 1204, 1205, 1208, 1301, 1302, 1303, 1304, 1305, 1309,
+        1110, 1103, 1107, 1108, 1401, 1202, 1204, 1205, 1208, 1301, 1302, 1303, 1304, 1305, 1309, 1206, 1207, 1303,
+        1007, 1104, 1109, 1402, 1304, 1305, 1306, 1307, 1308, 1310, 1311,
     ]  # fmt: skip

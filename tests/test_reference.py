@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ext.codes import BOARDS, VENUES
-from gateway.reference import COLUMNS, load_instruments
+from ext.codes import BOARDS, QUOTED_BOARDS, VENUES
+from gateway.reference import COLUMNS, OPTIONAL_COLUMNS, load_instruments
 from loadtest.universe import generate_universe, write_universe
 from risk_rules.marked import ConfigError
 from tests.test_limits import faults_of
 
-HEADER = ",".join(COLUMNS)
+HEADER = ",".join(name for name in COLUMNS if name not in OPTIONAL_COLUMNS)
 MAIN = "600519,XSHG,MAIN,Moutai,0,100,100,100,1000000,1000000,18600000,20460000,16740000,NORMAL,1,1256197800"
 STAR = "688981,XSHG,STAR,SMIC,0,100,200,1,100000,50000,920000,1104000,736000,NORMAL,1,0"
 FREE = "001400,XSHE,MAIN,New,0,100,100,100,1000000,1000000,100000,0,0,NORMAL,1,1"
@@ -38,19 +38,21 @@ def test_good_rows(load):
 
 
 def test_columns_in_any_order(load):
-    names = list(reversed(COLUMNS))
+    names = HEADER.split(",")[::-1]
     assert load(",".join(reversed(MAIN.split(","))), header=",".join(names)) == load(MAIN)
 
 
 @pytest.mark.parametrize(("old", "new", "message"), [
     ("600519", "60051", "2: symbol: got '60051', expected six digits"),
     ("XSHG", "XSHQ", "2: security_exchange: got 'XSHQ', expected one of XSHG, XSHE; did you mean \"XSHG\"?"),
-    ("MAIN", "BSE", "2: board: got 'BSE', expected one of MAIN, STAR, CHINEXT"),
+    ("MAIN", "BSE", "2: board: got 'BSE', expected one of MAIN, STAR, CHINEXT, INDEX"),
     ("MAIN", "CHINEXT", "2: board: got a board of the other exchange, expected STAR on XSHG, CHINEXT on XSHE, MAIN on either"),
-    ("18600000", "1860.00", "2: prev_close_e4: got '1860.00', expected a whole number from 1 to 1000000000 in 1/10000 yuan"),
+    ("18600000", "1860.00", "2: prev_close_e4: got '1860.00', expected a whole number from 0 to 1000000000 in 1/10000 yuan"),
     ("18600000", "20460100", "2: prev_close_e4: got 20460100, expected a price from down_limit_e4 16740000 to up_limit_e4 20460000"),
     ("20460000", "20460050", "2: up_limit_e4: got 20460050, expected a multiple of tick_e4 100"),
     ("20460000", "0", "2: up_limit_e4: got 0, expected both price limits, or both 0"),
+    (",18600000,", ",0,", "2: prev_close_e4: got 0, expected at least 1 (only an INDEX has none)"),
+    (",100,100,100,", ",0,100,100,", "2: tick_e4: got 0, expected at least 1 (only an INDEX has none)"),
     (",1000000,1000000,", ",10,1000000,", "2: max_limit_shares: got 10, expected at least buy_min_shares 100"),
     ("NORMAL", "HALTED", "2: status: got 'HALTED', expected one of NORMAL, SUSPENDED, NOT_LISTED, DELISTED"),
     ("NORMAL,1", "NORMAL,2", "2: t_plus: got '2', expected one of 0, 1"),
@@ -60,6 +62,20 @@ def test_bad_cells(load, old, new, message):
     with pytest.raises(ConfigError) as caught:
         load(MAIN.replace(old, new, 1))
     assert any(message in error for error in caught.value.errors), caught.value.errors
+
+
+def test_optional_columns(load):
+    plain, star, _ = load(MAIN, STAR, FREE)
+    assert (plain.adv20_shares, plain.risk_level, plain.shortable, star.risk_level) == (0, 3, 0, 4)
+    told, = load(MAIN + ",5000000,R5,1", header=HEADER + ",adv20_shares,risk_level,shortable")
+    assert (told.adv20_shares, told.risk_level, told.shortable) == (5_000_000, 5, 1)
+    with pytest.raises(ConfigError, match="2: risk_level: got 'R6', expected one of R1, R2, R3, R4, R5"):
+        load(MAIN + ",R6", header=HEADER + ",risk_level")
+
+
+def test_an_index_needs_no_lots_and_no_limits(load):
+    index, = load("000300,XSHG,INDEX,CSI 300,0,0,0,0,0,0,0,0,0,NORMAL,1,0")
+    assert index.board == QUOTED_BOARDS["INDEX"]
 
 
 def test_a_security_twice(load):

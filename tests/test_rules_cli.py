@@ -13,6 +13,7 @@ from gateway import cli
 from gateway.limits import load_limits
 from risk_rules.accounts import read_accounts
 from risk_rules.features import TABLE
+from risk_rules.marked import ConfigError
 from tests.rule_files import HEAD, rule
 
 SHIPPED_LIMITS = Path(risk_rules.__file__).parent / "limits.yaml"
@@ -123,3 +124,18 @@ def test_schema(capsys, tmp_path):
     code, _, err = tidegate(capsys, "schema", "--out", str(tmp_path / "no" / "schema.json"))
     assert code == 2
     assert "No such file" in err
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        "- " * 100_000,
+        "accounts: &a [*a]",
+        "? [a]\n: b\naccounts:\n- {? [x] : y, id: [1]}\n- [1]\n- {ids: A1-A}",
+        "",
+    ],
+)
+def test_accounts_of_odd_files(tmp_path, text):
+    with pytest.raises(ConfigError, match=r"limits\.yaml"):
+        read_accounts(Path(written(tmp_path / "limits.yaml", text)))

@@ -50,6 +50,8 @@ NARROW: dict[str, dict[str, Any]] = {
     "OPENSYM": {"open_orders_per_symbol": 1},
     "RATEOUT": {"rate_out_per_s": 2},
     "RATESYM": {"rate_symbol_per_s": 2},
+    "BASKET": {"basket_max_lines": 2},
+    "SOFT": {"soft_qty_shares": 500},
     "DUPLICATE": {"dup_window_ms": 60_000, "dup_max": 2},
 }
 SELLABLE = {"sellable_shares": 100_000}

@@ -223,6 +223,7 @@ class Gateway:
         self.channel: grpc.Channel | None = None
         self.address = ""
         self.metrics_port = 0
+        self.control_port: int | None = None
 
     @property
     def journal_file(self) -> Path:
@@ -268,6 +269,7 @@ class Gateway:
         ready = self.child.ready()
         self.address = f"127.0.0.1:{ready['port']}"
         self.metrics_port = ready["metrics_port"]
+        self.control_port = ready["control_port"]
         self.channel = grpc.insecure_channel(self.address)
         for venue in venues:
             self.wait_for_link(venue)

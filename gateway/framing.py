@@ -1,0 +1,66 @@
+"""Length-prefixed messages over one stream socket: four octets of size, little-endian, then the message. Knows no message."""
+
+import asyncio
+from collections.abc import Callable
+
+MOST_FRAME_BYTES = 1 << 27
+SIZE_BYTES = 4
+
+
+class Framed(asyncio.Protocol):
+    """One end of the connection.
+
+    on_message: called with each whole message; on_lost: called once, when the other end is gone.
+    """
+
+    def __init__(self, on_message: Callable[[bytes], None], on_lost: Callable[[], None]) -> None:
+        self.on_message = on_message
+        self.on_lost = on_lost
+        self.transport: asyncio.Transport | None = None
+        self.buffer = bytearray()
+        self.writable = asyncio.Event()
+
+    @property
+    def is_open(self) -> bool:
+        return self.transport is not None and not self.transport.is_closing()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
+        self.transport = transport  # type: ignore[assignment]
+        self.writable.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        self.writable.clear()
+        self.on_lost()
+
+    def pause_writing(self) -> None:
+        self.writable.clear()
+
+    def resume_writing(self) -> None:
+        self.writable.set()
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        start = 0
+        while len(self.buffer) - start >= SIZE_BYTES:
+            size = int.from_bytes(self.buffer[start : start + SIZE_BYTES], "little")
+            if size > MOST_FRAME_BYTES:
+                self.close()
+                return
+            end = start + SIZE_BYTES + size
+            if len(self.buffer) < end:
+                break
+            message = bytes(self.buffer[start + SIZE_BYTES : end])
+            start = end
+            self.on_message(message)
+        del self.buffer[:start]
+
+    def send(self, message: bytes) -> None:
+        """Queue one message; dropped when the other end is gone, which on_lost has told or will tell."""
+        if self.is_open and self.transport is not None:
+            self.transport.write(len(message).to_bytes(SIZE_BYTES, "little") + message)
+
+    def close(self) -> None:
+        if self.transport is not None:
+            self.transport.close()

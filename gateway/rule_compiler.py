@@ -1,0 +1,81 @@
+"""Rule sources, as they are pushed and stored, into compiled rule sets, and two of them compared. Puts nothing in force."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+
+import msgspec
+
+from gateway.rule_store import StoreError
+from risk_rules.load import NO_RULES, load_rules, rule_files
+from risk_rules.loosening import compare, far_looser, needs_second_person
+from risk_rules.rule_types import Change, RuleSet
+
+MOST_FILES = 100
+TEST_SUFFIX = "_test.yaml"
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """What a rule set changes against the one before it."""
+
+    changes: tuple[str, ...]
+    loosens: bool
+    loosens_tenfold: bool
+
+
+class Compiler:
+    """Compiles for one trading day (YYYYMMDD); a rule that is not valid on it is left out."""
+
+    def __init__(self, trade_date: int) -> None:
+        self.day = date(trade_date // 10_000, trade_date // 100 % 100, trade_date % 100)
+
+    def compile(self, sources: Mapping[str, str]) -> RuleSet:
+        """The rule set; raises RuleErrors with its faults by file name, as they were pushed."""
+        return loaded(sources, self.day)
+
+    def compare(self, before: Mapping[str, str] | None, after: Mapping[str, str]) -> Comparison:
+        """Over all days: what loosens tomorrow needs its second person today. None before: nothing can be looser."""
+        if before is None:
+            return Comparison(("the first rule set",), False, False)
+        changes = compare(loaded(before, None).rules, loaded(after, None).rules)
+        return Comparison(tuple(change_text(change) for change in changes), needs_second_person(changes), bool(far_looser(changes)))
+
+
+def change_text(change: Change) -> str:
+    """Z06003 looser: cancels(day) >: 500 -> 600 (1 times)."""
+    moved = f": {change.before or 'nothing'} -> {change.after or 'nothing'}" if change.before or change.after else ""
+    times = f" ({change.times} times)" if change.times > 1 else ""
+    return " ".join(f"{change.rule} {change.verdict}: {change.what}{moved}{times}".split())[:400]
+
+
+def loaded(sources: Mapping[str, str], day: date | None) -> RuleSet:
+    """The rule set of sources, read like any other files: from a folder, which is theirs alone."""
+    with tempfile.TemporaryDirectory(prefix="tidegate-rules-") as folder:
+        for name, text in sources.items():
+            (Path(folder) / name).write_text(text, encoding="utf-8", newline="")
+        return load_rules(rule_files(Path(folder)), day=day, root=Path(folder))
+
+
+def name_fault(names: Sequence[str]) -> str | None:
+    """Why these cannot be the files of a rule set; None when they can."""
+    if not 0 < len(names) <= MOST_FILES:
+        return f"files: got {len(names)}, expected 1 to {MOST_FILES}"
+    for name in names:
+        if not name.endswith(".yaml") or Path(name).name != name or "\0" in name:
+            return f"files.name: got {name[:60]!r}, expected a file name that ends in .yaml, without a folder"
+    if all(name.endswith(TEST_SUFFIX) or name in NO_RULES for name in names):
+        return "files: got tests alone, expected rule files"
+    return None
+
+
+def sources_in(folder: Path) -> dict[str, str]:
+    """The rule files of a folder and the tests beside them. Raises StoreError when one cannot be read."""
+    sources: dict[str, str] = {}
+    try:
+        for path in sorted(folder.glob("*.yaml")):
+            if path.name not in NO_RULES:
+                sources[path.name] = path.read_bytes().decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StoreError(f"{path}: {' '.join(str(error).split())}") from None
+    return sources

@@ -1,0 +1,64 @@
+"""`tidegate rules test`: runs rule tests and prints what failed and what the tests covered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from risk_rules.tapes import load_tests
+from risk_rules.testing import STAGES, Report, run_file
+
+SHIPPED = Path(__file__).parent
+Files = Annotated[list[Path] | None, typer.Argument(help="Test files or folders of them; the shipped rulebook's when left out.")]
+Only = Annotated[str, typer.Option("--only", help="Only tests whose name has this in it.")]
+Coverage = Annotated[bool, typer.Option("--coverage/--no-coverage", help="Print which rules and comparisons were met.")]
+
+
+def test(files: Files = None, only: Only = "", coverage: Coverage = True) -> int:
+    """Play *_test.yaml through the real engine; exit code 1 when an expectation is not met."""
+    console = Console(soft_wrap=True)
+    reports = [run_file(load_tests(path), only) for path in test_files(files or [SHIPPED])]
+    for report in reports:
+        print_failures(console, report)
+        if coverage and not only:
+            print_coverage(console, report)
+    failed = sum(len(report.failed) for report in reports)
+    checks = sum(report.checks for report in reports)
+    tests = sum(report.tests for report in reports)
+    console.print(f"{tests} tests, {checks} expectations, {failed} not met", style="red" if failed else "green")
+    return 1 if failed or not tests else 0
+
+
+def test_files(given: list[Path]) -> list[Path]:
+    """Files as they are, folders as the test files in them."""
+    found: list[Path] = []
+    for path in given:
+        if path.is_dir():
+            found += sorted(path.glob("*_test.yaml"))
+        elif path.is_file():
+            found.append(path)
+        else:
+            raise typer.BadParameter(f"{path}: no such file or folder")
+    return found
+
+
+def print_failures(console: Console, report: Report) -> None:
+    for check in report.failed:
+        console.print(f"{report.path}:{check.line}: {check.test}", style="red", highlight=False)
+        console.print(f"  expected: {check.expected}\n  happened: {check.happened}", highlight=False)
+
+
+def print_coverage(console: Console, report: Report) -> None:
+    """Rules in file order: the stages some test met, and the comparisons that were part of a hit."""
+    table = Table("rule", *STAGES.values(), "comparisons met", "not met", title=report.path.name)
+    for rule, stages in report.stages.items():
+        fired = report.fired.get(rule, set())
+        texts = report.comparisons.get(rule, [])
+        missing = [text for text in texts if text not in report.met.get(rule, set())]
+        marks = ["-" if stage not in stages else "yes" if stage in fired else "[red]no[/red]" for stage in STAGES.values()]
+        table.add_row(rule, *marks, f"{len(texts) - len(missing)} of {len(texts)}", "\n".join(missing))
+    console.print(table)
