@@ -155,3 +155,13 @@ def test_any_file_is_read_or_refused(tmp_path_factory, content):
         load_tests(path)
     except ConfigError as error:
         assert error.errors
+
+
+def test_the_example_of_the_manual(tmp_path):
+    shipped = Path(__file__).parent.parent
+    block = (shipped / "docs" / "rule-tests.md").read_text().split("```yaml\n")[1].split("```")[0]
+    for name in ("programme_trading.yaml", "programme_trading_test.yaml"):
+        (tmp_path / name).write_text((shipped / "risk_rules" / name).read_text())
+    (tmp_path / "manual_test.yaml").write_text(block)
+    report = run_file(load_tests(tmp_path / "manual_test.yaml"))
+    assert (report.failed, report.checks) == ([], 3)
