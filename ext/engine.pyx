@@ -415,6 +415,7 @@ cdef class Engine:
         if message != NULL and now_possible:
             code = self.survey_cancel(order, order_no, now_ns)
             if code != PASS:
+                self.record_found(order_no, False)
                 return code
         event = <CancelEvent *>self.reserve(EV_CANCEL_SENT if now_possible else EV_CANCEL_QUEUED, sizeof(CancelEvent), order.account,
                                             False, now_ns)

@@ -1,6 +1,6 @@
 """Driving an engine by hand, from Python: for tests, simulation and what-if runs. Adds nothing that the live path does not do."""
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from ext.audience cimport Caller
@@ -11,7 +11,8 @@ from ext.engine cimport Engine
 from ext.histogram cimport Histogram
 from ext.reports cimport Refusal
 from ext.quotes cimport MarketTrade, Quote
-from ext.venue cimport VenueCancel, VenueOrder, VenueOutlet, VenueReport
+from ext.venue cimport REPORT_APPLIED, REPORT_TRADE, VenueCancel, VenueOrder, VenueOutlet, VenueReport
+from ext.venue_ids cimport ID_ORDER, encode_venue_id
 
 
 cdef class VenueTape(VenueOutlet):
@@ -158,6 +159,52 @@ def time_decisions(Engine engine, Caller caller, bytes blob, const int64_t[::1] 
         taken_ns.record(clock_ns() - before_ns)
         start = ends[k]
         now_ns += step_ns
+
+
+def run_mixed(Engine engine, Caller caller, bytes blob, const int64_t[::1] ends, const int64_t[::1] kinds, int64_t now_ns,
+              int64_t step_ns, uint64_t report_index) -> int:
+    """Many messages with no clock between them: kinds 0 and 1 are ClientMessages, decoded and judged, 2 is the number of an
+    order that fills whole at 9.90, 3 the symbol of a quote of Shanghai. Returns the next report index."""
+    cdef const uint8_t *at = blob
+    cdef int64_t start = 0
+    cdef Py_ssize_t k
+    cdef uint64_t number
+    cdef Quote quote
+    cdef VenueReport report
+    cdef Text body
+    cdef NewOrder order
+    cdef Refusal refusal
+    memset(&quote, 0, sizeof(Quote))
+    memset(&report, 0, sizeof(VenueReport))
+    report.kind = REPORT_TRADE
+    report.partition = 1
+    report.last_qty_shares = 100
+    report.last_px_e4 = 99000
+    memset(report.cl_ord_id, 32, sizeof(report.cl_ord_id))
+    quote.last_px_e4 = 100000
+    quote.bid_px_e4[0] = 99900
+    quote.ask_px_e4[0] = 100100
+    for k in range(ends.shape[0]):
+        if kinds[k] == 0:
+            decode_client_message(at + start, ends[k] - start, &body)
+            decode_new_order(body.at, body.size, &order)
+            engine.judge(caller, &order, &refusal, now_ns)
+        elif kinds[k] == 1:
+            caller.on_message(at + start, ends[k] - start, now_ns)
+        else:
+            memcpy(&number, at + start, 8)
+            if kinds[k] == 2:
+                encode_venue_id(report.cl_ord_id, ID_ORDER, engine.state.shard, number)
+                report.report_index = report_index
+                report_index += engine.on_report(1, &report, now_ns) == REPORT_APPLIED
+            else:
+                quote.symbol = <uint32_t>number
+                quote.total_volume_shares += 100
+                engine.on_quote(1, &quote, now_ns)
+        caller.out.consume(caller.out.size())
+        start = ends[k]
+        now_ns += step_ns
+    return report_index
 
 
 cdef class NullOutlet(VenueOutlet):

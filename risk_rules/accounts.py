@@ -34,6 +34,7 @@ def sections(root: yaml.Node | None, name: str) -> Iterator[yaml.Node]:
 def accounts_of(item: yaml.Node) -> Iterator[Account]:
     """The account of an entry, or the many of its `ids`."""
     pairs = item.value if isinstance(item, yaml.MappingNode) else []
+    pairs = [(key, value) for key, value in pairs if isinstance(key, yaml.ScalarNode)]
     plain = {key.value: value.value for key, value in pairs if isinstance(value, yaml.ScalarNode)}
     tags = 0
     for key, value in pairs:

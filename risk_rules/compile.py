@@ -155,7 +155,8 @@ class Compiler:
             hit_mark=hit_mark, ttl_ms=rule.ttl_ms, version=rule.version, scope=int(scope.is_named),
             securities=securities, security_count=len(scope.securities), exempt=exempts,
             exempt_count=len(self.exempts) - exempts, tags_any=scope.tags_any, tags_none=scope.tags_none,
-            reject_code=rule.code, phases=scope.phases, events=event_bits(rule.events), key=KEYS[rule.key], mode=MODES[rule.mode], canary_pct=rule.canary_pct,
+            reject_code=rule.code, phases=scope.phases, events=event_bits(rule.events), key=KEYS[rule.key],
+            mode=MODES[rule.mode], canary_pct=rule.canary_pct,
             venues=scope.venues, boards=scope.boards, sides=scope.sides, st=scope.st,
             escalate_to=escalate.to if escalate else 0)
 
@@ -184,7 +185,8 @@ class Compiler:
         words = []
         for at in range(first, len(self.code)):
             op = self.code[at]
-            loads = [self.feature_records[index].signature for index in (op.a, op.b)] if op.code in LOADS else []
+            operands = (op.a, op.b) if op.code == OPS["LOAD_SIDE"] else (op.a,) if op.code in LOADS else ()
+            loads = [self.feature_records[index].signature for index in operands]
             words.append(f"{op.code},{op.value},{max(op.to - first, 0)},{loads}")
             if op.code == OPS["MISS"]:
                 break

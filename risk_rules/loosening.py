@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from ext.program_codes import EFFECTS, MODES
+from ext.program_codes import EFFECTS, MASKS, MODES
 from risk_rules.rule_types import Change, Mark, Rule, Scope, Stage
 from risk_rules.times import date_text
 from risk_rules.trees import SIGNS, And, Arithmetic, Compare, Condition, Constant, Load, Value, comparisons
@@ -211,11 +211,16 @@ def stage_changes(rule: str, what: str, was: Stage | None, now: Stage | None) ->
         yield from ranked(rule, f"{what}.{name}", before, after, YES_NO[before > 0], YES_NO[after > 0])
     before, after = was.effects & EFFECTS["instrument_only"], now.effects & EFFECTS["instrument_only"]
     yield from ranked(rule, f"{what}.instrument_only", after, before, YES_NO[before > 0], YES_NO[after > 0])
-    yield from subset(rule, f"{what}.mask", bits_of(was.mask), bits_of(now.mask))
+    if was.level == now.level:  # what another level forbids is told by the level
+        yield from subset(rule, f"{what}.mask", mask_names(was.mask), mask_names(now.mask))
+        yield from limits(rule, f"{what}.throttle", was.throttle_per_s, now.throttle_per_s, "count")
     forever = 1 << 62
     yield from ranked(rule, f"{what}.hold", was.until_ns or forever, now.until_ns or forever,
                       hold_words(was), hold_words(now))
-    yield from limits(rule, f"{what}.throttle", was.throttle_per_s, now.throttle_per_s, "count")
+
+
+def mask_names(mask: int) -> frozenset[str]:
+    return frozenset(name for name, bit in MASKS.items() if mask & bit)
 
 
 def hold_words(stage: Stage) -> str:

@@ -22,6 +22,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 MAX_SHOWN = 100
 MAX_NAMES = 1000  # no suggestions from longer lists: searching them takes too long
 LAST_LINE = 2**31
+MAX_DEPTH = 32  # of nested lists and mappings
 MAX_E4 = 10**18  # sums of a few such amounts still fit an int64
 
 
@@ -152,12 +153,30 @@ REQUIRED = ...
 Reader = Callable[["Document", yaml.Node, str], Any]  # (document, node, field name) -> value, None when it was a fault
 
 
+def refused(text: str, *, aliases: bool) -> tuple[yaml.Event, str] | None:
+    """The event at which a text must not be composed, and why: nesting that overruns the stack, an unwanted alias."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CBaseLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            return event, f"nested deeper than {MAX_DEPTH}"
+        if not aliases and isinstance(event, yaml.AliasEvent):
+            return event, "an alias: use `let`, `params` or `sets` to say things once"
+    return None
+
+
 class Document:
     """One YAML file as nodes that know their lines."""
 
     def __init__(self, path: Path, text: str) -> None:
         self.faults = Faults(path)
         try:
+            fault = refused(text, aliases=True)
+            if fault is not None:
+                raise ConfigError([f"{path}:{line_of(fault[0])}: syntax: got YAML {fault[1]}, expected less"])
             self.root = yaml.CBaseLoader(text).get_single_node()
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else 1
@@ -268,8 +287,21 @@ def mask_of(codes: Mapping[str, int]) -> Reader:
     return read
 
 
-def line_of(node: yaml.Node | None) -> int:
-    return int(node.start_mark.line) + 1 if node is not None else 1
+def bits_of(codes: Mapping[str, int]) -> Reader:
+    """A list of names, which may be empty, as the sum of their bits."""
+    value = choice(codes)
+
+    def read(document: Document, node: yaml.Node, field: str) -> int:
+        mask = 0
+        for item in document.items(node, field):
+            mask |= document.value(item, field, value) or 0
+        return mask
+
+    return read
+
+
+def line_of(node: yaml.Node | yaml.Event | None) -> int:
+    return int(node.start_mark.line) + 1 if node is not None and node.start_mark is not None else 1
 
 
 def described(node: yaml.Node) -> str:

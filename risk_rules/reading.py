@@ -13,11 +13,10 @@ import msgspec.inspect as kinds
 import yaml
 
 from risk_rules.errors import Place, Problems
-from risk_rules.marked import described, quoted
+from risk_rules.marked import described, quoted, refused
 
 S = TypeVar("S", bound=msgspec.Struct)
 MOST_SIZE = 4 << 20
-MOST_DEPTH = 32
 TRUTHS = {"true": True, "false": False}
 
 
@@ -84,19 +83,11 @@ class RuleFile:
         self.problems.add(self.place_at(index), message)
 
     def composed(self) -> yaml.Node | None:
-        """The nodes, after one look at the events for what must not be composed: depth and aliases."""
-        depth = 0
-        for event in yaml.parse(self.text, Loader=yaml.CBaseLoader):
-            if isinstance(event, yaml.CollectionStartEvent):
-                depth += 1
-            elif isinstance(event, yaml.CollectionEndEvent):
-                depth -= 1
-            if depth > MOST_DEPTH:
-                self.refuse(index_of(event), f"nested deeper than {MOST_DEPTH}")
-                return None
-            if isinstance(event, yaml.AliasEvent):
-                self.refuse(index_of(event), "an alias: use `let`, `params` or `sets` to say things once")
-                return None
+        """The nodes, after one look at the events for what must not be composed."""
+        fault = refused(self.text, aliases=False)
+        if fault is not None:
+            self.refuse(index_of(fault[0]), fault[1])
+            return None
         root: yaml.Node | None = yaml.CBaseLoader(self.text).get_single_node()
         if root is None:
             self.problems.add(Place(self.path), "the file is empty, expected rules")

@@ -94,7 +94,7 @@ class World:
             account.name, account.name, group, "A" + account.name, "0" + account.name, 1, account.cash0,
             lt.ACCOUNT_STATES[account.state], account_limits(account, account.limits),
             5 - account.risk_level | lt.C1_LOWEST * account.c1_lowest | lt.PROFESSIONAL * account.professional,
-            -1 if account.unit is None else self.units[account.unit.name],
+            -1 if account.unit is None else self.units[account.unit.name], account.tags,
         )  # fmt: skip
 
     def token(self, port: Port) -> lt.Token:

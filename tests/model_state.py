@@ -222,6 +222,7 @@ class Account:
     unit: Unit | None = None
     located: dict[tuple[int, str], int] = field(default_factory=dict)  # shares borrowed to sell short
     killed: bool = False
+    tags: int = 0                                                      # bits of AccountTag: what rules are scoped by
     event_seq: int = 0
     orders: dict[str, Order] = field(default_factory=dict)             # by cl_ord_id, every order of the day
     sent: dict[int, list[int]] = field(default_factory=dict)           # exchange -> times of messages sent to it

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ext.codes import BOARDS, VENUES
+from ext.codes import ACCOUNT_TAGS, BOARDS, VENUES
 from gateway.limits import load_limits
 from risk_rules.marked import ConfigError, scaled
 
@@ -123,6 +123,7 @@ BAD = [
     ("{id: A2", "{id: A2, ids: B1-B2", "36: accounts[1]: got both id and ids, expected one of them"),
     ("{id: A2, ", "{", "36: accounts[1]: got neither id nor ids, expected one of them"),
     ("owner_type: 103", "owner_type: 2", "37: accounts[2].owner_type: got '2', expected one of 1, 103, 104"),
+    ("owner_type: 103", "tags: [hft, maker]", "37: accounts[2].tags: got 'maker', expected one of programme, hft, market_maker"),
     ("LT098-LT101", "LT101-LT098",
      "37: accounts[2].ids: got 'LT101-LT098', expected a range like LT000001-LT004000: same width, going up, at most "
      "1 000 000 ids of 16 characters"),
@@ -214,6 +215,11 @@ def test_good_file_in_integer_units(load):
     assert limits.tokens[0].account_indexes == (0, 2, 3, 4, 5)
 
 
+def test_tags_are_bits(load):
+    limits = load(GOOD.replace("owner_type: 103", "tags: [hft, market_maker, hft]"))
+    assert [account.tags for account in limits.accounts] == [0, 0] + [ACCOUNT_TAGS["hft"] | ACCOUNT_TAGS["market_maker"]] * 4
+
+
 @pytest.mark.parametrize(("old", "new", "message"), BAD, ids=[f"{at}" for at in range(len(BAD))])
 def test_each_error_names_line_field_value_and_expectation(load, old, new, message):
     assert GOOD.count(old) >= 1
@@ -259,7 +265,7 @@ def test_positions_file_beside_the_limits(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("content", [b"", b"- 1\n", b"\xff\xfe", b"a: [\n", b"a: 1\n---\nb: 1\n", b"\x00", b"[" * 5000])
+@pytest.mark.parametrize("content", [b"", b"- 1\n", b"\xff\xfe", b"a: [\n", b"a: 1\n---\nb: 1\n", b"\x00", b"[" * 200_000])
 def test_what_is_no_limits_file_is_an_error(tmp_path, content):
     path = tmp_path / "limits.yaml"
     path.write_bytes(content)
