@@ -94,7 +94,7 @@ class Pusher:
 
 @dataclass(frozen=True)
 class Judged:
-    """What a journal says of its rule sets: orders under each, and how long after each the next order came in, in ns."""
+    """What a journal says of its rule sets: orders under each, and ns from each to the next order that came in."""
 
     orders: dict[int, int]
     next_order_ns: dict[int, int]
