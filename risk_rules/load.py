@@ -41,8 +41,8 @@ def load_rules(paths: Sequence[Path], *, day: date | None = None, accounts: Iter
     """Compiles the rules of some files that are in force on a day (None: on any).
 
     accounts: who there is, to find rules that bind nobody; None: not looked for. previous: the set that is in force, to
-    tell in `changes` what gets tighter or looser. root: a folder that errors and names leave off their paths. Raises RuleErrors
-    with every fault.
+    tell in `changes` what gets tighter or looser. root: a folder that errors and names leave off their paths.
+    Raises RuleErrors with every fault.
     """
     loader = Loader(day_bounds_ns(day) if day else (0, EVER_NS), root)
     for path in paths:
