@@ -160,7 +160,7 @@ class Shard:
             await asyncio.sleep(FEED_RETRY_S)
 
     async def keep_time(self) -> None:
-        """Suspended orders and response levels end when their time is over; quotes that waited are recorded for the rules."""
+        """Ends suspended orders and response levels when their time is over, records the quotes that waited for theirs."""
         while True:
             await asyncio.sleep(TICK_S)
             now_ns = utc_now_ns()
