@@ -160,7 +160,7 @@ class Shard:
             await asyncio.sleep(FEED_RETRY_S)
 
     async def keep_time(self) -> None:
-        """Ends suspended orders and response levels when their time is over, records the quotes that waited for theirs."""
+        """Ends suspended orders and levels when their time is over, records the quotes that waited for theirs."""
         while True:
             await asyncio.sleep(TICK_S)
             now_ns = utc_now_ns()
