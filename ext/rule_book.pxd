@@ -34,6 +34,7 @@ cdef struct Gauge:                     # a feature that some rule uses
     uint8_t unit
     uint8_t instant
     uint8_t is_used
+    uint8_t is_fetched                 # an order's rules read it
     uint8_t is_by_venue                # its phase is one exchange's
 
 cdef struct Clock:                     # the step that contains the newest time it was asked for
@@ -43,7 +44,8 @@ cdef struct Clock:                     # the step that contains the newest time 
 
 cdef struct MarkCell:                  # when it was last set, 0: never
     int64_t last_ns[SIDES]
-    uint32_t phase[SIDES]
+    uint32_t phase[SIDES]              # number of the phase it was set in: of its exchange
+    uint32_t any_phase[SIDES]          # of both exchanges together
 
 cdef struct MarkRow:                   # a mark and its cells
     MarkCell *cells
@@ -111,12 +113,13 @@ cdef class RuleBook:
     cdef bint is_self_counted          # some feature asks for fills against oneself
 
     cdef uint32_t rows_of(self, int key) noexcept
-    cdef int64_t step_of(self, const Gauge *gauge, int64_t now_ns) noexcept
 
     # while it is made
     cdef uint32_t room[KEY_COUNT]      # rows of each key
     cdef load(self, const uint8_t *octets, size_t size, RuleBook before, int64_t now_ns, const uint32_t *phases)
     cdef note_used(self)
+    cdef note_reached(self, uint8_t events, bint is_fetched)
+    cdef void note_feature(self, uint32_t number, bint is_fetched) noexcept
     cdef note_entry(self, uint8_t *reached, uint32_t entry)
     cdef open_features(self, RuleBook before, int64_t now_ns, const uint32_t *phases)
     cdef open_marks(self, RuleBook before)
@@ -130,6 +133,19 @@ cdef class RuleBook:
 
 cdef inline uint64_t prefix_hash(const uint8_t *text, size_t size) noexcept nogil:
     return hash_bytes(text, size, 7)
+
+# Number of now's step in a sliding window. Windows of one length share the division.
+cdef inline int64_t step_of(RuleBook book, const Gauge *gauge, int64_t now_ns) noexcept:
+    cdef Clock *clock
+    cdef int64_t passed
+    if gauge.clock == MOST_CLOCKS:
+        return now_ns // gauge.step_ns
+    clock = &book.clocks[gauge.clock]
+    passed = now_ns - clock.begin_ns
+    if passed < 0 or passed >= clock.length_ns:
+        clock.step = now_ns // clock.length_ns
+        clock.begin_ns = clock.step * clock.length_ns
+    return clock.step
 
 # The bits of Occasion.word and Gate.forbidden.
 cdef enum:

@@ -10,10 +10,10 @@ from libc.string cimport memcpy, memset
 from ext.codes cimport PHASE_OPEN_CALL, PHASE_OPEN_CALL_LOCKED
 from ext.program cimport (
     FEATURE_AGE, FEATURE_HIGH, FEATURE_INSTANT, FEATURE_LOW, FEATURE_MOVE, FILTER_MARKET, FILTER_SELF, KEY_ACCOUNT,
-    KEY_CONTROLLER, KEY_FIRM, MODE_OFF, NOTHING, ON_QUOTE, OP_HIT, OP_JUMP, OP_LOAD, OP_LOAD_SIDE, OP_MISS, OP_UNLESS_GT,
+    KEY_CONTROLLER, KEY_FIRM, KEY_INSTRUMENT, MODE_OFF, NOTHING, ON_ORDER, ON_QUOTE, OP_HIT, OP_JUMP, OP_LOAD, OP_LOAD_SIDE, OP_MISS, OP_UNLESS_GT,
     OP_UNLESS_LOAD_GT, WINDOW_DAY, Feature, Mark, open_program,
 )
-from ext.tables cimport hash_bytes, map_small_pages, unmap_pages
+from ext.tables cimport hash_bytes, map_pages, map_small_pages, unmap_pages
 from ext.windows cimport CELL_STEPS, cell_size
 
 cdef void *cleared(size_t count, size_t size) except NULL:
@@ -22,6 +22,12 @@ cdef void *cleared(size_t count, size_t size) except NULL:
     if room == NULL:
         raise MemoryError(f"no memory for a rule set's table of {count * size} bytes")
     return room
+
+
+cdef void *new_cells(size_t size, int64_t now_ns) except NULL:
+    """Cells that begin with the day are made real ahead of their use, so huge pages cost no order anything; those that a reload
+    brings are touched first by an order."""
+    return map_pages(size) if now_ns == 0 else map_small_pages(size)
 
 
 cdef class RuleBook:
@@ -57,19 +63,6 @@ cdef class RuleBook:
     cdef uint32_t rows_of(self, int key) noexcept:
         return self.room[key]
 
-    cdef int64_t step_of(self, const Gauge *gauge, int64_t now_ns) noexcept:
-        """Number of now's step in a sliding window. Windows of one length share the division."""
-        cdef Clock *clock
-        cdef int64_t passed
-        if gauge.clock == MOST_CLOCKS:
-            return now_ns // gauge.step_ns
-        clock = &self.clocks[gauge.clock]
-        passed = now_ns - clock.begin_ns
-        if passed < 0 or passed >= clock.length_ns:
-            clock.step = now_ns // clock.length_ns
-            clock.begin_ns = clock.step * clock.length_ns
-        return clock.step
-
     cdef load(self, const uint8_t *octets, size_t size, RuleBook before, int64_t now_ns, const uint32_t *phases):
         """Copies a validated program and opens it. before: cells of equal signature are taken over from it, and it has them no
         more. now_ns: since when new features count, 0: since the day began; phases: numbers of the phases at that time."""
@@ -84,7 +77,9 @@ cdef class RuleBook:
         self.rule_count = self.program.head.rule_count
         self.rule_keys = <uint64_t *>cleared(self.rule_count, sizeof(uint64_t))
         for at in range(self.rule_count):
-            self.rule_keys[at] = hash_bytes(<const uint8_t *>self.program.rules[at].id, sizeof(self.program.rules[at].id), 0)
+            # With its key: rows of another key are numbered alike, and are others.
+            self.rule_keys[at] = hash_bytes(<const uint8_t *>self.program.rules[at].id, sizeof(self.program.rules[at].id),
+                                            self.program.rules[at].key)
         self.gauges = <Gauge *>cleared(self.feature_count, sizeof(Gauge))
         self.marks = <MarkRow *>cleared(self.mark_count, sizeof(MarkRow))
         self.memos = <Memo *>cleared(self.feature_count, sizeof(Memo))
@@ -99,6 +94,29 @@ cdef class RuleBook:
 
     cdef note_used(self):
         """Mark the features and marks that a rule in force reaches; what none reaches is not counted."""
+        cdef const Rule *rule
+        cdef uint32_t at
+        for at in range(self.rule_count):
+            rule = &self.program.rules[at]
+            if rule.mode == MODE_OFF:
+                continue
+            if rule.hit_feature != NOTHING:
+                self.gauges[rule.hit_feature].is_used = True
+            if rule.hit_mark != NOTHING:
+                self.marks[rule.hit_mark].is_used = True
+            if rule.for_mark != NOTHING:
+                self.marks[rule.for_mark].is_used = True
+        self.note_reached(0xFF, False)
+        self.note_reached(1 << ON_ORDER, True)
+        for at in range(self.feature_count):
+            if self.gauges[at].is_used and self.program.features[at].mark != NOTHING:
+                self.marks[self.program.features[at].mark].is_used = True
+        for at in range(self.mark_count):
+            if self.program.rules[self.program.marks[at].rule].mode == MODE_OFF:
+                self.marks[at].is_used = False
+
+    cdef note_reached(self, uint8_t events, bint is_fetched):
+        """Mark the features that code run at any of these events reaches as used, or as fetched ahead for an order."""
         cdef uint32_t count = self.program.head.op_count
         cdef uint8_t *reached = <uint8_t *>cleared(count, 1)
         cdef const Rule *rule
@@ -106,18 +124,11 @@ cdef class RuleBook:
         cdef uint32_t at
         for at in range(self.rule_count):
             rule = &self.program.rules[at]
-            if rule.mode == MODE_OFF:
-                continue
-            self.note_entry(reached, rule.warn.code)
-            self.note_entry(reached, rule.breach.code)
-            if rule.hit_feature != NOTHING:
-                self.gauges[rule.hit_feature].is_used = True
-            if rule.hit_mark != NOTHING:
-                self.marks[rule.hit_mark].is_used = True
-            if rule.for_mark != NOTHING:
-                self.marks[rule.for_mark].is_used = True
+            if rule.mode != MODE_OFF and rule.events & events:
+                self.note_entry(reached, rule.warn.code)
+                self.note_entry(reached, rule.breach.code)
         for at in range(self.mark_count):
-            if self.program.rules[self.program.marks[at].rule].mode != MODE_OFF:
+            if self.program.marks[at].events & events and self.program.rules[self.program.marks[at].rule].mode != MODE_OFF:
                 self.note_entry(reached, self.program.marks[at].code)
                 # A mark that nothing asks for is set, too, and keeps its gap.
                 if self.program.marks[at].code != NOTHING:
@@ -127,20 +138,20 @@ cdef class RuleBook:
             if not reached[at]:
                 continue
             if op.code == OP_LOAD or op.code == OP_LOAD_SIDE or op.code >= OP_UNLESS_LOAD_GT:
-                self.gauges[op.a].is_used = True
+                self.note_feature(op.a, is_fetched)
             if op.code == OP_LOAD_SIDE:
-                self.gauges[op.b].is_used = True
+                self.note_feature(op.b, is_fetched)
             if op.code == OP_JUMP or op.code >= OP_UNLESS_GT:
                 reached[op.to] = True
             if op.code != OP_JUMP and op.code != OP_HIT and op.code != OP_MISS:
                 reached[at + 1] = True
         free(reached)
-        for at in range(self.feature_count):
-            if self.gauges[at].is_used and self.program.features[at].mark != NOTHING:
-                self.marks[self.program.features[at].mark].is_used = True
-        for at in range(self.mark_count):
-            if self.program.rules[self.program.marks[at].rule].mode == MODE_OFF:
-                self.marks[at].is_used = False
+
+    cdef void note_feature(self, uint32_t number, bint is_fetched) noexcept:
+        if is_fetched:
+            self.gauges[number].is_fetched = True
+        else:
+            self.gauges[number].is_used = True
 
     cdef note_entry(self, uint8_t *reached, uint32_t entry):
         if entry != NOTHING:
@@ -170,7 +181,7 @@ cdef class RuleBook:
             found = kept.pop(feature.signature, None)
             old = 0 if found is None else found
             if found is None or not is_same_shape(gauge, &before.gauges[old]):
-                gauge.cells = <char *>map_small_pages(<size_t>gauge.rows * gauge.cell_size)
+                gauge.cells = <char *>new_cells(<size_t>gauge.rows * gauge.cell_size, now_ns)
                 continue
             gauge.cells = before.gauges[old].cells
             gauge.since_ns = before.gauges[old].since_ns
@@ -231,7 +242,8 @@ cdef class RuleBook:
                 self.fed_by[event].first = 0 if event == 0 else self.fed_by[event - 1].first + self.fed_by[event - 1].count
                 self.fed_by[event].count = count - self.fed_by[event].first
         for at in range(self.feature_count):
-            if self.gauges[at].cells != NULL and self.gauges[at].key < KEY_FIRM:
+            if (self.gauges[at].cells != NULL and self.gauges[at].key < KEY_INSTRUMENT
+                    and (self.gauges[at].is_fetched or is_fed(&self.gauges[at], ON_ORDER))):
                 self.asked[self.asked_count] = at
                 self.asked_count += 1
 

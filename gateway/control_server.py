@@ -47,6 +47,8 @@ REPORT_S = 0.5
 LEVELS_S = 2.0  # at most so often: counting them visits every account
 MOST_MESSAGE_BYTES = 1 << 24
 GRACE_S = 0.5
+REMEMBERED = 2048  # alerts of before its start that a new process keeps at hand
+CATCH_UP_S = 20.0
 
 
 class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]
@@ -95,7 +97,9 @@ def person_of(people: ControlFile, context: Any) -> Person | str:
     found = by_token or by_subject
     if found is not None:
         return found
-    return f"the certificate's common name {subject!r} is no person's subject in the control file" if subject else NO_TOKEN
+    return (
+        f"the certificate's common name {subject!r} is no person's subject in the control file" if subject else NO_TOKEN
+    )
 
 
 class ControlServer:
@@ -109,8 +113,14 @@ class ControlServer:
         self.hub = AlertHub(self.read_alerts, self.read_names)
         self.link = EngineLink(self.hub.add, self.over.set)
         store = RuleStore(Path(settings.store))
-        self.desk = Desk(store, self.link, Compiler(settings.trade_date), settings.trade_date,
-                         self.people.proposal_ttl_min, utc_now_ns)
+        self.desk = Desk(
+            store,
+            self.link,
+            Compiler(settings.trade_date),
+            settings.trade_date,
+            self.people.proposal_ttl_min,
+            utc_now_ns,
+        )
         self.service = ControlService(self.desk, self.link, self.hub, self.person, self.log)
         self.server: grpc.aio.Server | None = None
         self.tasks: list[asyncio.Task[None]] = []
@@ -133,7 +143,7 @@ class ControlServer:
         await self.link.connect(socket.socket(fileno=self.settings.fd))
         try:
             port = await self.listen()
-        except (OSError, StoreError, ControlError) as error:
+        except (OSError, StoreError, ControlError, TimeoutError) as error:
             self.link.tell(ready=pb.ControlReady(error=" ".join(str(error).split())))
             await asyncio.sleep(GRACE_S)
             return
@@ -153,8 +163,10 @@ class ControlServer:
         settings = self.settings
         await self.desk.reconcile()
         newest = int((await self.link.read("ENGINE"))["newest_alert_seq"])
-        self.hub.begin(newest)
-        self.link.tell(follow_alerts=pb.FollowAlerts(after_seq=newest))
+        begin = max(newest - REMEMBERED, 0)
+        self.hub.begin(begin)
+        self.link.tell(follow_alerts=pb.FollowAlerts(after_seq=begin))
+        await asyncio.wait_for(self.hub.reached(newest), CATCH_UP_S)
         options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", MOST_MESSAGE_BYTES)]
         server = self.server = grpc.aio.server(
             options=options, interceptors=(Gate(self.people, bool(settings.tls_client_ca)),)
@@ -163,8 +175,11 @@ class ControlServer:
         health_service = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(health_service, server)
         channelz.add_channelz_servicer(server)
-        names = [api.DESCRIPTOR.services_by_name["Control"].full_name, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
-                 reflection.SERVICE_NAME]
+        names = [
+            api.DESCRIPTOR.services_by_name["Control"].full_name,
+            health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
+            reflection.SERVICE_NAME,
+        ]
         reflection.enable_server_reflection(names, server)
         address = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
         port = self.bind(server, address)
@@ -178,8 +193,9 @@ class ControlServer:
             return bound(address, lambda: server.add_insecure_port(address))
         pair = (Path(settings.tls_key).read_bytes(), Path(settings.tls_cert).read_bytes())
         authority = Path(settings.tls_client_ca).read_bytes() if settings.tls_client_ca else None
-        credentials = grpc.ssl_server_credentials([pair], root_certificates=authority,
-                                                  require_client_auth=authority is not None)
+        credentials = grpc.ssl_server_credentials(
+            [pair], root_certificates=authority, require_client_auth=authority is not None
+        )
         return bound(address, lambda: server.add_secure_port(address, credentials))
 
     async def report(self) -> None:
@@ -195,9 +211,15 @@ class ControlServer:
                     self.hub.levels_changed, counted_s = False, now_s
                     rows = Counter(row["level"] for row in await self.link.read("LEVELS"))
                     levels = [rows[level] for level in range(8)]
-            self.link.tell(report=pb.ControlReport(
-                proposals=len(self.desk.waiting), alert_streams=self.hub.streams, alerts_sent=self.hub.sent,
-                most_lag=self.hub.most_lag(), levels=levels))
+            self.link.tell(
+                report=pb.ControlReport(
+                    proposals=len(self.desk.waiting),
+                    alert_streams=self.hub.streams,
+                    alerts_sent=self.hub.sent,
+                    most_lag=self.hub.most_lag(),
+                    levels=levels,
+                )
+            )
             await asyncio.sleep(REPORT_S)
 
 

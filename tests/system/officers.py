@@ -35,7 +35,8 @@ def write_control_file(path: Path, ttl_min: int = 30, **subjects: str) -> Path:
 
 def rules_of(shares: int = 300_000, *, mode: str = "enforce", code: str = "breach: block") -> dict[str, str]:
     """One file with one rule: no account may send an order of more shares than this."""
-    return {"sizes.yaml": f"""\
+    return {
+        "sizes.yaml": f"""\
 schema: 1
 rule_set: {{id: sizes, version: 1}}
 rules:
@@ -49,7 +50,8 @@ rules:
   when: "this_shares > {shares} shares"
   {code}
   cool_off: 1 ms
-"""}
+"""
+    }
 
 
 def files(sources: dict[str, str]) -> list[Any]:
@@ -110,3 +112,8 @@ class Listener:
         if self.call is not None:
             self.call.cancel()
         self.thread.join(5.0)
+
+
+def officer(gateway: Any, name: str, channel: grpc.Channel | None = None) -> Officer:
+    """A person at the control port of this gateway."""
+    return Officer(f"127.0.0.1:{gateway.control_port}", name, channel)
