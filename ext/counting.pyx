@@ -7,7 +7,7 @@ from ext.events cimport (
     EV_ADMIN, EV_HIT, EV_LEVEL, EV_MARK, EV_PHASE, EV_QUOTE, EV_RULE_SET, EV_TICKET, RuleSetEvent,
 )
 from ext.occasion cimport (
-    Occasion, meets_filters, open_occasion, place_of, set_amount, set_order, set_rows,
+    Occasion, open_occasion, passes, place_of, set_amount, set_order, set_rows,
 )
 from ext.program cimport (
     AMOUNT_E4, FEATURE_SUM, FILTER_MARKET, KEY_ACCOUNT_INSTRUMENT, KEY_CONTROLLER, KEY_CONTROLLER_INSTRUMENT, KEY_CONTROLLER_VENUE, KEY_FIXED, KEY_VENUE, NOTHING, ON_CANCEL, ON_CANCELED, ON_FILL, ON_MARK,
@@ -61,9 +61,9 @@ cdef void count_fill(State state, const Order *order, const ReportEvent *event) 
     if book.fed_by[<int>ON_FILL][order.side].count == 0:
         return
     open_own(&occasion, state, ON_FILL, order, event.head.time_ns)
-    set_amount(&occasion, event.last_qty_shares, event.last_px_e4)
     if book.is_self_counted:
         occasion.is_self = meets_own_fill(&state.rule_state.rings[order.match_position], order.side, event)
+    set_amount(&occasion, event.last_qty_shares, event.last_px_e4)
     feed(state, &occasion, book.fed_by[<int>ON_FILL][order.side])
 
 
@@ -106,7 +106,7 @@ cdef void feed(State state, const Occasion *occasion, Run run) noexcept:
     for at in range(run.first, run.first + run.count):
         gauge = &book.gauges[book.feeds[at]]
         row = occasion.rows[gauge.key]
-        if row >= gauge.rows or (gauge.filters and not meets_filters(occasion, book, state, gauge)):
+        if row >= gauge.rows or (gauge.filters and not passes(occasion, book, state, gauge)):
             continue
         amount = occasion.amounts[gauge.amount]
         if gauge.kind != FEATURE_SUM:

@@ -28,6 +28,7 @@ cdef void open_occasion(Occasion *occasion, State state, int event, uint32_t acc
     occasion.instrument_index = instrument
     occasion.group = NONE
     occasion.deviation_ppm = UNDEFINED
+    occasion.amounts[<int>AMOUNT_ONE] = 1
     occasion.word = <uint64_t>1 << (WORD_SIDE + side) | <uint64_t>1 << (WORD_EVENT + event)
     if account != NONE:
         occasion.account = &state.accounts[account]
@@ -84,9 +85,10 @@ cdef void set_amount(Occasion *occasion, int64_t shares, int64_t price_e4) noexc
     cdef int64_t prev_close_e4 = 0 if occasion.instrument == NULL else occasion.instrument.prev_close_e4
     cdef int64_t away
     occasion.price_e4 = price_e4
-    occasion.amounts[<int>AMOUNT_ONE] = 1
     occasion.amounts[<int>AMOUNT_SHARES] = shares
     occasion.amounts[<int>AMOUNT_E4] = shares * price_e4
+    occasion.met = ((FILTER_AGGRESSIVE if occasion.is_aggressive else FILTER_PASSIVE) | (FILTER_SELF if occasion.is_self else 0)
+                    | (FILTER_AT_LIMIT if is_at_limit(occasion) else 0))
     if prev_close_e4 > 0:
         away = (occasion.order_price_e4 - prev_close_e4) * PPM
         occasion.deviation_ppm = away // prev_close_e4
@@ -126,19 +128,11 @@ cdef inline bint is_beyond(const Occasion *occasion, int64_t beyond_ppm) noexcep
 
 
 cdef bint meets_filters(const Occasion *occasion, RuleBook book, State state, const Gauge *gauge) noexcept:
-    """Whether this event has everything that the feature's filters ask for; what few events have is asked first."""
+    """Whether this event has what the feature's other filters ask for; what few events have is asked first."""
     cdef int filters = gauge.filters
     if filters & FILTER_AFTER and not book.marks[gauge.mark].is_set:
         return False
-    if filters & FILTER_AGGRESSIVE and not occasion.is_aggressive:
-        return False
-    if filters & FILTER_PASSIVE and occasion.is_aggressive:
-        return False
-    if filters & FILTER_SELF and not occasion.is_self:
-        return False
     if filters & FILTER_WITHIN and occasion.age_ns > gauge.within_ns:
-        return False
-    if filters & FILTER_AT_LIMIT and not is_at_limit(occasion):
         return False
     if filters & FILTER_BEST5 and not is_in_best5(occasion):
         return False

@@ -99,6 +99,8 @@ cdef struct Gate:                      # what decides whether a rule, or a rule'
     uint32_t code                      # that is run first
     uint32_t mark                      # NOTHING: the rule itself
     uint32_t rare
+    uint32_t feature                   # that must be above `least` or nothing is met, NOTHING: not known without running it
+    int64_t least
 
 cdef struct Run:                       # a stretch of gates
     uint32_t first
@@ -158,6 +160,7 @@ cdef class RuleBook:
     cdef open_prefixes(self)
     cdef note_judged(self, uint32_t total)
     cdef void set_gate(self, Gate *gate, uint32_t rule, uint32_t code, uint8_t events) noexcept
+    cdef void set_least(self, Gate *gate) noexcept
     cdef bint is_general(self, uint32_t rule) noexcept
 
 cdef inline uint64_t prefix_hash(const uint8_t *text, size_t size) noexcept nogil:

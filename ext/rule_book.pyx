@@ -352,6 +352,7 @@ cdef class RuleBook:
         allowed |= (phases & 0x1FF) << WORD_PHASE
         allowed |= <uint64_t>events << WORD_EVENT
         gate.forbidden = ~allowed
+        self.set_least(gate)
         gate.rare = RARE_TIME if rule.time_from_s or rule.time_to_s < 86400 else 0
         gate.rare |= RARE_VALID if rule.valid_from_ns or rule.valid_to_ns else 0
         gate.rare |= RARE_SECURITIES if rule.security_count else 0
@@ -359,6 +360,18 @@ cdef class RuleBook:
         for at in range(rule.exempt, rule.exempt + rule.exempt_count):
             if self.program.exempts[at].until_ns == INT64_MAX:
                 gate.rare |= RARE_EXCEPT
+
+    cdef void set_least(self, Gate *gate) noexcept:
+        """Most conditions begin with a comparison that must hold, and almost never does."""
+        cdef const Op *op
+        gate.feature = NOTHING
+        if gate.code == NOTHING:
+            return
+        op = &self.program.ops[gate.code]
+        if op.code != OP_UNLESS_LOAD_GT or self.program.ops[op.to].code != OP_MISS:
+            return
+        gate.feature = op.a
+        gate.least = op.value
 
     cdef open_prefixes(self):
         """A hash table over the prefixes that accounts are named by: as many probes as there are different lengths."""

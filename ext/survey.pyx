@@ -207,6 +207,8 @@ cdef class Survey(Watching):
             gate = &book.general[at]
             if gate.forbidden & occasion.word or (gate.tags_any and not gate.tags_any & occasion.tags):
                 continue
+            if gate.feature != NOTHING and not gate.rare and feature_value(occasion, self.state, book, gate.feature) <= gate.least:
+                continue
             self.look(occasion, gate)
         if book.program.head != NULL and (book.program.head.slot_count or book.prefix_sizes):
             self.look_at_named(occasion)
