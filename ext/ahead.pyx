@@ -3,11 +3,14 @@
 Changes no byte: a page is made real by adding nothing to it, atomically. It knows neither frames nor orders.
 """
 
-from libc.stdint cimport uint64_t, uint8_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.time cimport time_t
 
 from ext.journal cimport Journal
+from ext.program cimport MOST_FEATURES
+from ext.rule_state cimport CellPages
 from ext.state cimport Order, State
+from ext.tables cimport fault_in
 
 
 cdef extern from "time.h" nogil:
@@ -27,6 +30,7 @@ cdef enum:
     JOURNAL_AHEAD = 67108864           # bytes: some seconds of a surge
     ORDERS_AHEAD = 262144              # rows
     PERIOD_NS = 10000000
+    ROWS_AHEAD = 32768                 # of cells, by position record
     SLICE = 4194304                    # most bytes made ready per period, so that this thread never holds a core for long
 
 
@@ -47,6 +51,8 @@ cdef class Ahead:
     cdef State state
     cdef uint64_t journal_ready        # offsets up to which pages are real
     cdef uint64_t orders_ready
+    cdef uint8_t *cells_base[MOST_FEATURES]
+    cdef uint64_t cells_ready[MOST_FEATURES]   # octets of each feature's cells
     cdef bint stopping
 
     def __init__(self, Journal journal not None, State state not None):
@@ -81,3 +87,20 @@ cdef class Ahead:
         self.orders_ready = make_ready(<uint8_t *>self.state.orders, max(self.orders_ready, order),
                                        min(order + ORDERS_AHEAD * sizeof(Order),
                                            (<uint64_t>self.state.most_orders + 1) * sizeof(Order)), most)
+        self.advance_cells()
+
+    cdef void advance_cells(self) noexcept nogil:
+        """The rows that rules will count in: of every account, and of the position records to come."""
+        cdef uint32_t at
+        cdef uint64_t rows, wanted
+        cdef CellPages pages
+        for at in range(min(self.state.rule_state.page_count, <uint32_t>MOST_FEATURES)):
+            pages = self.state.rule_state.pages[at]
+            if self.cells_base[at] != pages.base:
+                self.cells_base[at] = pages.base
+                self.cells_ready[at] = 0
+            rows = self.state.position_count + ROWS_AHEAD if pages.is_by_position else self.state.account_count * 2 + 1
+            wanted = min(rows, pages.rows) * pages.row_size
+            if wanted > self.cells_ready[at]:
+                fault_in(pages.base + self.cells_ready[at], wanted - self.cells_ready[at])
+                self.cells_ready[at] = wanted

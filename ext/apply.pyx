@@ -257,7 +257,7 @@ cdef void apply_optional(State state, const Frame *frame) noexcept:
             state.holdings[position - state.positions].located_shares = (<const LocateEvent *>frame).shares
     elif frame.type == EV_REARM:
         strategy = &state.strategies[(<const RearmEvent *>frame).strategy]
-        strategy.off = 0
+        strategy.off = (<const RearmEvent *>frame).off
         strategy.reject_streak = 0
         memset(&strategy.trades, 0, sizeof(strategy.trades))
 
@@ -301,7 +301,6 @@ cdef void apply_account(State state, const AccountEvent *event) noexcept:
     account.state = event.state
     account.traits = event.traits
     account.unit = event.unit
-    account.tags = event.tags
     memcpy(account.shareholder, event.shareholder, sizeof(account.shareholder))
 
 

@@ -8,5 +8,6 @@ cdef void count_reject(State state, uint32_t account, uint32_t instrument, int s
 cdef void count_cancel_sent(State state, const Order *order, int64_t now_ns) noexcept
 cdef void count_fill(State state, const Order *order, const ReportEvent *event) noexcept
 cdef void count_canceled(State state, const Order *order, int64_t rest_shares, int64_t now_ns) noexcept
+cdef uint32_t journal_row(State state, int key, uint32_t row) noexcept
 cdef uint64_t row_identity(State state, int key, uint32_t row, uint32_t account, uint32_t group, uint32_t instrument) noexcept
 cdef void apply_surveillance(State state, const Frame *frame, uint64_t offset) noexcept

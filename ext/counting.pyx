@@ -13,7 +13,7 @@ from ext.program cimport (
     AMOUNT_E4, FEATURE_SUM, FILTER_MARKET, KEY_ACCOUNT_INSTRUMENT, KEY_CONTROLLER, KEY_CONTROLLER_INSTRUMENT, KEY_CONTROLLER_VENUE, KEY_FIXED, KEY_VENUE, NOTHING, ON_CANCEL, ON_CANCELED, ON_FILL, ON_MARK,
     ON_ORDER, ON_QUOTE, ON_REJECT, WINDOW_DAY, Rule, validate_program,
 )
-from ext.rule_book cimport NO_ROW, Gauge, MarkRow, RuleBook, Run
+from ext.rule_book cimport NO_ROW, Gauge, MarkRow, RuleBook, Run, step_of
 from ext.rule_state cimport MOST_RULE_SETS, RECENT_FILLS, FillRing, HitCell, RecentFill, RecordedQuote, RuleState, hit_key
 from ext.state cimport GROUP_OWNER, NONE, VENUES, Position, position_key
 from ext.windows cimport SlidingCell, cell_add, sliding_add
@@ -110,7 +110,7 @@ cdef void feed(State state, const Occasion *occasion, Run run) noexcept:
             continue
         cell = gauge.cells + <size_t>row * gauge.cell_size
         if gauge.step_ns and gauge.kind == FEATURE_SUM:
-            sliding_add(<SlidingCell *>cell, book.step_of(gauge, occasion.now_ns), amount_of(occasion, gauge))
+            sliding_add(<SlidingCell *>cell, step_of(book, gauge, occasion.now_ns), amount_of(occasion, gauge))
         else:
             cell_add(cell, gauge.kind, gauge.step_ns != 0, place_of(occasion, book, state, gauge), amount_of(occasion, gauge))
 
@@ -192,8 +192,9 @@ cdef void feed_market(State state, const QuoteEvent *event, int64_t volume_share
 
 
 cdef void apply_mark(State state, const MarkEvent *event) noexcept:
-    if event.mark < state.rule_state.book.mark_count and event.rule_set == state.rule_state.book.number:
-        set_mark(state, event.mark, &event.head, event.row, event.instrument, event.side, event.ends)
+    cdef RuleBook book = state.rule_state.book
+    if event.mark < book.mark_count and event.rule_set == book.number:
+        set_mark(state, event.mark, &event.head, row_of_journal(state, book.marks[event.mark].key, event.row), event.instrument, event.side, event.ends)
 
 
 cdef void set_mark(State state, uint32_t number, const Frame *head, uint32_t row, uint32_t instrument, int side, bint ends) noexcept:
@@ -249,13 +250,28 @@ cdef void find_rows(Occasion *occasion, State state) noexcept:
     set_rows(occasion, state, own, shared)
 
 
+cdef uint32_t journal_row(State state, int key, uint32_t row) noexcept:
+    """A row as journals name it: groups do not stand behind the most accounts, of which a process may have more or fewer."""
+    cdef uint32_t first = state.most_accounts * (VENUES if key == KEY_CONTROLLER_VENUE else 1)
+    if key not in (KEY_CONTROLLER, KEY_CONTROLLER_VENUE) or row == NO_ROW or row < first:
+        return row
+    return GROUP_OWNER | (row - first)
+
+
+cdef uint32_t row_of_journal(State state, int key, uint32_t row) noexcept:
+    """The row again."""
+    if key not in (KEY_CONTROLLER, KEY_CONTROLLER_VENUE) or row == NO_ROW or not row & GROUP_OWNER:
+        return row
+    return (row & ~<uint32_t>GROUP_OWNER) + state.most_accounts * (VENUES if key == KEY_CONTROLLER_VENUE else 1)
+
+
 cdef uint64_t row_identity(State state, int key, uint32_t row, uint32_t account, uint32_t group, uint32_t instrument) noexcept:
     """What hits of a row are remembered under: of a position by whose it is, for its record may not exist yet."""
     if key == KEY_ACCOUNT_INSTRUMENT:
         return position_key(account, instrument)
     if key == KEY_CONTROLLER_INSTRUMENT:
         return position_key(account if group == NONE else GROUP_OWNER | group, instrument)
-    return row
+    return journal_row(state, key, row)
 
 
 cdef void apply_hit(State state, const HitEvent *event) noexcept:
@@ -268,6 +284,7 @@ cdef void apply_hit(State state, const HitEvent *event) noexcept:
     if event.rule_set != book.number or not 0 < event.rule <= book.rule_count:
         return
     rule = &book.program.rules[event.rule - 1]
+    row = row_of_journal(state, rule.key, row)
     group = group_of_row(state, rule.key, row) if event.head.account >= state.account_count else state.accounts[event.head.account].group
     cell = state.rule_state.find_hit(
         hit_key(book.rule_keys[event.rule - 1],
@@ -306,6 +323,7 @@ cdef void apply_rule_set(State state, const RuleSetEvent *event, uint64_t offset
     book.number = event.number
     ours.retired = ours.book
     ours.book = book
+    ours.note_pages()
     ours.rule_set_count = event.number
     if event.number < MOST_RULE_SETS:
         ours.rule_sets[event.number] = offset

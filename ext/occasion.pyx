@@ -10,7 +10,7 @@ from ext.program cimport (
     WINDOW_DAY, WINDOW_PHASE,
 )
 from ext.rule_book cimport (
-    NO_ROW, WORD_BOARD, WORD_EVENT, WORD_NOT_ST, WORD_PHASE, WORD_SIDE, WORD_ST, WORD_TAGS, WORD_VENUE, MarkCell,
+    NO_ROW, WORD_BOARD, WORD_EVENT, WORD_NOT_ST, WORD_PHASE, WORD_SIDE, WORD_ST, WORD_TAGS, WORD_VENUE, MarkCell, step_of,
 )
 from ext.rule_state cimport fifth_level_e4
 from ext.state cimport FLAG_AGGRESSIVE, NONE, VENUES
@@ -161,7 +161,7 @@ cdef inline uint32_t phase_number(const Occasion *occasion, State state, const G
 cdef int64_t place_of(const Occasion *occasion, RuleBook book, State state, const Gauge *gauge) noexcept:
     """Now's step, or the phase's number, or 0 for the day: what cells are read and added at."""
     if gauge.step_ns:
-        return book.step_of(gauge, occasion.now_ns)
+        return step_of(book, gauge, occasion.now_ns)
     return phase_number(occasion, state, gauge) if gauge.window_ns == WINDOW_PHASE else 0
 
 

@@ -22,10 +22,12 @@ cdef class Recorder(Records):
     def __init__(self, State state, Journal journal):
         Records.__init__(self, state, journal)
         self.newest = <Newest *>map_small_pages(MOST_INSTRUMENTS * sizeof(Newest))
+        self.is_waiting = <uint8_t *>map_small_pages(MOST_INSTRUMENTS)
         self.waiting = <uint32_t *>map_small_pages(MOST_INSTRUMENTS * sizeof(uint32_t))
 
     def __dealloc__(self):
         unmap_pages(self.newest, MOST_INSTRUMENTS * sizeof(Newest))
+        unmap_pages(self.is_waiting, MOST_INSTRUMENTS)
         unmap_pages(self.waiting, MOST_INSTRUMENTS * sizeof(uint32_t))
 
     cdef void on_quote(self, int venue, const Quote *quote, int64_t now_ns) noexcept:
@@ -37,7 +39,7 @@ cdef class Recorder(Records):
             return
         newest = &self.newest[instrument]
         newest.quote = quote[0]
-        newest.is_waiting = True
+        self.is_waiting[instrument] = True
         if now_ns >= self.due_ns(instrument):
             self.record_newest(instrument, now_ns)
         elif not newest.is_listed:
@@ -54,10 +56,13 @@ cdef class Recorder(Records):
             return recorded.time_ns + OFTEN_NS
         return recorded.time_ns + SELDOM_NS
 
-    cdef void record_before_first_order(self, uint32_t instrument, int64_t now_ns) noexcept:
-        """The day's first order in an instrument is judged on the newest quote, not on one of some seconds ago."""
-        if self.newest[instrument].is_waiting and not self.state.rule_state.recorded[instrument].is_ordered:
-            self.record_newest(instrument, now_ns)
+    cdef bint record_before_first_order(self, uint32_t instrument, int64_t now_ns) noexcept:
+        """The day's first order in an instrument is judged on the newest quote, not on one of some seconds ago. Whether one was
+        recorded for it."""
+        if not self.is_waiting[instrument] or self.state.rule_state.recorded[instrument].is_ordered:
+            return False
+        self.record_newest(instrument, now_ns)
+        return True
 
     cdef void record_due(self, int64_t now_ns) noexcept:
         """Record what has waited long enough by now, whatever it was when it began to wait; called ten times a second."""
@@ -65,13 +70,13 @@ cdef class Recorder(Records):
         cdef uint32_t instrument
         while at < self.waiting_count:
             instrument = self.waiting[at]
-            if self.newest[instrument].is_waiting and now_ns < self.due_ns(instrument):
+            if self.is_waiting[instrument] and now_ns < self.due_ns(instrument):
                 at += 1
                 continue
             self.newest[instrument].is_listed = False
             self.waiting_count -= 1
             self.waiting[at] = self.waiting[self.waiting_count]
-            if self.newest[instrument].is_waiting:
+            if self.is_waiting[instrument]:
                 self.record_newest(instrument, now_ns)
 
     cdef void record_newest(self, uint32_t instrument, int64_t now_ns) noexcept:
@@ -80,7 +85,7 @@ cdef class Recorder(Records):
         cdef int at
         if event == NULL:
             return
-        self.newest[instrument].is_waiting = False
+        self.is_waiting[instrument] = False
         event.instrument = instrument
         event.phase = self.state.phase[self.state.instruments[instrument].venue]
         event.last_px_e4 = quote.last_px_e4 if 0 < quote.last_px_e4 < MOST_PX_E4 else 0

@@ -111,7 +111,6 @@ cdef class RuleBook:
     cdef bint is_self_counted          # some feature asks for fills against oneself
 
     cdef uint32_t rows_of(self, int key) noexcept
-    cdef int64_t step_of(self, const Gauge *gauge, int64_t now_ns) noexcept
 
     # while it is made
     cdef uint32_t room[KEY_COUNT]      # rows of each key
@@ -130,6 +129,19 @@ cdef class RuleBook:
 
 cdef inline uint64_t prefix_hash(const uint8_t *text, size_t size) noexcept nogil:
     return hash_bytes(text, size, 7)
+
+# Number of now's step in a sliding window. Windows of one length share the division.
+cdef inline int64_t step_of(RuleBook book, const Gauge *gauge, int64_t now_ns) noexcept:
+    cdef Clock *clock
+    cdef int64_t passed
+    if gauge.clock == MOST_CLOCKS:
+        return now_ns // gauge.step_ns
+    clock = &book.clocks[gauge.clock]
+    passed = now_ns - clock.begin_ns
+    if passed < 0 or passed >= clock.length_ns:
+        clock.step = now_ns // clock.length_ns
+        clock.begin_ns = clock.step * clock.length_ns
+    return clock.step
 
 # The bits of Occasion.word and Gate.forbidden.
 cdef enum:

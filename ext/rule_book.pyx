@@ -13,7 +13,7 @@ from ext.program cimport (
     KEY_CONTROLLER, KEY_FIRM, MODE_OFF, NOTHING, ON_QUOTE, OP_HIT, OP_JUMP, OP_LOAD, OP_LOAD_SIDE, OP_MISS, OP_UNLESS_GT,
     OP_UNLESS_LOAD_GT, WINDOW_DAY, Feature, Mark, open_program,
 )
-from ext.tables cimport hash_bytes, map_small_pages, unmap_pages
+from ext.tables cimport hash_bytes, map_pages, map_small_pages, unmap_pages
 from ext.windows cimport CELL_STEPS, cell_size
 
 cdef void *cleared(size_t count, size_t size) except NULL:
@@ -22,6 +22,12 @@ cdef void *cleared(size_t count, size_t size) except NULL:
     if room == NULL:
         raise MemoryError(f"no memory for a rule set's table of {count * size} bytes")
     return room
+
+
+cdef void *new_cells(size_t size, int64_t now_ns) except NULL:
+    """Cells that begin with the day are made real ahead of their use, so huge pages cost no order anything; those that a reload
+    brings are touched first by an order."""
+    return map_pages(size) if now_ns == 0 else map_small_pages(size)
 
 
 cdef class RuleBook:
@@ -57,19 +63,6 @@ cdef class RuleBook:
     cdef uint32_t rows_of(self, int key) noexcept:
         return self.room[key]
 
-    cdef int64_t step_of(self, const Gauge *gauge, int64_t now_ns) noexcept:
-        """Number of now's step in a sliding window. Windows of one length share the division."""
-        cdef Clock *clock
-        cdef int64_t passed
-        if gauge.clock == MOST_CLOCKS:
-            return now_ns // gauge.step_ns
-        clock = &self.clocks[gauge.clock]
-        passed = now_ns - clock.begin_ns
-        if passed < 0 or passed >= clock.length_ns:
-            clock.step = now_ns // clock.length_ns
-            clock.begin_ns = clock.step * clock.length_ns
-        return clock.step
-
     cdef load(self, const uint8_t *octets, size_t size, RuleBook before, int64_t now_ns, const uint32_t *phases):
         """Copies a validated program and opens it. before: cells of equal signature are taken over from it, and it has them no
         more. now_ns: since when new features count, 0: since the day began; phases: numbers of the phases at that time."""
@@ -84,7 +77,9 @@ cdef class RuleBook:
         self.rule_count = self.program.head.rule_count
         self.rule_keys = <uint64_t *>cleared(self.rule_count, sizeof(uint64_t))
         for at in range(self.rule_count):
-            self.rule_keys[at] = hash_bytes(<const uint8_t *>self.program.rules[at].id, sizeof(self.program.rules[at].id), 0)
+            # With its key: rows of another key are numbered alike, and are others.
+            self.rule_keys[at] = hash_bytes(<const uint8_t *>self.program.rules[at].id, sizeof(self.program.rules[at].id),
+                                            self.program.rules[at].key)
         self.gauges = <Gauge *>cleared(self.feature_count, sizeof(Gauge))
         self.marks = <MarkRow *>cleared(self.mark_count, sizeof(MarkRow))
         self.memos = <Memo *>cleared(self.feature_count, sizeof(Memo))
@@ -170,7 +165,7 @@ cdef class RuleBook:
             found = kept.pop(feature.signature, None)
             old = 0 if found is None else found
             if found is None or not is_same_shape(gauge, &before.gauges[old]):
-                gauge.cells = <char *>map_small_pages(<size_t>gauge.rows * gauge.cell_size)
+                gauge.cells = <char *>new_cells(<size_t>gauge.rows * gauge.cell_size, now_ns)
                 continue
             gauge.cells = before.gauges[old].cells
             gauge.since_ns = before.gauges[old].since_ns

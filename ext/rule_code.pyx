@@ -15,7 +15,7 @@ from ext.program cimport (
     OP_UNLESS_GT, OP_UNLESS_LE, OP_UNLESS_LOAD_GE, OP_UNLESS_LOAD_GT, OP_UNLESS_LOAD_LE, OP_UNLESS_LOAD_LT, OP_UNLESS_LT,
     UNIT_COUNT, UNIT_RATIO, Op,
 )
-from ext.rule_book cimport Gauge, MarkCell, MarkRow, Memo
+from ext.rule_book cimport Gauge, MarkCell, MarkRow, Memo, step_of
 from ext.windows cimport SlidingCell, UNDEFINED, cell_value, sliding_sum, with_one_more
 
 cdef extern from *:
@@ -82,7 +82,7 @@ cdef inline int64_t read_feature(const Occasion *occasion, State state, RuleBook
     if row < gauge.rows:
         cell = gauge.cells + <size_t>row * gauge.cell_size
         if gauge.step_ns and gauge.kind == FEATURE_SUM:
-            value = sliding_sum(<const SlidingCell *>cell, book.step_of(gauge, occasion.now_ns))
+            value = sliding_sum(<const SlidingCell *>cell, step_of(book, gauge, occasion.now_ns))
         else:
             value = cell_value(cell, gauge.kind, gauge.step_ns != 0, place_of(occasion, book, state, gauge))
     elif gauge.kind > FEATURE_MAX:

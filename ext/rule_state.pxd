@@ -1,5 +1,6 @@
 # What the journal folds into for the rules: the rule set in force with its cells, recorded quotes, hits, alerts. Part of State.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from ext.program cimport MOST_FEATURES
 from ext.rule_book cimport RuleBook
 from ext.tables cimport Map
 
@@ -37,6 +38,13 @@ cdef struct FillRing:
     uint64_t next_at
     RecentFill fills[RECENT_FILLS]
 
+cdef struct CellPages:                 # where a feature's cells lie, for the thread that makes pages real ahead of their use
+    uint8_t *base
+    uint64_t row_size
+    uint64_t rows
+    uint32_t is_by_position            # else by account, or by something few
+    uint32_t spare
+
 cdef class RuleState:
     cdef RuleBook book
     cdef RuleBook retired              # the one before it: what it still holds is given back later
@@ -49,10 +57,13 @@ cdef class RuleState:
     cdef readonly uint64_t alert_count
     cdef readonly uint32_t rule_set_count
     cdef uint32_t accounts, groups, positions
+    cdef CellPages pages[MOST_FEATURES]
+    cdef uint32_t page_count
 
     cdef HitCell *find_hit(self, uint64_t key, bint make) noexcept
     cdef void add_alert(self, uint64_t offset) noexcept
     cdef RuleBook new_book(self)
+    cdef void note_pages(self) noexcept
     cdef hash_cells(self, object digest, const uint32_t *used, uint32_t groups)
     cdef size_t group_rows(self, int key, uint32_t groups) noexcept
     cdef hash_into(self, object digest, uint32_t accounts, uint32_t groups, uint32_t positions, uint32_t instruments)

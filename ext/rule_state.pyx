@@ -53,6 +53,23 @@ cdef class RuleState:
         book.room = self.book.room
         return book
 
+    cdef void note_pages(self) noexcept:
+        """Tell the thread that works ahead where the cells are now. It may read this half written: then it asks the kernel for
+        pages that are not there, and is refused."""
+        cdef uint32_t at
+        cdef uint32_t count = 0
+        self.page_count = 0
+        for at in range(self.book.feature_count):
+            gauge = &self.book.gauges[at]
+            if gauge.cells == NULL:
+                continue
+            self.pages[count].base = <uint8_t *>gauge.cells
+            self.pages[count].row_size = gauge.cell_size
+            self.pages[count].rows = gauge.rows
+            self.pages[count].is_by_position = gauge.key in (KEY_ACCOUNT_INSTRUMENT, KEY_CONTROLLER_INSTRUMENT)
+            count += 1
+        self.page_count = count
+
     cdef HitCell *find_hit(self, uint64_t key, bint make) noexcept:
         """When a rule last hit a row at a stage; NULL: never, or, when it is to be made, the table is full."""
         cdef MapSlot *slot = map_find(&self.hit_map, key)

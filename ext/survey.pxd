@@ -3,10 +3,10 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from ext.events cimport MOST_FACTORS, Factor, ReportEvent
 from ext.occasion cimport Occasion
 from ext.program cimport Rule, Stage
-from ext.recorder cimport Recorder
 from ext.risk cimport Candidate
 from ext.rule_book cimport Gate
 from ext.state cimport Order, Position
+from ext.watching cimport Watching
 
 cdef enum HitStage:
     STAGE_WARN = 1
@@ -32,20 +32,14 @@ cdef struct RefusedBy:                 # what refused the newest cancel
     int64_t value
     int64_t limit
 
-cdef class Survey(Recorder):
+cdef class Survey(Watching):
     cdef RefusedBy refused_by
     cdef Occasion occasion
+    cdef bint is_open                  # it was begun for the order that comes next
     cdef Found *found
     cdef uint32_t found_count
     cdef MetMark *met
     cdef uint32_t met_count
-    cdef uint32_t *watch_head          # by instrument: list of position records of controllers, + 1
-    cdef uint32_t *watch_tail
-    cdef uint32_t *watch_next          # by position record
-    cdef unsigned char *is_watched
-    cdef uint32_t *left                # instruments with more rows than one quote is looked at for
-    cdef unsigned char *is_left
-    cdef uint32_t left_count
     cdef readonly int64_t hits_cooling # hits not recorded because of cool_off
     cdef readonly int64_t hits_lost    # hits for which the journal had no room
 
@@ -58,8 +52,6 @@ cdef class Survey(Recorder):
     cdef void record_order_found(self, uint32_t order_no, bint accepted) noexcept
     cdef void record_found(self, uint32_t order_no, bint with_marks) noexcept
     cdef const Found *decisive(self) noexcept
-    cdef void watch(self, uint32_t position) noexcept
-    cdef void unwatch(self, uint32_t instrument) noexcept
     cdef void watch_holding(self, uint32_t position) noexcept
     cdef void open_row(self, uint32_t position, uint32_t instrument, int side, int64_t now_ns) noexcept
 
@@ -78,8 +70,6 @@ cdef class Survey(Recorder):
     cdef int level_after(self, const Found *found) noexcept
     cdef void respond(self, const Found *found, int level) noexcept
     cdef void record_mark(self, const MetMark *met) noexcept
-    cdef void survey_left(self, int64_t now_ns) noexcept
-    cdef void survey_row(self, uint32_t position, uint32_t instrument, int64_t now_ns) noexcept
 
 cdef inline const Stage *stage_of(const Rule *rule, int stage) noexcept nogil:
     return &rule.warn if stage == STAGE_WARN else &rule.breach

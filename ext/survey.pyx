@@ -7,7 +7,7 @@ from libc.stdint cimport uint8_t
 from libc.string cimport memcmp, memset
 
 from ext.codes cimport BUY, LIMIT, PASS, SELL
-from ext.counting cimport row_identity
+from ext.counting cimport journal_row, row_identity
 from ext.events cimport (
     EV_HIT, EV_MARK, EV_TRADE, SCOPE_ACCOUNT, SCOPE_FIRM, SCOPE_GROUP, SCOPE_INSTRUMENT, SCOPE_MARKET, HitEvent, MarkEvent,
 )
@@ -26,34 +26,17 @@ from ext.rule_state cimport HitCell, hit_key
 from ext.state cimport GROUP_OWNER, MOST_INSTRUMENTS, NONE, State
 from ext.tables cimport hash_bytes, map_small_pages, prefetch, strnlen, unmap_pages
 
-cdef enum:
-    ROWS_AT_ONCE = 64                  # own rows that one recorded quote is looked at for
-
-
-cdef class Survey(Recorder):
+cdef class Survey(Watching):
     """The rules of one shard. The rule set itself is state; here is what one evaluation needs."""
 
     def __init__(self, State state, Journal journal):
-        Recorder.__init__(self, state, journal)
+        Watching.__init__(self, state, journal)
         self.found = <Found *>map_small_pages(MOST_RULES * sizeof(Found))
         self.met = <MetMark *>map_small_pages((MOST_MARKS + MOST_RULES) * sizeof(MetMark))
-        self.watch_head = <uint32_t *>map_small_pages(MOST_INSTRUMENTS * sizeof(uint32_t))
-        self.watch_tail = <uint32_t *>map_small_pages(MOST_INSTRUMENTS * sizeof(uint32_t))
-        self.left = <uint32_t *>map_small_pages(MOST_INSTRUMENTS * sizeof(uint32_t))
-        self.is_left = <unsigned char *>map_small_pages(MOST_INSTRUMENTS)
-        self.watch_next = <uint32_t *>map_small_pages(<size_t>state.most_positions * sizeof(uint32_t))
-        self.is_watched = <unsigned char *>map_small_pages(state.most_positions)
 
     def __dealloc__(self):
         unmap_pages(self.found, MOST_RULES * sizeof(Found))
         unmap_pages(self.met, (MOST_MARKS + MOST_RULES) * sizeof(MetMark))
-        unmap_pages(self.watch_head, MOST_INSTRUMENTS * sizeof(uint32_t))
-        unmap_pages(self.watch_tail, MOST_INSTRUMENTS * sizeof(uint32_t))
-        unmap_pages(self.left, MOST_INSTRUMENTS * sizeof(uint32_t))
-        unmap_pages(self.is_left, MOST_INSTRUMENTS)
-        if self.state is not None:
-            unmap_pages(self.watch_next, <size_t>self.state.most_positions * sizeof(uint32_t))
-            unmap_pages(self.is_watched, self.state.most_positions)
 
     # What the engine asks
 
@@ -62,10 +45,16 @@ cdef class Survey(Recorder):
         cdef RuleBook book = self.state.rule_state.book
         cdef const Gauge *gauge
         cdef uint32_t at, row
-        if book.asked_count == 0 or order.instrument == NULL:
+        self.is_open = False
+        if book.number == 0 or order.instrument == NULL:
             return
         open_occasion(&self.occasion, self.state, ON_ORDER, order.account_index, order.instrument_index, order.side, order.now_ns)
         set_rows(&self.occasion, self.state, order.position, order.match_owner)
+        self.is_open = True
+        prefetch(self.occasion.market, 64)
+        if book.program.head.slot_count:
+            at = <uint32_t>hash_bytes(<const uint8_t *>order.account.id, order.account.id_size, ACCOUNT_SEED)
+            prefetch(&book.program.slots[at & (book.program.head.slot_count - 1)], sizeof(ScopeSlot))
         for at in range(book.asked_count):
             gauge = &book.gauges[book.asked[at]]
             row = self.occasion.rows[gauge.key]
@@ -79,11 +68,13 @@ cdef class Survey(Recorder):
         cdef const Rule *rule
         order.is_aggressive = is_aggressive(order)
         self.found_count = self.met_count = 0
-        self.record_before_first_order(order.instrument_index, order.now_ns)
+        if self.record_before_first_order(order.instrument_index, order.now_ns):
+            self.is_open = False
         if self.state.rule_state.book.number == 0:
             return PASS
-        open_occasion(occasion, self.state, ON_ORDER, order.account_index, order.instrument_index, order.side, order.now_ns)
-        set_rows(occasion, self.state, order.position, order.match_owner)
+        if not self.is_open:
+            open_occasion(occasion, self.state, ON_ORDER, order.account_index, order.instrument_index, order.side, order.now_ns)
+            set_rows(occasion, self.state, order.position, order.match_owner)
         occasion.is_pending = occasion.is_order = True
         occasion.is_market_type = order.ord_type != LIMIT
         occasion.is_aggressive = order.is_aggressive
@@ -190,7 +181,7 @@ cdef class Survey(Recorder):
         """The rules that name this account, its group, or a beginning of its id."""
         cdef const char *group_id
         if occasion.account != NULL:
-            self.look_at_listed(occasion, occasion.account.id, occasion.account.id_size, ACCOUNT_SEED)
+            self.look_at_listed(occasion, &occasion.account.id[0], occasion.account.id_size, ACCOUNT_SEED)
             if self.state.rule_state.book.prefix_sizes:
                 self.look_at_prefixed(occasion)
         if occasion.group != NONE:
@@ -216,7 +207,7 @@ cdef class Survey(Recorder):
 
     cdef void look_at_prefixed(self, const Occasion *occasion) noexcept:
         cdef RuleBook book = self.state.rule_state.book
-        cdef const char *id = occasion.account.id
+        cdef const char *id = &occasion.account.id[0]
         cdef uint32_t size, number
         cdef const ScopePrefix *prefix
         for size in range(1, occasion.account.id_size + 1):
@@ -388,7 +379,7 @@ cdef class Survey(Recorder):
         event.caused_ns = occasion.now_ns
         event.rule_set = book.number
         event.rule = found.rule + 1
-        event.row = occasion.rows[rule.key]
+        event.row = journal_row(self.state, rule.key, occasion.rows[rule.key])
         event.instrument = occasion.instrument_index
         event.stage = <uint8_t>found.stage
         event.level = stage_of(rule, found.stage).level
@@ -417,58 +408,13 @@ cdef class Survey(Recorder):
             return
         event.rule_set = book.number
         event.mark = met.mark
-        event.row = occasion.rows[book.marks[met.mark].key]
+        event.row = journal_row(self.state, book.marks[met.mark].key, occasion.rows[book.marks[met.mark].key])
         event.instrument = occasion.instrument_index
         event.side = <uint8_t>occasion.side
         event.ends = met.ends
         self.record(&event.head)
 
-    # Own rows that the next recorded quote is looked at for
-
-    cdef void watch(self, uint32_t position) noexcept:
-        """Something happened in this controller's record: the next quote of its instrument concerns it."""
-        cdef uint32_t instrument
-        if self.is_watched[position]:
-            return
-        instrument = self.state.positions[position].instrument
-        self.is_watched[position] = True
-        self.watch_next[position] = 0
-        if self.watch_head[instrument] == 0:
-            self.watch_head[instrument] = position + 1
-        else:
-            self.watch_next[self.watch_tail[instrument] - 1] = position + 1
-        self.watch_tail[instrument] = position + 1
-
-    cdef void on_recorded(self, uint32_t instrument, int64_t now_ns) noexcept:
-        """A quote was recorded: look at the rows that something happened in, the oldest first, so many at most."""
-        cdef uint32_t stop = self.watch_tail[instrument]
-        cdef uint32_t position
-        cdef int count = 0
-        # As recovery does it, which cannot tell whether anything looked: it counts as looked at.
-        if not self.state.rule_state.book.judged & (1 << ON_QUOTE):
-            self.unwatch(instrument)
-            return
-        while self.watch_head[instrument] and count < ROWS_AT_ONCE:
-            position = self.watch_head[instrument] - 1
-            self.watch_head[instrument] = self.watch_next[position]
-            self.is_watched[position] = False
-            self.survey_row(position, instrument, now_ns)
-            count += 1
-            if position + 1 == stop:
-                return
-        if self.watch_head[instrument] and not self.is_left[instrument]:
-            self.is_left[instrument] = True
-            self.left[self.left_count] = instrument
-            self.left_count += 1
-
-    cdef void survey_left(self, int64_t now_ns) noexcept:
-        """Go on with the rows that quotes left over."""
-        cdef uint32_t count = self.left_count
-        cdef uint32_t at
-        self.left_count = 0
-        for at in range(count):
-            self.is_left[self.left[at]] = False
-            self.on_recorded(self.left[at], now_ns)
+    # Rows of our own at a recorded quote
 
     cdef void survey_row(self, uint32_t position, uint32_t instrument, int64_t now_ns) noexcept:
         """One controller's row at a recorded quote, for each side; it stays watched while a condition waits for its time."""
@@ -497,14 +443,6 @@ cdef class Survey(Recorder):
             self.open_row(position, self.state.positions[position].instrument, side, 0)
             if is_any_holding(self.state, &self.occasion):
                 self.watch(position)
-
-    cdef void unwatch(self, uint32_t instrument) noexcept:
-        """The instrument's rows were looked at."""
-        cdef uint32_t position
-        while self.watch_head[instrument]:
-            position = self.watch_head[instrument] - 1
-            self.watch_head[instrument] = self.watch_next[position]
-            self.is_watched[position] = False
 
 
 cdef bint is_any_holding(State state, const Occasion *occasion) noexcept:

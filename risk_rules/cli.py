@@ -9,6 +9,8 @@ from risk_rules.schema_command import schema
 from risk_rules.test_command import play
 
 rules = typer.Typer(no_args_is_help=True, help="Rules of risk officers: write, check, test, compare.")
-for command in (check, features, schema, evaluate):
-    rules.command()(command)
+rules.command("check")(check)
 rules.command("test")(play)
+rules.command("evaluate")(evaluate)
+rules.command("features")(features)
+rules.command("schema")(schema)

@@ -41,8 +41,8 @@ def load_rules(paths: Sequence[Path], *, day: date | None = None, accounts: Iter
     """Compiles the rules of some files that are in force on a day (None: on any).
 
     accounts: who there is, to find rules that bind nobody; None: not looked for. previous: the set that is in force, to
-    tell in `changes` what gets tighter or looser. root: a folder that errors and names leave off their paths. Raises RuleErrors
-    with every fault.
+    tell in `changes` what gets tighter or looser. root: a folder that errors and names leave off their paths. Raises
+    RuleErrors with every fault.
     """
     loader = Loader(day_bounds_ns(day) if day else (0, EVER_NS), root)
     for path in paths:
@@ -140,7 +140,7 @@ class Loader:
             first.setdefault(rule.id, []).append(rule)
 
     def check_scopes(self, accounts: list[Account]) -> None:
-        """A rule that binds none of the accounts there are is a mistake, not a rule."""
+        """A rule that binds none of the accounts there are is a mistake."""
         by_id = {account.id: account for account in accounts}
         groups: dict[str, list[Account]] = {}
         for account in accounts:
@@ -152,7 +152,10 @@ class Loader:
             named += [account for name in scope.groups for account in groups.get(name, [])]
             candidates = named if scope.is_named and not scope.prefixes and not scope.tags_any else accounts
             if not any(scope.takes(account) for account in candidates):
-                self.problems.add(rule.place, f"its scope matches none of the {len(accounts)} accounts")
+                # Names may be misspelt; a tag is a known word, which nobody may have today.
+                is_wrong = rule.mode != "off" and scope.is_named
+                note = self.problems.add if is_wrong else self.problems.warn
+                note(rule.place, f"its scope matches none of the {len(accounts)} accounts")
             for exempt in rule.exempts:
                 if exempt.id not in (by_id if exempt.seed == ACCOUNT_SEED else groups):
                     self.problems.warn(rule.place, f"exempt: there is no {exempt.id}")

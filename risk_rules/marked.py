@@ -287,6 +287,19 @@ def mask_of(codes: Mapping[str, int]) -> Reader:
     return read
 
 
+def bits_of(codes: Mapping[str, int]) -> Reader:
+    """A list of names, which may be empty, as the sum of their bits."""
+    value = choice(codes)
+
+    def read(document: Document, node: yaml.Node, field: str) -> int:
+        mask = 0
+        for item in document.items(node, field):
+            mask |= document.value(item, field, value) or 0
+        return mask
+
+    return read
+
+
 def line_of(node: yaml.Node | yaml.Event | None) -> int:
     return int(node.start_mark.line) + 1 if node is not None and node.start_mark is not None else 1
 

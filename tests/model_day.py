@@ -15,6 +15,7 @@ from tests.model_windows import (
     BUY,
     DAY,
     INDEX_BOARD,
+    OF_A_VENUE,
     OPEN_CALL,
     OPEN_CALL_LOCKED,
     PHASE,
@@ -32,6 +33,7 @@ from tests.model_windows import (
 SECOND = 10**9
 WARN, BREACH = 1, 2
 NEVER = 1 << 62
+WAITING_FILLS = 16
 MOST_FACTORS = 6
 
 
@@ -108,6 +110,7 @@ class Day:
         self.by_row: dict[tuple[str, Row], list[Fact]] = {}
         self.orders: dict[str, OwnOrder] = {}
         self.trades: list[tuple[Subject, int, int]] = []
+        self.waiting_fills: dict[tuple[str, Key], list[Fact]] = {}
         self.live: dict[Key, Quote] = {}
         self.unrecorded: set[Key] = set()
         self.quotes: dict[Key, list[Quote]] = {}
@@ -205,10 +208,11 @@ class Day:
         newest = earlier[-1]
         if feature.window_ns == DAY:
             return True
-        if feature.window_ns == PHASE:
+        if feature.window_ns == PHASE and feature.per in OF_A_VENUE:
             venue = fact.subject.key[0]
-            now = fact.phase_number if fact.number else self.phases[venue].number
-            return newest.phase_number == now
+            return newest.phase_number == (fact.phase_number if fact.number else self.phases[venue].number)
+        if feature.window_ns == PHASE:
+            return newest.any_phase_number == (fact.any_phase_number if fact.number else self.any_phase_number)
         return fact.time_ns - newest.time_ns < feature.window_ns
 
     def marks_of(self, definition: MarkDefinition, row: Row | None, side: int, before: int = NEVER) -> list[Fact]:
@@ -251,12 +255,19 @@ class Day:
                     worse * PPM // previous, now_ns - order.accepted_ns)  # fmt: skip
 
     def is_self(self, fact: Fact, exec_id: str) -> bool:
-        """Whether its other side is of the same controller: the fill before it there, opposite and otherwise equal."""
+        """Whether its other side is of the same controller: an opposite fill, otherwise equal, that has met none yet.
+
+        Fills are remembered for this, a few of each controller, while some rule asks for it.
+        """
         fact.mark = exec_id
-        for other in reversed(self.facts):
-            if (other.kind == "fill" and other.subject.controller == fact.subject.controller
-                    and other.subject.key == fact.subject.key):  # fmt: skip
-                alike = (other.shares, other.e4, other.side) == (fact.shares, fact.e4, BUY + SELL - fact.side)
-                near = fact.time_ns - other.time_ns <= 10**6
-                return alike and (other.mark == exec_id or near) and "self" not in other.filters
+        if not any("self" in feature.filters for feature in self.since):
+            return False
+        waiting = self.waiting_fills.setdefault((fact.subject.controller, fact.subject.key), [])
+        for other in waiting:
+            alike = (other.shares, other.e4, other.side) == (fact.shares, fact.e4, BUY + SELL - fact.side)
+            if alike and (other.mark == exec_id or fact.time_ns - other.time_ns <= 10**6):
+                waiting.remove(other)
+                return True
+        waiting.append(fact)
+        del waiting[:-WAITING_FILLS]
         return False

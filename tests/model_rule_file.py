@@ -199,7 +199,7 @@ class Reading:
         return Rule(
             id=entry["id"], version=int(entry.get("version", 1)), number=number, mode=mode,
             canary_pct=int(rest.rstrip("%)") or 100), per=per, on=frozenset(entry["on"]), scope=self.scope(),
-            marks={name: self.mark(name, mark, per, names) for name, mark in (entry.get("marks") or {}).items()},
+            marks=self.marks(per, names),
             when=parse(str(entry["when"]), names),
             warn=action(entry.get("warn", "L1")) if warn_at is not None else None,
             warn_scale=Fraction(quantity(str(warn_at))[0], PPM) if warn_at is not None else Fraction(1),
@@ -211,11 +211,17 @@ class Reading:
                     for e in entry.get("exempt") or ()],
         )  # fmt: skip
 
-    def mark(self, name: str, entry: dict[str, Any], per: str, names: dict[str, ast.expr]) -> Mark:
-        when = parse(str(entry["when"]), names)
-        key, gap = entry.get("per", per), nanoseconds(entry.get("gap", "0"))
-        on = frozenset(entry["on"])
-        return Mark(MarkDefinition(self.entry["id"], name, on, key, gap, ast.dump(when)), when)
+    def marks(self, per: str, names: dict[str, ast.expr]) -> dict[str, Mark]:
+        """A mark may ask for those before it; what it is depends on what they are."""
+        found: dict[str, Mark] = {}
+        for name, entry in (self.entry.get("marks") or {}).items():
+            when = parse(str(entry["when"]), names)
+            asked = [repr(found[n.id].definition) for n in ast.walk(when) if isinstance(n, ast.Name) and n.id in found]
+            text = " ".join([self.entry["per"], ast.dump(when), *asked])
+            key, gap = entry.get("per", per), nanoseconds(entry.get("gap", "0"))
+            definition = MarkDefinition(self.entry["id"], name, frozenset(entry["on"]), key, gap, text)
+            found[name] = Mark(definition, when)
+        return found
 
     def scope(self) -> Scope:
         entry = self.entry.get("scope") or {}

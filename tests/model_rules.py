@@ -6,7 +6,7 @@ from outside: `judge` is asked only about an order that passed them. Times in ns
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from tests.model_day import AccountFacts, Behaviour, Day, Instrument, OwnOrder
@@ -137,8 +137,9 @@ class RuleModel(Day):
         if self.is_due(key, quote.time_ns):
             self.record(key, quote.time_ns)
 
-    def on_time(self, now_ns: int) -> None:
-        for key in list(self.unrecorded):
+    def on_time(self, now_ns: int, first: Sequence[Key] = ()) -> None:
+        """Record what has waited long enough. first: which of them come first, for the order is nobody's business."""
+        for key in [*(k for k in first if k in self.unrecorded), *sorted(self.unrecorded - set(first))]:
             if self.is_due(key, now_ns):
                 self.record(key, now_ns)
 

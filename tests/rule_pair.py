@@ -48,7 +48,9 @@ class RulePair:
         code, text, frames = self.driver.play(action)
         decided = [fields for kind, fields in frames if kind == "ORDER"]
         ladder = bool(decided) and decided[0]["code"] != PASS and not decided[0]["rule"]
-        verdict = play(self.model, action, ladder)
+        keys = list(self.driver.world.instruments)
+        quoted = [keys[fields["instrument"]] for kind, fields in frames if kind == "QUOTE"]
+        verdict = play(self.model, action, ladder, quoted)
         if isinstance(action, w.CancelRequest) and code == PASS:
             self.asked.add(action.name)
         found = (code, *self.reason(action, text, decided)) if code != PASS and not ladder else (PASS,)
@@ -59,7 +61,7 @@ class RulePair:
             self.check(action, "answer", expected, found)
         self.check(action, "hits", sorted(self.expected_hits(), key=str), sorted(self.found_hits(frames), key=str))
         self.check(action, "marks", sorted(self.expected_marks(), key=str), sorted(self.found_marks(frames), key=str))
-        self.check(action, "quotes", self.expected_quotes(action), len([1 for kind, _ in frames if kind == "QUOTE"]))
+        self.check(action, "quotes", self.model.recorded_now, len(quoted))
         self.count(verdict.kind, frames)
 
     def is_possible(self, action: w.Action) -> bool:
@@ -146,9 +148,6 @@ class RulePair:
     def found_marks(self, frames: list[tuple[str, dict[str, Any]]]) -> list[tuple[object, ...]]:
         marks = [fields for kind, fields in frames if kind == "MARK"]
         return [(self.driver.mark_names[m["mark"]], m["row"], m["side"], bool(m["ends"])) for m in marks]
-
-    def expected_quotes(self, action: w.Action) -> int:
-        return self.model.recorded_now
 
     def count(self, kind: str, frames: list[tuple[str, dict[str, Any]]]) -> None:
         """What a run reached, so that a test can see that it reached everything."""

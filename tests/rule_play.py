@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tests import rule_worlds as w
 from tests.model_day import OwnOrder
 from tests.model_rules import RuleModel, Verdict
 from tests.model_state import LIMIT
-from tests.model_windows import Quote
+from tests.model_windows import Key, Quote
 
 
-def play(model: RuleModel, action: w.Action, ladder_rejects: bool = False) -> Verdict:
+def play(model: RuleModel, action: w.Action, ladder_rejects: bool = False, first: Sequence[Key] = ()) -> Verdict:
     """Let it happen to the model; what must be recorded is in `model.out` afterwards."""
     now_ns = action.now_ns
     model.out.clear()
@@ -32,7 +34,7 @@ def play(model: RuleModel, action: w.Action, ladder_rejects: bool = False) -> Ve
         case w.PhaseChange():
             model.set_phase(action.venue, action.phase, now_ns)
         case w.OnTime():
-            model.on_time(now_ns)
+            model.on_time(now_ns, first)
         case w.PutInForce():
             model.put_in_force([action.rules], now_ns)
         case w.Restart():

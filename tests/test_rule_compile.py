@@ -126,7 +126,7 @@ CONDITIONS = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(CONDITIONS, st.lists(st.one_of(st.none(), st.integers(-6, 6)), min_size=4, max_size=4))
 def test_code_decides_as_the_tree_does(condition, values):
     ops = Emitter(USES.index, lambda compare: 0).block(condition)

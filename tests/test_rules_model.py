@@ -38,6 +38,7 @@ def run(seed: int, path: Path, wrong: Behaviour | None = None, steps: int = STEP
         for action in tape.actions(steps):
             done.append(action)
             pair.step(action)
+        check_replay(pair, seed)
     except AssertionError as error:
         if wrong is not None:
             raise
@@ -99,9 +100,7 @@ def test_engine_and_model_agree_on_random_days(tmp_path: Path) -> None:
     seen: Counter[str] = Counter()
     for seed in range(FIRST_SEED, FIRST_SEED + SEEDS):
         path = tmp_path / str(seed)
-        pair = run(seed, path)
-        seen += pair.seen
-        check_replay(pair, seed)
+        seen += run(seed, path).seen
     missing = {"block", "HIT 1", "HIT 2", "MARK", "QUOTE"} - set(seen)
     assert not missing, f"never reached: {missing}, reached: {dict(seen)}"
 
