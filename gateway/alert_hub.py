@@ -59,6 +59,12 @@ class AlertHub:
         async with self.arrived:
             self.arrived.notify_all()
 
+    async def reached(self, seq: int) -> None:
+        """Wait until this alert is here."""
+        async with self.arrived:
+            while self.newest < seq:
+                await self.arrived.wait()
+
     def most_lag(self) -> int:
         """Alerts that the slowest subscriber has yet to take."""
         return max((self.newest - cursor for cursor in self.cursors.values()), default=0)

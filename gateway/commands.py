@@ -22,6 +22,7 @@ from gateway.pb import engine_command_pb2 as pb
 ALERT_PAUSE_S = 0.002  # between two looks for new alerts
 MOST_ALERTS = 32  # of one look: the owner thread has orders to judge
 MOST_LISTED = 256
+NOT_ENDED = (1603, 1604, 1606)  # codes.RejectCode: no room, no such order, not suspended any more
 RETIRE_S = 1.0  # after which the rule set before this one is given back
 
 
@@ -195,14 +196,18 @@ class Commands:
         return next(row for row in engine_views.tickets(self.engine) if row["ticket"] == command.ticket)
 
     def end_suspension(self, command: pb.EndSuspension, now_ns: int) -> dict[str, Any]:
+        """Confirmed: judged again, on its way or rejected. Denied: rejected with the code it waited for."""
         number = self.order_number(command.account, command.cl_ord_id, command.order_id)
         end = suspended.confirm if command.confirm else suspended.deny
         code = end(self.engine, number, command.by, now_ns)
+        if code in NOT_ENDED:
+            raise CommandError(pb.Result.REFUSED, f"order {number}: {oversight.code_text(code)}: it waits for nobody")
         decided = oversight.order_decision(self.engine, number)
+        text = oversight.code_text(code) if command.confirm else decided["code"]
         return {
             "ord_status": decided["ord_status"],
-            "reject_code": engine_views.code_name(code),
-            "text": oversight.code_text(code),
+            "reject_code": "" if text == "PASS" else text.split()[0],
+            "text": text,
         }
 
     # Reading

@@ -47,6 +47,8 @@ REPORT_S = 0.5
 LEVELS_S = 2.0  # at most so often: counting them visits every account
 MOST_MESSAGE_BYTES = 1 << 24
 GRACE_S = 0.5
+REMEMBERED = 2048  # alerts of before its start that a new process keeps at hand
+CATCH_UP_S = 20.0
 
 
 class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]
@@ -141,7 +143,7 @@ class ControlServer:
         await self.link.connect(socket.socket(fileno=self.settings.fd))
         try:
             port = await self.listen()
-        except (OSError, StoreError, ControlError) as error:
+        except (OSError, StoreError, ControlError, TimeoutError) as error:
             self.link.tell(ready=pb.ControlReady(error=" ".join(str(error).split())))
             await asyncio.sleep(GRACE_S)
             return
@@ -161,8 +163,10 @@ class ControlServer:
         settings = self.settings
         await self.desk.reconcile()
         newest = int((await self.link.read("ENGINE"))["newest_alert_seq"])
-        self.hub.begin(newest)
-        self.link.tell(follow_alerts=pb.FollowAlerts(after_seq=newest))
+        begin = max(newest - REMEMBERED, 0)
+        self.hub.begin(begin)
+        self.link.tell(follow_alerts=pb.FollowAlerts(after_seq=begin))
+        await asyncio.wait_for(self.hub.reached(newest), CATCH_UP_S)
         options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", MOST_MESSAGE_BYTES)]
         server = self.server = grpc.aio.server(
             options=options, interceptors=(Gate(self.people, bool(settings.tls_client_ca)),)

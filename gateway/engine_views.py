@@ -196,12 +196,6 @@ def subject_names(engine: Any, row: dict[str, Any]) -> dict[str, str]:
     return names
 
 
-def code_name(code: int) -> str:
-    """R1604; empty for PASS."""
-    text = str(oversight.code_text(code))
-    return "" if text == "PASS" else text.split()[0]
-
-
 def owner_of(scope: str, index: int) -> int:
     """Owner of a position record."""
     return GROUP_OWNER | index if scope == "group" else index
