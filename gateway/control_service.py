@@ -312,6 +312,7 @@ class ControlService(control_pb2_grpc.ControlServicer):
         in_force = await self.desk.in_force()
         if in_force is not None:
             status.rules.CopyFrom(await self.rule_set_state(in_force["number"]))
+        status.restricted = sum(count for level, count in self.hub.levels.items() if level > 0)
         status.waiting_proposals = len(self.desk.waiting)
         status.you = person.name
         status.roles.extend(sorted(person.roles))
