@@ -1,7 +1,7 @@
 """Follows a gateway's alerts beside a load, in a process of its own, and counts what they say. Changes nothing there.
 
-Started as `python -m loadtest.alerts ADDRESS FILE`: says on stdout that it follows, writes a line of JSON for each alert
-to FILE as it comes, and ends on SIGTERM.
+Started as `python -m loadtest.alerts ADDRESS FILE`: says on stdout that it follows, writes each alert to FILE as it
+comes, a line of JSON each, and ends on SIGTERM.
 """
 
 import json

@@ -202,7 +202,7 @@ def list_on(core: ExchangeCore, instrument: Instrument, cage: bool) -> None:
 
 
 def index_of(index: Instrument, listed: Sequence[Instrument]) -> Index:
-    """An index of the listed shares of its board, each counted by its float; of the whole exchange when it has no board."""
+    """An index of the listed shares of its board, or of all when it has none, each counted by its float."""
     board = INDEX_BOARD.get(index.symbol, "")
     books = [at for at, share in enumerate(listed) if not board or share.board == board]
     shares = [float(listed[at].float_shares) for at in books]

@@ -31,7 +31,9 @@ header { display: flex; align-items: center; gap: 14px; margin-bottom: 6px; }
 .wide { overflow-x: auto; } svg { width: 100%; height: auto; display: block; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: 4px 10px; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th { color: var(--soft); font-weight: 500; } th:first-child, td:first-child { text-align: left; }
+th { color: var(--soft); font-weight: 500; }
+th:first-child, td:first-child { text-align: left; }
+.told th, .told td { text-align: left; white-space: normal; vertical-align: top; }
 """
 
 
@@ -235,8 +237,8 @@ def _rules_section(report: Report) -> str:
     if rules is None:
         return ""
     text = (
-        f"In force: {rules.rule_set}. {rules.hits:,} hits, {rules.levels:,} levels set; {rules.stopped:,} orders stopped, "
-        f"{rules.benign_stopped:,} of them of benign accounts."
+        f"In force: {rules.rule_set}. {rules.hits:,} hits, {rules.levels:,} levels set; {rules.stopped:,} orders "
+        f"stopped, {rules.benign_stopped:,} of them of benign accounts."
     )
     met = _table(RULE_HEAD, (rule_cells(row) for row in rules.rules)) if rules.rules else "<p>No rule was met.</p>"
     late = _latency_table([rules.latency]) if rules.latency.count else ""
@@ -246,14 +248,16 @@ def _rules_section(report: Report) -> str:
 
 def _scene(scene: Scene) -> str:
     rows = [
-        (f"{alert.at_s:.2f} s", alert.what, "; ".join(alert.factors), f"{alert.after_ms:.1f} ms") for alert in scene.alerts
+        (f"{alert.at_s:.2f} s", alert.what, "; ".join(alert.factors), f"{alert.after_ms:.1f} ms")
+        for alert in scene.alerts
     ]
     text = (
-        f"{scene.account} withdrew {scene.flash_cancels} orders within a second of sending each. What an officer was told, "
-        f"and how long after its cause:"
+        f"{scene.account} withdrew {scene.flash_cancels} orders within a second of sending each. What an officer was "
+        f"told, and how long after its cause:"
     )
     after = f"Of his {scene.late_orders} later buys {scene.refused} were refused (R1002): his level forbids them."
-    return f"<p>{escape(text)}</p>{_table(('at', 'what', 'measured', 'told after'), rows)}<p>{escape(after)}</p>"
+    told = _table(("at", "what", "measured", "told after"), rows)
+    return f'<p>{escape(text)}</p><div class="told">{told}</div><p>{escape(after)}</p>'
 
 
 def _hiccup_table(report: Report) -> str:

@@ -102,7 +102,7 @@ class Plant:
     """Two exchanges and one gateway, up between `with` and its end.
 
     background_per_s: generated orders and cancels a second on each exchange; transport: native or grpcio; flags: more
-    of the gateway's. rules: folder of the rules in force, with a control port and somebody who follows its alerts; None: none.
+    of the gateway's. rules: folder of the rules in force; with it come a control port and a follower of its alerts.
     """
 
     def __init__(

@@ -142,7 +142,8 @@ class Report(msgspec.Struct, kw_only=True):
             return []
         row = rules.latency
         times = f" p50/max {row.p50_us / 1e3:,.1f}/{row.max_us / 1e3:,.1f} ms" if row.count else ""
-        return [f"rules: {rules.hits} hits, {rules.stopped} orders stopped ({rules.benign_stopped} benign), {rules.alerts} alerts{times}"]
+        stopped = f"{rules.stopped} orders stopped ({rules.benign_stopped} benign)"
+        return [f"rules: {rules.hits} hits, {stopped}, {rules.alerts} alerts{times}"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ import numpy as np
 import uvloop
 
 from loadtest import sources
-from loadtest.alerts import Seen, Surveillance, alerts_of, read_alerts, watched
 from loadtest.alerts import Scene as SceneReport
+from loadtest.alerts import Seen, Surveillance, alerts_of, read_alerts, watched
 from loadtest.cpu_use import CpuUse
 from loadtest.drive import Drive, Endpoint, Progress, Sessions
 from loadtest.hiccup import HiccupMeter
@@ -178,7 +178,7 @@ class Watch:
 
 
 def scene_of(plan: Plan, outcome: Outcome, alerts: Sequence[Seen], start_ns: int) -> SceneReport:
-    """What became of the demonstration's trader. What he sends after he was caught is refused too, and so it must be."""
+    """What became of the demonstration's trader. All that he sends after he was caught must be refused."""
     mine = plan.account == plan.accounts.index(SCENE_ACCOUNT)
     late = mine & (plan.expected_code == STOPPED_CODE)
     outcome.expected_code[mine & outcome.orders & (outcome.reject_code == STOPPED_CODE)] = STOPPED_CODE

@@ -1,4 +1,4 @@
-"""Writes what a load run's gateway and exchanges start from: instruments, limits, positions, who may watch. Starts nothing."""
+"""Writes what a load run starts from: instruments, limits, positions, who may watch. Starts nothing."""
 
 import csv
 import hashlib

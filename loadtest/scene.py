@@ -1,4 +1,4 @@
-"""The demonstration's abnormal trader: orders withdrawn as soon as they are in, then orders that must be refused. Sends nothing."""
+"""The demonstration's abnormal trader: orders withdrawn at once, then orders that must be refused. Sends nothing."""
 
 import numpy as np
 

@@ -62,8 +62,8 @@ INDICES = (
     ("399106", "XSHE", "SZSE Composite", "", 20_000_000),
 )
 INDEX_BOARD = {symbol: board for symbol, _, _, board, _ in INDICES}
-CHOICES = {"security_exchange": ("XSHG", "XSHE"), "board": (*BOARDS, INDEX), "status": ("NORMAL", "SUSPENDED", "DELISTED"),
-           "is_st": (0, 1), "t_plus": (0, 1)}
+CHOICES = {"security_exchange": ("XSHG", "XSHE"), "board": (*BOARDS, INDEX),
+           "status": ("NORMAL", "SUSPENDED", "DELISTED"), "is_st": (0, 1), "t_plus": (0, 1)}
 
 
 class UniverseError(ValueError):
@@ -109,7 +109,7 @@ SYNTHETIC = [(600_000, 606_000, 1_650, 10.0), (688_000, 689_000, 550, 32.0), (1,
 
 
 def generate_universe(seed: int) -> list[Instrument]:
-    """A synthetic market of about 2,200 Shanghai and 2,700 Shenzhen shares and their indices, the same for the same seed."""
+    """A synthetic market of about 2,200 Shanghai and 2,700 Shenzhen shares and indices, the same for the same seed."""
     random = np.random.default_rng(seed)
     shares: dict[str, Instrument] = {}
     for first, end, count, median in SYNTHETIC:
