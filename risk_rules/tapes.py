@@ -109,6 +109,7 @@ def load_tests(path: Path) -> TapeFile:
     for test in tests:
         if not test.securities or not test.clients:
             document.faults.add(test.line, test.name, "no instruments or accounts", "some, of the test or of the file")
+        check_names(document, test)
     names = [test.name for test in tests]
     for test in tests:
         if names.count(test.name) > 1:
@@ -118,6 +119,19 @@ def load_tests(path: Path) -> TapeFile:
         path.with_name(path.name.replace("_test.yaml", ".yaml")),
     )
     return TapeFile(path, rules, found["switch_on"], tests)
+
+
+def check_names(document: Document, test: RuleTest) -> None:
+    """Accounts and instruments a tape speaks of are those of the test."""
+    accounts, symbols = {client.id for client in test.clients}, {security.symbol for security in test.securities}
+    for line in [part for line in test.tape for part in (line.body or (line,))]:
+        step = step_of(line.line, line.text, 1)
+        terms = step.terms if step else {}
+        account, symbol = terms.get("account"), terms.get("symbol")
+        if account and account not in accounts:
+            document.faults.add(line.line, test.name, f"account {account}", f"one of {', '.join(sorted(accounts))}")
+        if symbol and full_symbol(symbol) not in symbols:
+            document.faults.add(line.line, test.name, f"instrument {symbol}", f"one of {', '.join(sorted(symbols))}")
 
 
 # --- lines ---

@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from risk_rules.branches import branches_of
 from risk_rules.tapes import load_tests
 from risk_rules.testing import STAGES, Report, run_file
 
@@ -18,7 +19,12 @@ Only = Annotated[str, typer.Option("--only", help="Only tests whose name has thi
 Coverage = Annotated[bool, typer.Option("--coverage/--no-coverage", help="Print which rules and comparisons were met.")]
 
 
-def play(files: Files = None, only: Only = "", coverage: Coverage = True) -> int:
+Branches = Annotated[
+    bool, typer.Option("--branches", help="Force each comparison both ways: would a test notice? Slow.")
+]
+
+
+def play(files: Files = None, only: Only = "", coverage: Coverage = True, branches: Branches = False) -> int:
     """Play *_test.yaml through the real engine; exit code 1 when an expectation is not met."""
     console = Console(soft_wrap=True)
     reports = [run_file(load_tests(path), only) for path in test_files(files or [SHIPPED])]
@@ -26,6 +32,9 @@ def play(files: Files = None, only: Only = "", coverage: Coverage = True) -> int
         print_failures(console, report)
         if coverage and not only:
             print_coverage(console, report)
+    if branches:
+        for path in test_files(files or [SHIPPED]):
+            print_branches(console, path)
     failed = sum(len(report.failed) for report in reports)
     checks = sum(report.checks for report in reports)
     tests = sum(report.tests for report in reports)
@@ -64,3 +73,15 @@ def print_coverage(console: Console, report: Report) -> None:
         ]
         table.add_row(rule, *marks, f"{len(texts) - len(missing)} of {len(texts)}", "\n".join(missing))
     console.print(table)
+
+
+def print_branches(console: Console, path: Path) -> None:
+    """What no test would miss."""
+    found = list(branches_of(load_tests(path)))
+    table = Table("rule", "comparison", "no test notices when it is", title=f"{path.name}: branches")
+    for branch in found:
+        if not branch.noticed:
+            table.add_row(branch.rule, branch.text, f"{branch.forced} true")
+    console.print(table)
+    noticed = sum(branch.noticed for branch in found)
+    console.print(f"{noticed} of {len(found)} branches are noticed by a test")

@@ -15,6 +15,7 @@ import msgspec
 
 from ext import program as octets
 from risk_rules.load import load_rules
+from risk_rules.marked import ConfigError
 from risk_rules.rule_types import RuleSet
 from risk_rules.stage import BUY, SELL, Placed, Stage, e4, full_symbol
 from risk_rules.tapes import RuleTest, Step, TapeFile, market_changes, steps_of
@@ -139,9 +140,9 @@ def hit_of(alert: dict[str, Any], names: dict[str, Any]) -> Hit:
 class Player:
     """One test on its own stage."""
 
-    def __init__(self, test: RuleTest, rule_set: RuleSet, names: dict[str, Any]) -> None:
+    def __init__(self, test: RuleTest, program: bytes, names: dict[str, Any]) -> None:
         self.test, self.names = test, names
-        self.stage = Stage(test.securities, test.clients, test.day, rule_set.program)
+        self.stage = Stage(test.securities, test.clients, test.day, program)
         self.named: dict[str, tuple[Placed, str, str, int]] = {}  # order -> (placed, account, symbol, shares)
         self.hits: list[Hit] = []
         self.fresh: list[Hit] = []  # since the last expectation
@@ -207,7 +208,7 @@ class Player:
 
     def known(self, step: Step, name: str) -> tuple[Placed, str, str, int]:
         if name not in self.named:
-            raise ValueError(f"line {step.line}: {name}: no such order so far")
+            raise ConfigError([f"line {step.line}: {name}: no such order so far"])
         return self.named[name]
 
     def order(self, terms: dict[str, str], text: str) -> None:
@@ -271,6 +272,8 @@ class Player:
 
     def judge_hit(self, terms: dict[str, str | None]) -> str:
         """`expect no R` looks at the whole test so far, `expect R` at what came since the last expectation."""
+        if terms["rule"] not in {rule["id"] for rule in self.names["rules"]}:
+            return f"there is no rule {terms['rule']} on {self.test.day}"
         looked_at = self.hits if terms["absent"] else self.fresh
         found = [
             hit
@@ -306,7 +309,7 @@ def run_file(file: TapeFile, only: str = "") -> Report:
             continue
         rule_set, names = rule_sets.of(test.day)
         note_rules(report, rule_set, names)
-        player = Player(test, rule_set, names)
+        player = Player(test, rule_set.program, names)
         checks = player.play()
         report.tests += 1
         report.checks += len(checks)
