@@ -28,6 +28,7 @@ def confirm(Engine engine, uint32_t order_no, str by, int64_t now_ns) -> int:
     if code != PASS:
         return code
     set_candidate(engine, order_no, &order, now_ns)
+    engine.fetch_cells(&order)             # opens the rules' occasion anew: the newest order's is still there
     code = check_new_order(engine.state, engine.market, &order)
     if code == PASS:
         code = engine.survey_order(&order)

@@ -247,7 +247,9 @@ cdef class Rehearsal(Engine):
         if is_judged:
             self.set_candidate(asked, event.head.time_ns, event.bid_px_e4, event.ask_px_e4, event.last_px_e4, &order)
             order.confirmed = True
-            self.judge_again(&event.head, event.code, False, event.rule, event.rule_set, event.value, event.limit, &order)
+            # Accepted now, it still names the rule that made it wait.
+            self.judge_again(&event.head, event.code, False, 0 if event.code == PASS else event.rule, event.rule_set, event.value,
+                             event.limit, &order)
         apply(self.state, &event.head, offset)
         if is_judged:
             self.record_order_found(event.head.order_no, event.code == PASS)

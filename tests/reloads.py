@@ -1,4 +1,4 @@
-"""A rule set pushed again and again to a gateway under load, and the proof in its journal that no order was judged by a mix."""
+"""A rule set pushed again and again to a gateway under load, and the proof that no order was judged by a mix."""
 from __future__ import annotations
 
 import re
@@ -94,7 +94,7 @@ class Pusher:
 
 @dataclass(frozen=True)
 class Judged:
-    """What a journal says of its rule sets: orders under each, and how long after each the next order came in, in ns."""
+    """What a journal says of its rule sets: orders under each, and ns from each to the next order that came in."""
 
     orders: dict[int, int]
     next_order_ns: dict[int, int]
@@ -112,7 +112,8 @@ def check_journal(path: Path) -> Judged:
                 assert frame["number"] == in_force + 1, f"rule set {frame['number']} after {in_force}"
                 in_force, in_force_ns = frame["number"], frame["time_ns"]
                 continue
-            assert frame["rule_set"] == in_force, f"order {frame['order_id']}: {frame['rule_set']}, in force {in_force}"
+            named = frame["rule_set"]
+            assert named == in_force, f"order {frame['order_id']} names {named}, in force is {in_force}"
             orders[in_force] = orders.get(in_force, 0) + 1
             next_order_ns.setdefault(in_force, frame["time_ns"] - in_force_ns)
     finally:

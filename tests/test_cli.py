@@ -108,7 +108,7 @@ def test_its_traceback_is_logged_with_debug(unlucky_command, capfd):
 def test_commands_are_plugged_in(monkeypatch, capsys):
     named = {"weather": f"{__name__}:weather", "tide": f"{__name__}:tide_app", "broken": "no_such_module:app"}
     plugged = [EntryPoint(name, value, cli.GROUP) for name, value in named.items()]
-    inner = [EntryPoint("weather", f"{__name__}:weather", "tidegate.tide"), EntryPoint("low", f"{__name__}:weather", "tidegate.tide")]
+    inner = [EntryPoint(name, f"{__name__}:weather", "tidegate.tide") for name in ("weather", "low")]
     groups = {cli.GROUP: plugged, "tidegate.tide": inner}
     monkeypatch.setattr(cli, "entry_points", lambda group: groups[group])
     before = len(cli.app.registered_commands), len(cli.app.registered_groups)

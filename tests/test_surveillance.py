@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ext import queries, surveillance
+from ext import queries, surveillance, suspended
 from ext.program import validate
+from ext.replay import frames
 from tests.probe import crc_of
 from tests.rule_desk import BUY, MS, SECOND, SELL, RuleDesk, compiled
 
@@ -346,3 +347,17 @@ def test_a_mutated_program_is_refused_or_harmless(tmp_path_factory: pytest.TempP
         desk.check()
     finally:
         desk.close()
+
+
+def test_a_confirmed_order_is_judged_as_itself_and_now(make: Make) -> None:
+    """Not as whatever order came in last: another account's, at another time."""
+    big = 'marks: {big: {on: [order], when: "this_shares >= 500 shares"}}'
+    desk = make(rule("this_shares >= 500 shares and times(big, day) < 1000", breach="{confirm: true, ttl: 30 s}", more=big))
+    report = desk.order(0, qty=500)
+    desk.wait(SECOND)
+    desk.order(1)
+    desk.wait(SECOND)
+    assert suspended.confirm(desk.engine, report.order_id, "officer", desk.now_ns) == 1
+    (mark,) = (frame for frame in frames(desk.journal) if frame[2] == "MARK")
+    assert mark[3] == desk.now_ns
+    assert mark[4]["row"] == 0

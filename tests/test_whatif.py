@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ext import surveillance, whatif
+from ext import response, suspended, whatif
 from ext.journal import Journal
 from ext.replay import frames
 from tests.rule_desk import BUY, MS, SECOND, SELL, RuleDesk, compiled
@@ -37,6 +37,7 @@ LAYERS = """
     for: 2 s
     breach: {level: L1}
 """
+PASS, SUSPENDED = 1, 8
 SHADOW = """
     per: account
     on: [order, cancel]
@@ -44,8 +45,22 @@ SHADOW = """
     when: "messages(10 s) > 3"
     breach: block
 """
-RULES = (COUNT.format(most=3), CHASE, LAYERS, SHADOW)
-OTHERS = (COUNT.format(most=2), CHASE, LAYERS, SHADOW, COUNT.format(most=1))
+ASK = """
+    per: account
+    on: [order]
+    when: "this_shares >= 700 shares and orders(5 s, side=same) > 2"
+    breach: {confirm: true, ttl: 2 s}
+"""
+CURB = """
+    per: controller
+    on: [canceled]
+    when: "cancels(1 min) >= 5"
+    breach: {level: L3, throttle: 2, hold: 10 s}
+    cool_off: 1 s
+    escalate: {hits: 3, within: 10 min, to: L5}
+"""
+RULES = (COUNT.format(most=3), CHASE, LAYERS, SHADOW, ASK, CURB)
+OTHERS = (COUNT.format(most=2), CHASE, LAYERS, SHADOW, COUNT.format(most=1), ASK)
 
 
 def live(folder: Path, seed: int, steps: int = 400, reload_every: int = 0, restart_every: int = 0) -> RuleDesk:
@@ -60,7 +75,6 @@ def live(folder: Path, seed: int, steps: int = 400, reload_every: int = 0, resta
         if restart_every and step % restart_every == 0:
             before = desk.state.hash()
             assert desk.restart() == before
-            surveillance.resume(desk.engine)
             desk.quote()
     return desk
 
@@ -71,7 +85,10 @@ def act(rng: random.Random, desk: RuleDesk, open_orders: list[Any]) -> None:
         price = rng.choice((99_900, 99_800, 100_000))
         side, qty = rng.choice((BUY, BUY, SELL)), rng.choice((100, 100, 500, 700))
         report = desk.order(rng.randrange(4), side, qty, price if side == BUY else price + 1_000)
-        if not report.reject_code:
+        if report.ord_status == SUSPENDED:
+            desk.now_ns += rng.choice((0, 1, 3)) * SECOND
+            end(rng, desk, report, open_orders)
+        elif not report.reject_code:
             desk.tell(1, report)
             open_orders.append(report)
     elif draw < 0.7:
@@ -85,6 +102,17 @@ def act(rng: random.Random, desk: RuleDesk, open_orders: list[Any]) -> None:
         last = rng.choice((99_900, 100_000, 100_100))
         bids = (last - 100, rng.randrange(1, 60) * 100), (last - 200, 1_000)
         desk.quote(bids=bids, last=last, volume=desk.count * 700)
+
+
+def end(rng: random.Random, desk: RuleDesk, report: Any, open_orders: list[Any]) -> None:
+    """A suspended order is confirmed, denied or left to its time."""
+    draw = rng.random()
+    if draw < 0.6 and suspended.confirm(desk.engine, report.order_id, "officer", desk.now_ns) == PASS:
+        desk.tell(1, report)
+        open_orders.append(report)
+    elif 0.6 <= draw < 0.8:
+        suspended.deny(desk.engine, report.order_id, "officer", desk.now_ns)
+    response.on_time(desk.engine, desk.now_ns)
 
 
 class Rehearsed:
