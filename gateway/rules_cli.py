@@ -1,6 +1,6 @@
 """`tidegate rules diff, push, approve, refuse, rollback, history, alerts`: rules of a running gateway.
 
-They join the commands that need no gateway (risk_rules.cli), which know nothing of them.
+Plain functions of the plug-in group `tidegate.rules`: risk_rules, whose app they join, knows nothing of a gateway.
 """
 
 from pathlib import Path
@@ -12,7 +12,6 @@ from gateway.control_cli import Json, Reason, as_text, moment, print_alerts, sho
 from gateway.control_client import Connection, connecting
 from gateway.pb import control_pb2 as api
 from gateway.settings import SettingError
-from risk_rules.cli import rules
 
 Files = Annotated[list[Path], typer.Argument(help="Rule files, or one folder of them: the whole rule set.")]
 Base = Annotated[str, typer.Option(help="SHA-256 of the rule set that this was compared with.")]
@@ -33,7 +32,6 @@ def rule_files_of(paths: list[Path]) -> list[api.RuleFile]:
         raise SettingError(f"FILE: {' '.join(str(error).split())}") from None
 
 
-@rules.command()
 @connecting
 def push(
     connection: Connection,
@@ -55,7 +53,6 @@ def push(
     )
 
 
-@rules.command()
 @connecting
 def diff(
     connection: Connection,
@@ -77,21 +74,18 @@ def diff(
     typer.echo(f"against {answer.base_sha256 or 'no rules'}: " + (looser if answer.loosens else "it loosens nothing"))
 
 
-@rules.command()
 @connecting
 def approve(connection: Connection, proposal: int, reason: Reason = "") -> None:
     """Approve another person's rules."""
     tell_proposal(connection.call("Approve", api.ProposalDecision(proposal=proposal, reason=reason)))
 
 
-@rules.command()
 @connecting
 def refuse(connection: Connection, proposal: int, reason: Reason = "") -> None:
     """Refuse a proposal, or take one's own back."""
     tell_proposal(connection.call("Refuse", api.ProposalDecision(proposal=proposal, reason=reason)))
 
 
-@rules.command()
 @connecting
 def rollback(
     connection: Connection,
@@ -102,7 +96,6 @@ def rollback(
     tell_proposal(connection.call("RollbackRules", api.RollbackRulesRequest(to=to, reason=reason)))
 
 
-@rules.command()
 @connecting
 def history(
     connection: Connection, most: Annotated[int, typer.Option(min=1, max=1000)] = 20, as_json: Json = False
@@ -125,14 +118,12 @@ def history(
     show(answer, ("day", "time", "step", "rule set", "sha256", "by", "second", "reason"), rows, as_json)
 
 
-@rules.command("in-force")
 @connecting
 def in_force(connection: Connection) -> None:
     """The rule set in force and what waits to follow it; JSON."""
     typer.echo(as_text(connection.call("GetRules", api.GetRulesRequest())))
 
 
-@rules.command()
 @connecting
 def alerts(
     connection: Connection,

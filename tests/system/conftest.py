@@ -8,6 +8,7 @@ import pytest
 
 from gateway.transport import TRANSPORTS
 from tests.system.front import Front
+from tests.system.officers import Listener, write_control_file
 from tests.system.plant import Exchanges, Gateway
 
 
@@ -64,3 +65,28 @@ def fronts() -> Iterator[Callable[..., Front]]:
     for front in opened:
         if not front.ended:
             front.cut()
+
+
+@pytest.fixture
+def start_controlled(start_gateway, tmp_path):
+    """start_controlled(*flags, **choices): a gateway with a control port."""
+
+    def start(*flags, control=None, **choices):
+        control = control or write_control_file(tmp_path / "control.yaml")
+        return start_gateway(flags=("--control-port", "0", "--control", str(control), *flags), **choices)
+
+    return start
+
+
+@pytest.fixture
+def listen():
+    """listen(officer, after_seq): a Listener, stopped after the test."""
+    started = []
+
+    def start(*arguments):
+        started.append(Listener(*arguments))
+        return started[-1]
+
+    yield start
+    for listener in started:
+        listener.stop()

@@ -143,6 +143,29 @@ class Front:
         self.wait(lambda: self.ended, "the end of the stream")
 
 
+class Flow:
+    """Orders of one account that rest in the book, some hundred a second, until it is stopped."""
+
+    def __init__(self, gateway: Any, front: Front, account: str, most: int = 5000) -> None:
+        self.over = threading.Event()
+        self.sent = 0
+        self.thread = threading.Thread(target=self.run, args=(gateway, front, account, most), daemon=True)
+        self.thread.start()
+
+    def run(self, gateway: Any, front: Front, account: str, most: int) -> None:
+        symbols = [*gateway.symbols["XSHG"], *gateway.symbols["XSHE"]]
+        while not self.over.is_set() and self.sent < most:
+            for _ in range(10):
+                order = limit_order(f"f{self.sent}", account, symbols[self.sent % len(symbols)], price_e4=95_000)
+                front.send(new_order=order)
+                self.sent += 1
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        self.over.set()
+        self.thread.join(5.0)
+
+
 def bearer(token: str) -> dict[str, Any]:
     """Keyword arguments of a unary call with this token."""
     return {"metadata": [("authorization", f"Bearer {token}")], "timeout": WAIT_S}

@@ -112,3 +112,8 @@ class Listener:
         if self.call is not None:
             self.call.cancel()
         self.thread.join(5.0)
+
+
+def officer(gateway: Any, name: str, channel: grpc.Channel | None = None) -> Officer:
+    """A person at the control port of this gateway."""
+    return Officer(f"127.0.0.1:{gateway.control_port}", name, channel)

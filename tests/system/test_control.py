@@ -1,14 +1,10 @@
 """The control port of a real gateway: roles, four eyes, kills under flow, alerts, mTLS, the command line."""
 
-import json
 import os
 import shutil
 import signal
 import statistics
 import subprocess
-import sys
-import threading
-import time
 from pathlib import Path
 
 import grpc
@@ -19,20 +15,11 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from gateway.pb import control_pb2 as api
 from gateway.pb import order_entry_pb2 as pb
-from tests.system.front import limit_order, refused_with
+from tests.system.front import Flow, limit_order, refused_with
 from tests.system.limits import token_hash
-from tests.system.officers import Listener, Officer, files, rules_of, write_control_file
-from tests.system.plant import ROOT, StartError, wait_until
+from tests.system.officers import officer, write_control_file
+from tests.system.plant import StartError, wait_until
 
-COMMANDS = """
-import sys
-from gateway import cli
-from gateway.control_cli import control
-from gateway.rules_cli import rules
-cli.app.add_typer(control, name="control")
-cli.app.add_typer(rules, name="rules")
-sys.exit(cli.run(sys.argv[1:]))
-"""
 KILLED = {
     "account": ("A1", api.ACCOUNT),
     "group": ("G1", api.GROUP),
@@ -50,35 +37,6 @@ def with_group(limits):
             account["group"] = "G1"
 
 
-@pytest.fixture
-def start_controlled(start_gateway, tmp_path):
-    """start_controlled(*flags, **choices): a gateway with a control port."""
-
-    def start(*flags, control=None, **choices):
-        control = control or write_control_file(tmp_path / "control.yaml")
-        return start_gateway(flags=("--control-port", "0", "--control", str(control), *flags), **choices)
-
-    return start
-
-
-@pytest.fixture
-def listen():
-    """listen(officer, after_seq): a Listener, stopped after the test."""
-    started = []
-
-    def start(*arguments):
-        started.append(Listener(*arguments))
-        return started[-1]
-
-    yield start
-    for listener in started:
-        listener.stop()
-
-
-def officer(gateway, name, channel=None):
-    return Officer(f"127.0.0.1:{gateway.control_port}", name, channel)
-
-
 # --- who may call what ---
 
 
@@ -86,7 +44,7 @@ def test_roles_and_identities(start_controlled):
     gateway = start_controlled()
     vera, olga, anna, otto = (officer(gateway, name) for name in ("vera", "olga", "anna", "otto"))
     status = vera.GetStatus()
-    assert (status.you, list(status.roles), status.accounts) == ("vera", ["viewer"], 223)
+    assert (status.you, list(status.roles), status.accounts > 200) == ("vera", ["viewer"], True)
     for name in ("", "nobody"):
         assert "Bearer" in refused_with(grpc.StatusCode.UNAUTHENTICATED, officer(gateway, name).GetStatus)
     refusals = (
@@ -210,32 +168,9 @@ def test_a_kill_under_flow_stops_and_cancels(start_controlled, fronts, listen, s
     proposal = olga.Unkill(scope=number, id=name, reason="repaired")
     assert front.order(limit_order("waiting", "A1", gateway.symbols["XSHG"][0])).reject_code == "R1501"
     assert anna.Approve(proposal=proposal.id, reason="seen").state == api.IN_FORCE
-    front.accepted(limit_order("again", "A1", gateway.symbols["XSHG"][0]))
+    front.accepted(limit_order("again", "A1", gateway.symbols["XSHG"][0], price_e4=95_000))
     unkilled = wait_until(lambda: listener.of_step("unkilled"), "the alert")[0]
     assert (unkilled.by, unkilled.approved_by) == ("olga", "anna")
-
-
-class Flow:
-    """Orders of one account that rest in the book, some hundred a second, until it is stopped."""
-
-    def __init__(self, gateway, front, account, most=5000):
-        self.over = threading.Event()
-        self.sent = 0
-        self.thread = threading.Thread(target=self.run, args=(gateway, front, account, most), daemon=True)
-        self.thread.start()
-
-    def run(self, gateway, front, account, most):
-        symbols = [*gateway.symbols["XSHG"], *gateway.symbols["XSHE"]]
-        while not self.over.is_set() and self.sent < most:
-            for _ in range(10):
-                order = limit_order(f"f{self.sent}", account, symbols[self.sent % len(symbols)], price_e4=95_000)
-                front.send(new_order=order)
-                self.sent += 1
-            time.sleep(0.01)
-
-    def stop(self):
-        self.over.set()
-        self.thread.join(5.0)
 
 
 def test_a_person_does_not_approve_his_own(start_controlled):
@@ -375,7 +310,7 @@ def test_the_control_process_ends_with_its_shard(start_controlled):
         end()
         wait_until(lambda pid=pid: not Path(f"/proc/{pid}").exists(), "no control process", 15.0)
     gateway.start()
-    assert officer(gateway, "vera").GetStatus().accounts == 223
+    assert officer(gateway, "vera").GetStatus().accounts > 200
 
 
 def test_metrics(start_controlled, listen):
@@ -460,201 +395,3 @@ def test_client_certificates(start_controlled, tmp_path):
     assert refused_with(
         grpc.StatusCode.UNAVAILABLE, unknown.stub.GetStatus, api.GetStatusRequest(), metadata=unknown.metadata
     )
-
-
-# --- the command line ---
-
-
-def command(gateway, person, *arguments, within_s=30.0):
-    """One run of `tidegate ...` as this person."""
-    at = f"127.0.0.1:{gateway.control_port}"
-    environment = os.environ | {
-        "PYTHONPATH": str(ROOT),
-        "TIDEGATE_CONTROL": at,
-        "TIDEGATE_TOKEN": person,
-        "COLUMNS": "200",
-    }
-    return subprocess.run(
-        [sys.executable, "-c", COMMANDS, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=within_s,
-        check=False,
-        env=environment,
-    )
-
-
-def test_the_command_line(start_controlled, tmp_path):
-    gateway = start_controlled()
-    folder = tmp_path / "officers"
-    folder.mkdir()
-
-    def write(shares):
-        (folder / "sizes.yaml").write_text(rules_of(shares)["sizes.yaml"])
-
-    write(300_000)
-    pushed = command(gateway, "olga", "rules", "push", str(folder), "-m", "first")
-    assert (pushed.returncode, "in force as rule set 1" in pushed.stdout) == (0, True), pushed.stderr
-    write(400_000)
-    shown = command(gateway, "vera", "rules", "diff", str(folder))
-    assert '+  when: "this_shares > 400000 shares"' in shown.stdout
-    assert "a second person is needed" in shown.stdout
-    waiting = command(gateway, "olga", "rules", "push", str(folder), "-m", "looser")
-    assert "proposal 2 waits for another person" in waiting.stdout
-    own = command(gateway, "olga", "rules", "approve", "2")
-    assert (own.returncode, own.stderr.count("\n")) == (1, 1)
-    assert "tidegate: error: PERMISSION_DENIED: Approve needs the role risk_approver" in own.stderr
-    assert "in force as rule set 2" in command(gateway, "anna", "rules", "approve", "2", "-m", "fine").stdout
-    assert "in force as rule set 3" in command(gateway, "olga", "rules", "rollback", "-m", "after all").stdout
-    told = command(gateway, "vera", "rules", "history")
-    assert told.stdout.count("in_force") == 2
-    assert told.stdout.count("rolled_back") == 1
-    (folder / "sizes.yaml").write_text("schema: 1\nrules: [")
-    faulty = command(gateway, "olga", "rules", "push", str(folder), "-m", "typo")
-    assert faulty.returncode == 1
-    assert "tidegate: error: sizes.yaml:" in faulty.stderr
-    killed = command(gateway, "otto", "control", "kill", "account", "A1", "-m", "runaway")
-    assert "killed account A1: 0 orders cancelled" in killed.stdout
-    assert "killed" in command(gateway, "vera", "control", "levels").stdout
-    assert json.loads(command(gateway, "vera", "control", "status").stdout)["rules"]["number"] == 3
-    alerts = [json.loads(line) for line in command(gateway, "vera", "control", "alerts").stdout.splitlines()]
-    assert [int(alert["alert_seq"]) for alert in alerts] == list(range(1, len(alerts) + 1))
-    assert {"pushed", "approved", "in_force", "rolled_back", "refused", "killed"} <= {
-        alert.get("step") for alert in alerts
-    }
-
-
-@pytest.mark.parametrize(
-    ("arguments", "code", "text"),
-    [
-        (["control", "kill", "planet", "x", "-m", "x"], 2, "scope: got 'planet', expected one of session"),
-        (["control", "status", "--at", "nowhere"], 2, "--at: got 'nowhere', expected host:port"),
-        (["control", "status", "--at", "127.0.0.1:1"], 1, "UNAVAILABLE: 127.0.0.1:1 cannot be reached"),
-        (["control", "status", "--token-file", "nowhere"], 2, "--token-file: got 'nowhere'"),
-        (["control", "status", "--tls-cert", "x"], 2, "--tls-cert: expected"),
-        (["rules", "push", "nowhere", "-m", "x"], 2, "FILE: got 'nowhere'"),
-        (["control", "approve", "many"], 2, "Invalid value"),
-    ],
-)
-def test_errors_of_the_command_line_are_one_line(arguments, code, text):
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    ran = subprocess.run(
-        [sys.executable, "-c", COMMANDS, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env=environment,
-    )
-    assert (ran.returncode, len(ran.stderr.splitlines())) == (code, 1), ran.stderr
-    assert text in ran.stderr
-
-
-# --- rules that judge ---
-
-
-def test_a_pushed_rule_judges_and_is_explained(start_controlled, fronts, listen):
-    gateway = start_controlled()
-    olga, vera = officer(gateway, "olga"), officer(gateway, "vera")
-    listener = listen(vera)
-    front = fronts(gateway, "alpha", "A1")
-    symbol = gateway.symbols["XSHG"][0]
-    front.accepted(limit_order("before", "A1", symbol, qty=30_000))
-    pushed = olga.push(rules_of(20_000), reason="sizes")
-    front.accepted(limit_order("small", "A1", symbol, qty=20_000))
-    refused = front.order(limit_order("large", "A1", symbol, qty=20_100))
-    assert (refused.reject_code, "rule=T0001@1" in refused.text) == ("R1403", True), refused.text
-    hit = wait_until(lambda: [alert for _, alert in listener.alerts if alert.kind == "HIT"], "the hit")[0]
-    assert (hit.rule, hit.rule_name, hit.stage) == ("T0001@1", "too large an order", "breach")
-    assert (hit.account, hit.symbol, hit.side) == ("A1", symbol, "BUY")
-    assert (hit.enforced, hit.blocked) == (True, True)
-    assert [(factor.text, factor.value, factor.limit, factor.unit) for factor in hit.factors] == [
-        ("this_shares", 20_100, 20_000, "shares")
-    ]
-    told = vera.ExplainOrder(account="A1", cl_ord_id="large")
-    assert (told.code, told.rule.id, told.rule.file) == ("R1403 ABNORMAL", "T0001", "sizes.yaml")
-    assert (told.rule_set.number, told.rule_set.by, told.rule_set.reason) == (1, "olga", "sizes")
-    assert told.rule_set.sha256 == pushed.sha256
-    assert [alert.alert_seq for alert in told.hits] == [hit.alert_seq]
-    assert "this_shares" in told.rule.text
-    assert hit.alert_seq in [alert.alert_seq for alert in vera.ExplainAccount(id="A1").alerts]
-
-
-def test_each_order_is_judged_by_one_rule_set_while_they_change_under_flow(start_controlled, fronts):
-    gateway = start_controlled()
-    both, anna = officer(gateway, "both"), officer(gateway, "anna")
-    front = fronts(gateway, "alpha", "A1")
-    symbol = gateway.symbols["XSHG"][0]
-    both.push(rules_of(20_000))
-    flow = Flow(gateway, front, "A1", most=20_000)
-    for turn in range(1, 5):
-        assert both.push(rules_of(20_000 - turn)).state == api.IN_FORCE
-        assert (
-            front.order(limit_order(f"tight{turn}", "A1", symbol, qty=20_000, price_e4=95_000)).reject_code == "R1403"
-        )
-        waiting = both.push(rules_of(20_000 + turn))
-        assert anna.Approve(proposal=waiting.id).state == api.IN_FORCE
-        front.accepted(limit_order(f"loose{turn}", "A1", symbol, qty=20_000, price_e4=95_000))
-    flow.stop()
-    wait_until(lambda: len(front.named()) == flow.sent + 8, "an answer to every order")
-    refusals = [report for report in front.of("execution_report") if report.reject_code]
-    assert {report.reject_code for report in refusals} == {"R1403"}
-    assert len(refusals) == 4
-
-
-def test_two_pushes_at_once(start_controlled):
-    gateway = start_controlled()
-    olga, both = officer(gateway, "olga"), officer(gateway, "both")
-    first = olga.push(rules_of(300_000))
-    ends = []
-
-    def push(person, shares):
-        try:
-            ends.append(person.push(rules_of(shares), base_sha256=first.sha256).state)
-        except grpc.RpcError as error:
-            ends.append((error.code(), error.details()))
-
-    threads = [threading.Thread(target=push, args=each) for each in ((olga, 200_000), (both, 250_000))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(20)
-    assert api.IN_FORCE in ends
-    late = next(end for end in ends if end != api.IN_FORCE)
-    assert late[0] == grpc.StatusCode.ABORTED
-    assert f"{first.sha256[:12]}, which is no longer in force" in late[1]
-    assert olga.GetRules().in_force.number == 2
-
-
-def test_rules_of_yesterday_are_todays(start_controlled, tmp_path):
-    gateway = start_controlled()
-    pushed = officer(gateway, "olga").push(rules_of(300_000))
-    gateway.stop()
-    for file in gateway.journal.glob("*.journal"):
-        file.unlink()
-    gateway.start()
-    found = officer(gateway, "vera").GetRules(with_sources=True)
-    assert (found.in_force.sha256, found.in_force.by) == (pushed.sha256, "olga")
-    assert list(found.sources) == files(rules_of(300_000))
-
-
-def test_first_rules_and_a_watched_folder(start_controlled, listen, tmp_path):
-    folder = tmp_path / "watched"
-    folder.mkdir()
-    (folder / "sizes.yaml").write_text(rules_of(300_000)["sizes.yaml"])
-    (folder / "limits.yaml").write_text("not a rule file")
-    gateway = start_controlled("--rules", str(folder), "--watch-rules")
-    vera, anna = officer(gateway, "vera"), officer(gateway, "anna")
-    listener = listen(vera)
-    assert vera.GetRules().in_force.by == "start"
-    (folder / "sizes.yaml").write_text(rules_of(200_000)["sizes.yaml"])
-    tighter = wait_until(lambda: (rules := vera.GetRules()).in_force.number == 2 and rules, "the tighter rules")
-    assert tighter.in_force.by == "watch"
-    (folder / "sizes.yaml").write_text("schema: 1\nrules: 3")
-    refused = wait_until(lambda: listener.of_step("refused"), "an alert of the bad file")[0]
-    assert (refused.by, "sizes.yaml:2" in refused.reason) == ("watch", True)
-    assert gateway.child.logged("watched_rules_faulty")
-    (folder / "sizes.yaml").write_text(rules_of(250_000)["sizes.yaml"])
-    waiting = wait_until(lambda: vera.GetRules().proposals, "a proposal")[0]
-    assert vera.GetRules().in_force.number == 2
-    assert anna.Approve(proposal=waiting.id, reason="seen").number == 3
