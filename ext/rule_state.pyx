@@ -10,6 +10,7 @@ from ext.tables cimport MapSlot, map_close, map_find, map_full, map_next, map_op
 
 cdef enum:
     EXCHANGES = VENUE_COUNT - 1
+    STAGES = 2                         # a warning and a breach
 
 
 cdef class RuleState:
@@ -138,5 +139,6 @@ cdef add_rows(object digest, const void *rows, size_t size):
         digest.update(<const unsigned char[:size]><unsigned char *>rows)
 
 
-cdef uint64_t hit_key(uint64_t rule_key, uint64_t row, int stage) noexcept:
-    return mix(rule_key + <uint64_t>stage, row)
+cdef uint64_t hit_key(uint64_t rule_key, uint64_t row, int stage, bint enforced) noexcept:
+    """What hits are kept apart by: one that was only watched cools none that is enforced."""
+    return mix(rule_key + <uint64_t>stage + (STAGES if enforced else 0), row)

@@ -3,7 +3,7 @@
 Evaluation is pure: it reads state and writes only its own findings, which become events when the order is decided.
 """
 
-from libc.stdint cimport uint8_t
+from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcmp, memset
 
 from ext.codes cimport BUY, LIMIT, PASS, SELL
@@ -267,7 +267,7 @@ cdef class Survey(Watching):
             last_ns = row_of.cells[row].last_ns[self.occasion.side]
         if ends and last_ns == 0:
             return
-        if not ends and last_ns and row_of.gap_ns and self.occasion.now_ns - last_ns < row_of.gap_ns:
+        if not ends and last_ns and is_within(self.occasion.now_ns, last_ns, row_of.gap_ns):
             return
         if self.met_count < MOST_MARKS + MOST_RULES:
             self.met[self.met_count].mark = mark
@@ -275,13 +275,13 @@ cdef class Survey(Watching):
             self.met_count += 1
 
     cdef bint has_held(self, const Occasion *occasion, const Rule *rule) noexcept:
-        """Whether a condition with `for` has held long enough; it begins to hold now when it did not before."""
+        """Whether a condition with `for` has held long enough; it begins to hold now when it did not before, by this clock."""
         cdef const MarkRow *row_of = &self.state.rule_state.book.marks[rule.for_mark]
         cdef uint32_t row = occasion.rows[row_of.key]
         cdef int64_t since_ns = 0
         if row < row_of.rows and row_of.cells != NULL:
             since_ns = row_of.cells[row].last_ns[occasion.side]
-        if since_ns == 0:
+        if since_ns == 0 or since_ns > occasion.now_ns:
             self.note_mark(rule.for_mark, False)
             return False
         return occasion.now_ns - since_ns >= rule.for_ns
@@ -311,15 +311,17 @@ cdef class Survey(Watching):
         found.factor_count = trace(occasion, self.state, book, stage.code, found.factors)
         found.is_enforced = is_enforced(occasion, self.state, gate.rule)
         found.is_blocking = found.is_enforced and is_stopping(stage, occasion)
-        found.is_cooling = self.is_cooling(occasion, gate.rule, number)
+        found.is_cooling = self.is_cooling(occasion, found)
 
-    cdef bint is_cooling(self, const Occasion *occasion, uint32_t number, int stage) noexcept:
+    cdef bint is_cooling(self, const Occasion *occasion, const Found *found) noexcept:
+        """Whether the same hit was recorded not long ago. One from the future, before the clock was set back, keeps nothing apart."""
         cdef RuleBook book = self.state.rule_state.book
-        cdef const Rule *rule = &book.program.rules[number]
+        cdef const Rule *rule = &book.program.rules[found.rule]
         cdef uint64_t row = row_identity(self.state, rule.key, occasion.rows[rule.key], occasion.account_index, occasion.group,
                                          occasion.instrument_index)
-        cdef const HitCell *cell = self.state.rule_state.find_hit(hit_key(book.rule_keys[number], row, stage), False)
-        return cell != NULL and occasion.now_ns - cell.last_ns < rule.cool_off_ns
+        cdef const HitCell *cell = self.state.rule_state.find_hit(
+            hit_key(book.rule_keys[found.rule], row, found.stage, found.is_enforced), False)
+        return cell != NULL and is_within(occasion.now_ns, cell.last_ns, rule.cool_off_ns)
 
     cdef const Found *decisive(self) noexcept:
         """The first rule that refuses, else the first that suspends; NULL: none stops it."""
@@ -450,6 +452,11 @@ cdef class Survey(Watching):
             self.open_row(position, self.state.positions[position].instrument, side, 0)
             if is_any_holding(self.state, &self.occasion):
                 self.watch(position)
+
+
+cdef inline bint is_within(int64_t now_ns, int64_t before_ns, int64_t span_ns) noexcept:
+    """Whether two times lie less than a span apart. A time long after now was written before the clock was set back: it is not."""
+    return -span_ns < now_ns - before_ns < span_ns
 
 
 cdef bint is_any_holding(State state, const Occasion *occasion) noexcept:
