@@ -213,6 +213,7 @@ cdef void set_mark(State state, uint32_t number, const Frame *head, uint32_t row
         return
     mark.cells[row].last_ns[0] = mark.cells[row].last_ns[side] = head.time_ns
     mark.cells[row].phase[0] = mark.cells[row].phase[side] = state.phase_number[venue]
+    mark.cells[row].any_phase[0] = mark.cells[row].any_phase[side] = state.phase_number[0]
     if fed.count == 0:
         return
     open_occasion(&occasion, state, ON_MARK, NONE if head.account >= state.account_count else head.account,

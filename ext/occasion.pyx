@@ -183,5 +183,5 @@ cdef bint is_mark_younger(const Occasion *occasion, State state, const MarkRow *
     if gauge.window_ns == WINDOW_DAY:
         return True
     if gauge.window_ns == WINDOW_PHASE:
-        return cell.phase[side] == phase_number(occasion, state, gauge)
+        return (cell.phase[side] if gauge.is_by_venue else cell.any_phase[side]) == phase_number(occasion, state, gauge)
     return occasion.now_ns - cell.last_ns[side] < gauge.window_ns

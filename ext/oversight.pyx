@@ -11,10 +11,10 @@ from ext.engine cimport Engine
 from ext.events cimport (
     EV_ADMIN, EV_HIT, KILL_ACCOUNT, KILL_FIRM, KILL_GROUP, KILL_PORT, SCOPE_ACCOUNT, SCOPE_FIRM, SCOPE_GROUP, SCOPE_INSTRUMENT,
     SCOPE_MARKET, SCOPE_PORT, STEP_APPROVED, STEP_EXPIRED, STEP_IN_FORCE, STEP_KILLED, STEP_LEVEL_RELEASED, STEP_LEVEL_SET,
-    STEP_LIMITS, STEP_PUSHED, STEP_REFUSED, STEP_ROLLED_BACK, STEP_TICKET_CLOSED, STEP_UNKILLED, AdminEvent, Frame, OrderEvent,
+    STEP_LIMITS, STEP_PUSHED, STEP_REFUSED, STEP_ROLLED_BACK, STEP_TICKET_CLOSED, STEP_UNKILLED, AdminEvent, Frame, LevelEvent, OrderEvent,
 )
 from ext.rule_state cimport MOST_ALERTS
-from ext.state cimport GROUP_OWNER, NONE, Account, Order, ScopeLimits, Usage
+from ext.state cimport GROUP_OWNER, NONE, Account, Order, Position, ScopeLimits, Usage
 
 from ext.codes import REJECT_CODES, VENUES
 
@@ -157,6 +157,34 @@ def kills(Engine engine) -> list:
     return found
 
 
+def level_of(Engine engine, int scope, uint32_t index, uint32_t instrument=NONE) -> int:
+    """The response level that a subject stands at. scope: a value of KILL_SCOPES; instrument: of an owner in one instrument,
+    whose index may be GROUP_OWNER | group."""
+    cdef const Position *position
+    if instrument != NONE:
+        position = engine.state.find_position(index, instrument)
+        return 0 if position == NULL else position.level
+    if scope == KILL_ACCOUNT:
+        return engine.state.accounts[index].level
+    if scope == KILL_GROUP:
+        return engine.state.groups[index].level
+    if engine.state.firm_level_offset == 0:
+        return 0
+    return (<const LevelEvent *>engine.journal.at(engine.state.firm_level_offset)).level
+
+
+def has_position_levels(Engine engine, uint32_t account) -> bool:
+    """Whether the account or its group is bound in some instrument."""
+    cdef uint32_t at
+    cdef uint32_t group = engine.state.accounts[account].group
+    cdef const Position *position
+    for at in range(engine.state.position_count):
+        position = &engine.state.positions[at]
+        if position.level and (position.owner == account or (group != NONE and position.owner == (GROUP_OWNER | group))):
+            return True
+    return False
+
+
 # --- what is used ---
 
 
@@ -181,17 +209,20 @@ def exposure(Engine engine, int scope, uint32_t index) -> dict:
     cdef uint32_t account
     cdef const Account *one
     members = open_orders = 0
-    for account in range(engine.state.account_count):
-        one = &engine.state.accounts[account]
-        if (scope == KILL_ACCOUNT and account == index) or (scope == KILL_GROUP and one.group == index) or scope == KILL_FIRM:
-            members += 1
-            open_orders += one.open_orders
+    if scope == KILL_GROUP:
+        for account in range(engine.state.account_count):
+            one = &engine.state.accounts[account]
+            if one.group == index:
+                members += 1
+                open_orders += one.open_orders
     if scope == KILL_ACCOUNT:
         one = &engine.state.accounts[index]
+        members, open_orders = 1, one.open_orders
         view = usage_view(&one.usage, &engine.state.profiles[one.profile].scope, "account")
     elif scope == KILL_GROUP:
         view = usage_view(&engine.state.groups[index].usage, &engine.state.groups[index].scope, "group")
     else:
+        members, open_orders = engine.state.account_count, engine.state.open_count
         view = usage_view(&engine.state.firm, &engine.state.rules.firm, "firm")
     return view | {"accounts": members, "open_orders": open_orders, "killed": is_killed(engine, scope, index)}
 

@@ -44,7 +44,8 @@ cdef struct Clock:                     # the step that contains the newest time 
 
 cdef struct MarkCell:                  # when it was last set, 0: never
     int64_t last_ns[SIDES]
-    uint32_t phase[SIDES]
+    uint32_t phase[SIDES]              # number of the phase it was set in: of its exchange
+    uint32_t any_phase[SIDES]          # of both exchanges together
 
 cdef struct MarkRow:                   # a mark and its cells
     MarkCell *cells

@@ -4,7 +4,7 @@ The newest stay here; older ones are read from the shard's journal again, page b
 """
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -31,7 +31,8 @@ class AlertHub:
         self.names: dict[int, dict[str, Any]] = {}
         self.newest = 0
         self.sent = 0
-        self.levels_changed = True  # since whoever counts them looked
+        self.levels: Counter[int] = Counter()  # subjects at each
+        self.levels_seq = 0  # newest alert that is in that count
         self.cursors: dict[object, int] = {}
         self.arrived = asyncio.Condition()
         self.telling: set[asyncio.Task[None]] = set()
@@ -44,12 +45,19 @@ class AlertHub:
         """Alerts up to `newest` are the past: they are read when somebody asks for them."""
         self.newest = newest
 
+    def begin_levels(self, levels: Counter[int], seq: int) -> None:
+        """Who stood at which level when this alert was the newest."""
+        self.levels, self.levels_seq = levels, seq
+
     def add(self, first_seq: int, alerts: list[dict[str, Any]]) -> None:
         """The next alerts from the shard."""
         if first_seq != self.newest + 1:
             self.kept.clear()  # never a gap among those kept: the stream's reader pages over it
         self.kept.extend(alerts)
-        self.levels_changed = self.levels_changed or any(alert["kind"] in ("LEVEL", "ADMIN") for alert in alerts)
+        for alert in alerts:
+            if alert["kind"] == "LEVEL" and alert["alert_seq"] > self.levels_seq:
+                self.levels[alert["previous_level"]] -= 1
+                self.levels[alert.get("level", 0)] += 1
         self.newest = first_seq + len(alerts) - 1
         task = asyncio.get_running_loop().create_task(self.tell())
         self.telling.add(task)
@@ -58,6 +66,12 @@ class AlertHub:
     async def tell(self) -> None:
         async with self.arrived:
             self.arrived.notify_all()
+
+    async def reached(self, seq: int) -> None:
+        """Wait until this alert is here."""
+        async with self.arrived:
+            while self.newest < seq:
+                await self.arrived.wait()
 
     def most_lag(self) -> int:
         """Alerts that the slowest subscriber has yet to take."""

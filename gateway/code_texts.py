@@ -68,11 +68,11 @@ TEXTS: dict[int, CodeText] = {
         "qty > pct of the 20-day average volume, or of the shares there are",
         "profiles.max_adv_pct, max_float_pct", "shares",
     ),
-    1105: CodeText("price step", "px % tick", "instruments.tick", "price"),
+    1105: CodeText("price step", "px % tick", "instruments.tick_e4", "price"),
     1106: CodeText(
         "daily price limits",
         "px outside [down limit, up limit]",
-        "instruments.up_limit, down_limit", "price",
+        "instruments.up_limit_e4, down_limit_e4", "price",
     ),
     1107: CodeText(
         "valid declaration range (price cage)",
@@ -177,7 +177,7 @@ TEXTS: dict[int, CodeText] = {
     1311: CodeText(
         "children stay within their parent",
         "open and filled children + qty > parent's quantity",
-        "NewOrder.parent_qty", "shares",
+        "NewOrder.parent_qty_shares", "shares",
     ),
     1312: CodeText(
         "a whole basket",

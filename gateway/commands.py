@@ -22,6 +22,8 @@ from gateway.pb import engine_command_pb2 as pb
 ALERT_PAUSE_S = 0.002  # between two looks for new alerts
 MOST_ALERTS = 32  # of one look: the owner thread has orders to judge
 MOST_LISTED = 256
+NOT_ENDED = (1603, 1604, 1606)  # codes.RejectCode: no room, no such order, not suspended any more
+KILLS_FROM = 6  # the level that latches a kill
 RETIRE_S = 1.0  # after which the rule set before this one is given back
 
 
@@ -183,26 +185,38 @@ class Commands:
             )
             if not changed:
                 raise CommandError(pb.Result.REFUSED, f"level: it stands at {command.level} so already")
-        rows = [
-            row
-            for row in engine_views.levels(self.engine)
-            if (row["scope"], row["id"], row.get("symbol", "")) == (command.scope, command.id, command.symbol)
-        ]
-        return rows[0] if rows else {"scope": command.scope, "id": command.id, "level": 0}
+        return {
+            "scope": command.scope,
+            "id": command.id,
+            "symbol": command.symbol,
+            "security_exchange": command.venue,
+            "level": command.level,
+            "mask": [name for name, bit in response.MASK_BITS.items() if command.mask & bit],
+            "throttle_per_s": command.throttle_per_s,
+            "since_ns": now_ns,
+            "by": command.by,
+            "reason": command.reason,
+            "until_ns": now_ns + command.hold_ns if command.hold_ns else 0,
+            "killed": command.level >= KILLS_FROM,
+        }
 
     def end_ticket(self, command: pb.EndTicket, now_ns: int) -> dict[str, Any]:
         response.close_ticket(self.engine, command.ticket, by=command.by, reason=command.reason, now_ns=now_ns)
         return next(row for row in engine_views.tickets(self.engine) if row["ticket"] == command.ticket)
 
     def end_suspension(self, command: pb.EndSuspension, now_ns: int) -> dict[str, Any]:
+        """Confirmed: judged again, on its way or rejected. Denied: rejected with the code it waited for."""
         number = self.order_number(command.account, command.cl_ord_id, command.order_id)
         end = suspended.confirm if command.confirm else suspended.deny
         code = end(self.engine, number, command.by, now_ns)
+        if code in NOT_ENDED:
+            raise CommandError(pb.Result.REFUSED, f"order {number}: {oversight.code_text(code)}: it waits for nobody")
         decided = oversight.order_decision(self.engine, number)
+        text = oversight.code_text(code) if command.confirm else decided["code"]
         return {
             "ord_status": decided["ord_status"],
-            "reject_code": engine_views.code_name(code),
-            "text": oversight.code_text(code),
+            "reject_code": "" if text == "PASS" else text.split()[0],
+            "text": text,
         }
 
     # Reading
@@ -227,6 +241,9 @@ class Commands:
         if topic in whole:
             return whole[topic](engine)
         scope, index = self.subject(command.scope, command.id)
+        if topic == pb.ReadState.STANDING:
+            _, owner, instrument = self.level_subject(command)
+            return {"level": oversight.level_of(engine, scope, owner, instrument)}
         if topic == pb.ReadState.KILLED:
             return {"killed": oversight.is_killed(engine, scope, index)}
         if topic == pb.ReadState.ACCOUNT_STATE:
@@ -257,7 +274,7 @@ class Commands:
             )
         return oversight.KILL_SCOPES[scope], found[0]
 
-    def level_subject(self, command: pb.ChangeLevel) -> tuple[int, int, int]:
+    def level_subject(self, command: pb.ChangeLevel | pb.ReadState) -> tuple[int, int, int]:
         """(Subject, index, instrument) as ext.response takes them."""
         if command.scope == "session":
             raise CommandError(pb.Result.INVALID, "scope: got session, expected account, group or firm")

@@ -81,7 +81,7 @@ class ControlChild:
             pass_fds=(theirs.fileno(),),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
-            env={"GRPC_VERBOSITY": "NONE"} | os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
+            env={"GRPC_VERBOSITY": "NONE"} | os.environ | {"PYTHONPATH": python_path()},
         )
         theirs.close()
         try:
@@ -153,6 +153,11 @@ class ControlChild:
             self.keeping.cancel()
             await asyncio.gather(self.keeping, return_exceptions=True)
         await self.end()
+
+
+def python_path() -> str:
+    """Where this very code lies first, then where it was told to look."""
+    return os.pathsep.join(filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH"))))
 
 
 def tell(ready: asyncio.Future[str], error: str) -> None:

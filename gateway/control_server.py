@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import sys
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -44,9 +43,11 @@ from risk_rules.marked import ConfigError
 SERVICE = "tidegate.v1.Control"
 OPEN_SERVICES = ("grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection")
 REPORT_S = 0.5
-LEVELS_S = 2.0  # at most so often: counting them visits every account
+MOST_COUNTS = 5  # of levels, until none changes meanwhile
 MOST_MESSAGE_BYTES = 1 << 24
 GRACE_S = 0.5
+REMEMBERED = 2048  # alerts of before its start that a new process keeps at hand
+CATCH_UP_S = 20.0
 
 
 class Gate(grpc.aio.ServerInterceptor):  # type: ignore[misc]
@@ -141,7 +142,7 @@ class ControlServer:
         await self.link.connect(socket.socket(fileno=self.settings.fd))
         try:
             port = await self.listen()
-        except (OSError, StoreError, ControlError) as error:
+        except (OSError, StoreError, ControlError, TimeoutError) as error:
             self.link.tell(ready=pb.ControlReady(error=" ".join(str(error).split())))
             await asyncio.sleep(GRACE_S)
             return
@@ -161,8 +162,11 @@ class ControlServer:
         settings = self.settings
         await self.desk.reconcile()
         newest = int((await self.link.read("ENGINE"))["newest_alert_seq"])
-        self.hub.begin(newest)
-        self.link.tell(follow_alerts=pb.FollowAlerts(after_seq=newest))
+        await self.count_levels()
+        begin = max(newest - REMEMBERED, 0)
+        self.hub.begin(begin)
+        self.link.tell(follow_alerts=pb.FollowAlerts(after_seq=begin))
+        await asyncio.wait_for(self.hub.reached(newest), CATCH_UP_S)
         options = [("grpc.so_reuseport", 0), ("grpc.max_receive_message_length", MOST_MESSAGE_BYTES)]
         server = self.server = grpc.aio.server(
             options=options, interceptors=(Gate(self.people, bool(settings.tls_client_ca)),)
@@ -196,27 +200,29 @@ class ControlServer:
 
     async def report(self) -> None:
         """For the shard's metrics: proposals, streams, levels. Proposals whose time is over are closed on the way."""
-        levels: list[int] = []
-        counted_s = -LEVELS_S
         while True:
-            now_s = time.monotonic()
             with contextlib.suppress(ControlError):
                 async with self.desk.changing:
                     await self.desk.lapse()
-                if self.hub.levels_changed and now_s >= counted_s + LEVELS_S:
-                    self.hub.levels_changed, counted_s = False, now_s
-                    rows = Counter(row["level"] for row in await self.link.read("LEVELS"))
-                    levels = [rows[level] for level in range(8)]
             self.link.tell(
                 report=pb.ControlReport(
                     proposals=len(self.desk.waiting),
                     alert_streams=self.hub.streams,
                     alerts_sent=self.hub.sent,
                     most_lag=self.hub.most_lag(),
-                    levels=levels,
+                    levels=[max(self.hub.levels[level], 0) for level in range(8)],
                 )
             )
             await asyncio.sleep(REPORT_S)
+
+    async def count_levels(self) -> None:
+        """How many subjects stand at each level now; from here on the alerts tell. Visits every account, once."""
+        for _ in range(MOST_COUNTS):
+            before = (await self.link.read("ENGINE"))["newest_alert_seq"]
+            levels = Counter(row["level"] for row in await self.link.read("LEVELS"))
+            if (await self.link.read("ENGINE"))["newest_alert_seq"] == before:
+                break
+        self.hub.begin_levels(levels, before)
 
 
 def bound(address: str, bind: Callable[[], int]) -> int:

@@ -117,7 +117,7 @@ class ControlService(control_pb2_grpc.ControlServicer):
         in_force = await self.desk.in_force()
         rules = api.Rules(proposals=[one for one in self.desk.proposals() if one.kind == api.RULES])
         if in_force is not None:
-            rules.in_force.CopyFrom(message_of(in_force, api.RuleSetState))
+            rules.in_force.CopyFrom(await self.rule_set_state(in_force["number"]))
         if in_force is not None and request.with_sources:
             sources = self.desk.store.load(in_force["sha256"])
             rules.sources.extend(api.RuleFile(name=name, text=text) for name, text in sources.items())
@@ -198,6 +198,11 @@ class ControlService(control_pb2_grpc.ControlServicer):
         found: dict[str, Any] = names["rules"][row["rule"] - 1]
         return found
 
+    async def rule_set_state(self, number: int) -> api.RuleSetState:
+        """One rule set of the day: what it is, and who put it in force."""
+        found: api.RuleSetState = message_of((await self.hub.names_of(number))["rule_set"], api.RuleSetState)
+        return found
+
     # Suspended orders, tickets
 
     @answered
@@ -222,6 +227,9 @@ class ControlService(control_pb2_grpc.ControlServicer):
                 by=person.name,
                 reason=request.reason,
             )
+        )
+        self.log.info(
+            "suspension_ended", account=request.account, confirmed=confirm, by=person.name, reason=request.reason
         )
         return message_of(done, api.SuspendedOutcome)
 
@@ -279,7 +287,7 @@ class ControlService(control_pb2_grpc.ControlServicer):
         explanation.hits.extend([await self.hub.named(hit) for hit in hits])
         if rule_set:
             names = await self.hub.names_of(rule_set)
-            explanation.rule_set.CopyFrom(message_of(names["rule_set"], api.RuleSetState))
+            explanation.rule_set.CopyFrom(await self.rule_set_state(rule_set))
             if rule:
                 explanation.rule.CopyFrom(rule_text(names["rules"][rule - 1]))
         return explanation
@@ -303,7 +311,8 @@ class ControlService(control_pb2_grpc.ControlServicer):
         status = message_of(await self.engine.read("ENGINE"), api.ControlStatus)
         in_force = await self.desk.in_force()
         if in_force is not None:
-            status.rules.CopyFrom(message_of(in_force, api.RuleSetState))
+            status.rules.CopyFrom(await self.rule_set_state(in_force["number"]))
+        status.restricted = sum(count for level, count in self.hub.levels.items() if level > 0)
         status.waiting_proposals = len(self.desk.waiting)
         status.you = person.name
         status.roles.extend(sorted(person.roles))

@@ -247,9 +247,14 @@ class Desk:
             "level": request.to_level,
         }
         entry = Entry(time_ns=self.clock(), step="", kind="RELEASE", by=by, reason=request.reason, **wanted)
-        levels = await self.engine.read("LEVELS")
-        standing = next((row["level"] for row in levels if is_subject(row, entry)), 0)
-        if standing >= TWO_PERSONS_FROM:
+        standing = await self.engine.read(
+            "STANDING",
+            scope=SCOPES.get(entry.scope, ""),
+            id=entry.subject,
+            symbol=entry.symbol,
+            venue=entry.security_exchange,
+        )
+        if standing["level"] >= TWO_PERSONS_FROM:
             return await self.propose(by, request.reason, kind="RELEASE", loosens=True, **wanted)
         await self.engine.call(change_level=release_command(entry, ""))
         await self.record("level_released", by=by, reason=f"{entry.subject}: {entry.reason}")
@@ -444,11 +449,6 @@ def described(entry: Entry) -> str:
         return entry.reason
     what = "unkill" if entry.kind == "UNKILL" else f"release to L{entry.level}"
     return f"{what} {SCOPES.get(entry.scope, '')} {entry.subject}".rstrip() + f": {entry.reason}"
-
-
-def is_subject(row: dict[str, Any], entry: Entry) -> bool:
-    """Whether a row of the levels is what a release means."""
-    return (row["scope"], row["id"], row.get("symbol", "")) == (SCOPES.get(entry.scope), entry.subject, entry.symbol)
 
 
 def release_command(entry: Entry, approved_by: str) -> pb.ChangeLevel:

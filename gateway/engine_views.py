@@ -120,6 +120,12 @@ def account(engine: Any, index: int) -> dict[str, Any]:
     view = queries.account_view(engine, index)
     group = oversight.group_of(engine, index)
     group_id = "" if group is None else oversight.group_id(engine, group)
+    kill_scopes = oversight.KILL_SCOPES
+    asked = [("account", index), ("firm", 0), *([] if group is None else [("group", group)])]
+    is_bound = any(
+        oversight.level_of(engine, kill_scopes[scope], at) or oversight.is_killed(engine, kill_scopes[scope], at)
+        for scope, at in asked
+    ) or bool(oversight.has_position_levels(engine, index))
     scopes = {("firm", ""), ("account", view["account"]), *([("group", group_id)] if group_id else [])}
     positions = [
         row | {"security_exchange": VENUE_NAMES.get(row["security_exchange"], "")} for row in view["positions"]
@@ -130,7 +136,7 @@ def account(engine: Any, index: int) -> dict[str, Any]:
     return kept | {
         "group": group_id,
         "killed": oversight.is_killed(engine, oversight.KILL_SCOPES["account"], index),
-        "levels": [row for row in levels(engine) if (row["scope"], row["id"]) in scopes],
+        "levels": [row for row in levels(engine) if (row["scope"], row["id"]) in scopes] if is_bound else [],
         "limits": [dict(zip(("code", "scope", "used", "limit", "unit"), row, strict=True)) for row in view["limits"]],
         "positions": positions,
     }
@@ -149,7 +155,6 @@ def sizes(engine: Any) -> dict[str, Any]:
         "trade_date": engine.state.trade_date,
         "shard": engine.state.shard,
         "newest_alert_seq": newest_alert(engine),
-        "restricted": len(levels(engine)),
         "suspended_orders": len(queries.suspended_orders(engine)),
         "open_tickets": sum(row["is_open"] for row in queries.tickets(engine)),
         "firm_killed": oversight.is_killed(engine, oversight.KILL_SCOPES["firm"], 0),
@@ -194,12 +199,6 @@ def subject_names(engine: Any, row: dict[str, Any]) -> dict[str, str]:
     elif row["subject"] == SUBJECTS["position"]:
         names |= oversight.position_names(engine, row["index"])
     return names
-
-
-def code_name(code: int) -> str:
-    """R1604; empty for PASS."""
-    text = str(oversight.code_text(code))
-    return "" if text == "PASS" else text.split()[0]
 
 
 def owner_of(scope: str, index: int) -> int:

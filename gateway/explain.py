@@ -20,7 +20,8 @@ from gateway.settings import SettingError
 CODE = re.compile(r"R?(\d{4})", re.IGNORECASE)
 PASS, SUSPENDED = 1, 1
 STAGES = {1: "warn", 2: "breach"}
-SCOPES = {1: "account", 2: "group", 3: "firm", 4: "session", 5: "instrument", 6: "market"}
+SCOPE_NAMES = ("account", "group", "firm", "session", "instrument", "market", "strategy", "unit", "parent")
+SCOPES = dict(enumerate(SCOPE_NAMES, 1))
 KILL_SCOPES = {1: "session", 2: "account", 3: "group", 4: "firm"}
 STEPS = {1: "pushed", 2: "approved", 3: "refused", 4: "in force", 5: "rolled back", 6: "expired", 12: "limits loaded"}
 UNIT_NAMES = {number: name for name, number in UNITS.items()}

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 MOST_FRAME_BYTES = 1 << 27
 SIZE_BYTES = 4
@@ -25,8 +26,7 @@ class Framed(asyncio.Protocol):
         return self.transport is not None and not self.transport.is_closing()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
-        self.transport = transport  # type: ignore[assignment]
+        self.transport = cast(asyncio.Transport, transport)
         self.writable.set()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -21,7 +21,7 @@ from typing import Any
 
 import uvloop
 
-from ext import carry_over, queries, replay, response, sweeps
+from ext import carry_over, queries, replay, response, surveillance, sweeps
 from ext.ahead import Ahead
 from ext.buffers import Turn
 from ext.clock import utc_now_ns
@@ -50,7 +50,7 @@ from gateway.venue import SESSIONS, LinkState, VenueConfig, VenueSession
 VENUE_NAMES = {number: name for name, number in VENUES.items()}
 DRAIN_S = 2.0
 FEED_RETRY_S = 0.2
-TICK_S = 0.1  # how late a suspended order or a level may end
+TICK_S = 0.1  # how late a suspended order or a level may end, and a waiting quote be recorded
 SPARE_POSITIONS = 1 << 18
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
 
@@ -160,10 +160,12 @@ class Shard:
             await asyncio.sleep(FEED_RETRY_S)
 
     async def keep_time(self) -> None:
-        """Suspended orders and response levels end when their time is over."""
+        """Ends suspended orders and levels when their time is over, records the quotes that waited for theirs."""
         while True:
             await asyncio.sleep(TICK_S)
-            ended = response.on_time(self.engine, utc_now_ns())
+            now_ns = utc_now_ns()
+            surveillance.on_time(self.engine, now_ns)
+            ended = response.on_time(self.engine, now_ns)
             if ended:
                 self.log.info("time_over", ended=ended)
 

@@ -8,6 +8,7 @@ from gateway.journal_day import Facts
 
 MOST_ACCOUNTS = 10
 MOST_ORDERS = 10
+MOST_LEVELS = 20
 TITLES = {"blocked": "Newly blocked", "let through": "Newly let through", "other rule": "Stopped on other grounds"}
 
 
@@ -26,9 +27,11 @@ def print_findings(facts: Facts, console: Console) -> None:
             print_difference(TITLES[kind], difference, console)
     if facts["cancels_stopped"]:
         console.print(f"cancels that these rules would have refused: {facts['cancels_stopped']:,}")
-    for level in facts["levels"]:
+    for level in facts["levels"][:MOST_LEVELS]:
         reached = f"would reach {level['level']} at {level['time']} by {escape(level['rule'])}"
         console.print(f"{escape(level['subject'])} {reached}")
+    if len(facts["levels"]) > MOST_LEVELS:
+        console.print(f"and {len(facts['levels']) - MOST_LEVELS} more")
 
 
 def print_rules(rows: list[Facts], console: Console) -> None:

@@ -75,6 +75,8 @@ class StandIn:
             return told({"killed": (command.scope, command.id) in self.killed})
         if command.topic == pb.ReadState.LEVELS:
             return told([{"scope": scope, "id": name, "level": level} for (scope, name), level in self.levels.items()])
+        if command.topic == pb.ReadState.STANDING:
+            return told({"level": self.levels.get((command.scope, command.id), 0)})
         assert command.topic == pb.ReadState.ALERTS
         return told(self.alerts[command.after_seq : command.after_seq + command.most])
 

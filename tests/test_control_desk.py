@@ -209,6 +209,19 @@ def test_names_of_files(run, sources, expected):
     run(test)
 
 
+@pytest.mark.parametrize(
+    "text", ["x: " + "y" * (1 << 22), "\0", "a: &a [*a]", "\trules:", "rules: [", "schema: 1\nrules: []\n" * 2]
+)
+def test_hostile_files_are_faulty_and_nothing_else(run, text):
+    async def test(world):
+        proposal = await world.desk.push("olga", {"sizes.yaml": text}, "why not")
+        assert (proposal.state, bool(proposal.errors)) == (api.FAULTY, True)
+        assert all(error.startswith("sizes.yaml") for error in proposal.errors), proposal.errors
+        assert not world.shard.rule_sets
+
+    run(test)
+
+
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 97])
 def test_a_reason_is_required(run, reason):
     async def test(world):

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,13 @@ def test_a_text_uses_the_ladders_words():
         text = TEXTS[code]
         assert words in ladder
         assert words in f"{text.formula} {text.limit}".replace("cash held", "cash_held")
+
+
+def test_a_limit_is_named_by_its_key():
+    known = (Path(__file__).parent.parent / "docs" / "limits.md").read_text()
+    for code, text in TEXTS.items():
+        keys = re.findall(r"[a-z0-9]+(?:_[a-z0-9]+)+", text.limit.replace("NewOrder.parent_qty_shares", ""))
+        assert [key for key in keys if f"`{key}`" not in known] == [], code
 
 
 def test_every_reject_is_explained_with_the_value_and_limit_the_client_heard(lived):

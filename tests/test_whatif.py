@@ -7,12 +7,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from ext import response, suspended, whatif
+from ext import response, settings, suspended, whatif
+from ext.codes import ACCOUNT_TAGS
 from ext.journal import Journal
 from ext.replay import frames
-from tests.rule_desk import BUY, MS, SECOND, SELL, RuleDesk, compiled
+from tests.rule_desk import BUY, MS, SECOND, SELL, RuleDesk, compiled, desk_limits
 
 COUNT = """
     per: account
@@ -239,4 +241,15 @@ def test_a_day_without_orders_is_refused(tmp_path):
     desk = RuleDesk(tmp_path)
     with pytest.raises(ValueError, match="it has no order"):
         Rehearsed(desk.path)
+    desk.close()
+
+
+def test_orders_of_market_makers_are_counted(tmp_path):
+    desk = RuleDesk(tmp_path)
+    maker = msgspec.structs.replace(desk_limits().accounts[1], tags=ACCOUNT_TAGS["market_maker"])
+    settings.set_account(desk.engine, maker, 0, desk.now_ns)
+    burst(desk, 0, 4)
+    burst(desk, 1, 5)
+    found = Rehearsed(desk.path, compiled(tmp_path, COUNT.format(most=2))).run
+    assert found.counts["blocked"] == [5, 5 * 100 * 99_900, 3]
     desk.close()

@@ -214,6 +214,30 @@ def test_levels_and_reviews(start_controlled, fronts):
     front.accepted(limit_order("b3", "A1", symbol))
 
 
+def test_suspended_orders_are_confirmed_or_denied(start_controlled, fronts):
+    gateway = start_controlled()
+    olga, vera = officer(gateway, "olga"), officer(gateway, "vera")
+    front = fronts(gateway, "alpha", "A1")
+    symbol = gateway.symbols["XSHG"][0]
+    olga.SetLevel(scope=api.ACCOUNT, id="A1", level=2, hold_s=600, reason="ask first")
+    for name in ("one", "two"):
+        assert front.order(limit_order(name, "A1", symbol)).exec_type == pb.SUSPENDED
+    waiting = vera.ListSuspended().orders
+    assert [(order.cl_ord_id, order.code, order.side) for order in waiting] == [
+        ("one", "R1502 MANUAL", "BUY"),
+        ("two", "R1502 MANUAL", "BUY"),
+    ]
+    assert vera.GetStatus().suspended_orders == 2
+    confirmed = olga.ConfirmSuspended(account="A1", cl_ord_id="one", reason="called back")
+    assert (confirmed.ord_status, confirmed.reject_code) == ("PENDING_NEW", "")
+    front.report("one", pb.NEW)
+    denied = olga.DenySuspended(account="A1", order_id=waiting[1].order_id)
+    assert (denied.ord_status, denied.reject_code) == ("REJECTED", "R1502")
+    assert front.report("two", status=pb.STATUS_REJECTED).reject_code == "R1502"
+    text = refused_with(grpc.StatusCode.FAILED_PRECONDITION, olga.ConfirmSuspended, account="A1", cl_ord_id="two")
+    assert "R1606" in text
+
+
 def test_explaining_an_order(start_controlled, fronts):
     gateway = start_controlled()
     vera = officer(gateway, "vera")

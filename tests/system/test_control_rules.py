@@ -51,7 +51,7 @@ def test_a_pushed_rule_judges_and_is_explained(start_controlled, fronts, listen)
     told = vera.ExplainOrder(account="A1", cl_ord_id="large")
     assert (told.code, told.rule.id, told.rule.file) == ("R1403 ABNORMAL", "T0001", "sizes.yaml")
     assert (told.rule_set.number, told.rule_set.by, told.rule_set.reason) == (1, "olga", "sizes")
-    assert told.rule_set.sha256 == pushed.sha256
+    assert (told.rule_set.sha256, told.rule_set.version, told.rule_set.rules) == (pushed.sha256, 1, 1)
     assert [alert.alert_seq for alert in told.hits] == [hit.alert_seq]
     assert "this_shares" in told.rule.text
     assert hit.alert_seq in [alert.alert_seq for alert in vera.ExplainAccount(id="A1").alerts]
