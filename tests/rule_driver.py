@@ -32,6 +32,7 @@ from tests.model_windows import Row
 
 RULE_TEXT = re.compile(r"R(?P<code>\d{4}) \S+ v=(?P<value>-?\d+) lim=(?P<limit>-?\d+) rule=(?P<rule>[^@ ]+)@")
 RICH = 10**15
+GROUP_OWNER = 1 << 31  # before the number of a group
 
 
 def build_model() -> Model:
@@ -189,5 +190,5 @@ class RuleDriver(Driver):
         if per.endswith("x instrument"):
             record = -1 - index if owner.startswith("@") else index
             return rule_probe.position_row(self.state, record, self.world.instruments[row[1]])  # type: ignore[index]
-        number = self.state.most_accounts + index if owner.startswith("@") else index
-        return number * 2 + int(row[1]) - 1 if per.endswith("x venue") else number  # type: ignore[call-overload]
+        number = index * 2 + int(row[1]) - 1 if per.endswith("x venue") else index  # type: ignore[call-overload]
+        return GROUP_OWNER | number if owner.startswith("@") else number
