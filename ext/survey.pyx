@@ -441,7 +441,10 @@ cdef class Survey(Watching):
         open_occasion(&self.occasion, self.state, ON_QUOTE, NONE if is_group else shared.owner, instrument, side, now_ns)
         if is_group:
             self.occasion.group = shared.owner & ~<uint32_t>GROUP_OWNER
-        set_rows(&self.occasion, self.state, NULL if is_group else shared, shared)
+        if is_group:
+            set_rows(&self.occasion, self.state, NULL, shared)
+        else:
+            set_rows(&self.occasion, self.state, shared, shared)
 
     cdef void watch_holding(self, uint32_t position) noexcept:
         """Go on watching a row while a condition with `for` holds in it."""
