@@ -3,7 +3,7 @@
 Evaluation is pure: it reads state and writes only its own findings, which become events when the order is decided.
 """
 
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport uint8_t
 from libc.string cimport memcmp, memset
 
 from ext.codes cimport BUY, LIMIT, PASS, SELL
@@ -25,7 +25,7 @@ from ext.rule_scope cimport ACCOUNT_SEED, GROUP_SEED, is_enforced, meets_rare
 from ext.rule_state cimport HitCell, hit_key
 from ext.state cimport GROUP_OWNER, MOST_INSTRUMENTS, NONE, State
 from ext.tables cimport hash_bytes, map_small_pages, prefetch, strnlen, unmap_pages
-from ext.windows cimport CELL_STEPS, SlidingCell
+from ext.windows cimport CELL_STEPS, SlidingCell, is_within
 
 cdef class Survey(Watching):
     """The rules of one shard. The rule set itself is state; here is what one evaluation needs."""
@@ -265,9 +265,7 @@ cdef class Survey(Watching):
         cdef int64_t last_ns = 0
         if row < row_of.rows and row_of.cells != NULL:
             last_ns = row_of.cells[row].last_ns[self.occasion.side]
-        if ends and last_ns == 0:
-            return
-        if not ends and last_ns and is_within(self.occasion.now_ns, last_ns, row_of.gap_ns):
+        if (ends and last_ns == 0) or (not ends and last_ns and is_within(self.occasion.now_ns, last_ns, row_of.gap_ns)):
             return
         if self.met_count < MOST_MARKS + MOST_RULES:
             self.met[self.met_count].mark = mark
@@ -319,8 +317,8 @@ cdef class Survey(Watching):
         cdef const Rule *rule = &book.program.rules[found.rule]
         cdef uint64_t row = row_identity(self.state, rule.key, occasion.rows[rule.key], occasion.account_index, occasion.group,
                                          occasion.instrument_index)
-        cdef const HitCell *cell = self.state.rule_state.find_hit(
-            hit_key(book.rule_keys[found.rule], row, found.stage, found.is_enforced), False)
+        cdef uint64_t key = hit_key(book.rule_keys[found.rule], row, found.stage, found.is_enforced)
+        cdef const HitCell *cell = self.state.rule_state.find_hit(key, False)
         return cell != NULL and is_within(occasion.now_ns, cell.last_ns, rule.cool_off_ns)
 
     cdef const Found *decisive(self) noexcept:
@@ -455,11 +453,6 @@ cdef class Survey(Watching):
             self.open_row(position, self.state.positions[position].instrument, side, 0)
             if is_any_holding(self.state, &self.occasion):
                 self.watch(position)
-
-
-cdef inline bint is_within(int64_t now_ns, int64_t before_ns, int64_t span_ns) noexcept:
-    """Whether two times lie less than a span apart. A time long after now was written before the clock was set back: it is not."""
-    return -span_ns < now_ns - before_ns < span_ns
 
 
 cdef bint is_any_holding(State state, const Occasion *occasion) noexcept:

@@ -38,7 +38,7 @@ def needs_second_person(changes: Iterable[Change]) -> bool:
 
 
 def far_looser(changes: Iterable[Change]) -> tuple[Change, ...]:
-    """Those that make a limit ten times looser or more. A rule that goes has no limit to compare: it takes a second person."""
+    """Those that make a limit ten times looser or more. A rule that goes has no limit left to compare."""
     return tuple(change for change in changes if change.times >= TEN_TIMES)
 
 
@@ -118,7 +118,7 @@ def condition_changes(rule: str, what: str, was: Condition, now: Condition) -> I
 
 
 def branch_changes(rule: str, what: str, was: Condition, now: Condition) -> Iterator[Change]:
-    """One more condition to meet is looser, one less is tighter; anything else may be either. Limits that moved on the way are told."""
+    """One more condition to meet is looser, one less is tighter, else it may be either; and limits that moved."""
     old = set(was.parts if isinstance(was, And) else (was,))
     new = set(now.parts if isinstance(now, And) else (now,))
     verdict = "looser" if new > old else "tighter" if new < old else "other"

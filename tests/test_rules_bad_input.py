@@ -1,4 +1,4 @@
-"""Bad input to the rules: each kind has one outcome, worded the same by `rules check` and by a push, and leaves all as it was."""
+"""Bad input to the rules: each kind has one outcome, worded alike by `rules check` and a push, and changes nothing."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from ext import queries, response, suspended, sweeps
+from ext import response, suspended
 from gateway import cli
 from gateway.pb import control_pb2 as api
-from tests.rule_desk import MS, SECOND, SELL, RuleDesk
+from tests.rule_desk import SECOND, RuleDesk
 from tests.rule_files import HEAD, rule
 from tests.system.officers import rules_of
 from tests.test_control_desk import World
@@ -25,6 +25,10 @@ Make = Callable[..., RuleDesk]
 
 # --- files: `rules check` and a push say the same ---
 
+OVERLAP = (
+    "17:7: T1: is also at FILE:9:7, in force at the same time: "
+    "another id, or valid_from and valid_to that do not overlap"
+)
 FAULTY = {
     "a broken YAML": ("schema: 1\nrules: [", "3:1: file: broken YAML: did not find expected node content"),
     "a division by zero": (HEAD + rule(when='"ratio(orders(day), 0) > 5%"'), "15:29: T1: divides by zero"),
@@ -41,7 +45,7 @@ FAULTY = {
         "1:1: file: more than 4194304 bytes, expected less: split it in files",
     ),
     "a file nested without end": ("[" * 100_000, "1:33: file: nested deeper than 32"),
-    "a duplicate id": (HEAD + rule() + rule(), "17:7: T1: is also at FILE:9:7, in force at the same time: another id, or valid_from and valid_to that do not overlap"),
+    "a duplicate id": (HEAD + rule() + rule(), OVERLAP),
     "a limit of zero": (
         HEAD.replace("1_000_000 shares", "0 shares") + rule(when='"this_shares > 5 shares"'),
         "7:16: params.huge: a limit of zero: write 0 in the rule where nothing at all is meant",
@@ -175,7 +179,7 @@ def test_a_clock_that_goes_back_stops_no_mark(make: Make) -> None:
 
 @pytest.mark.parametrize(("jump_ns", "codes"), [(-HOUR, ("R1002", "R1002")), (HOUR, ("", ""))])
 def test_a_level_with_an_end_ends_at_its_own_time(make: Make, jump_ns: int, codes: tuple[str, str]) -> None:
-    """Ahead it is over before anybody says so; back it binds until the time that was written, and no longer than that."""
+    """Ahead it is over before anybody says so; back it binds until the time that was written, and no longer."""
     desk = make()
     until_ns = desk.now_ns + 60 * SECOND
     response.set_level(desk.engine, ACCOUNT, 0, 4, mask=1, until_ns=until_ns, by="ann", reason="r", now_ns=desk.now_ns)
@@ -235,7 +239,7 @@ def test_with_a_stale_quote_the_ladder_decides(make: Make) -> None:
 
 
 def test_a_hit_that_was_not_enforced_silences_none_that_is(make: Make) -> None:
-    """A new window is watched until it is full; the first hit after that has its level and alert, whatever was seen before."""
+    """A new window is watched until it is full; the first hit after that acts, whatever was seen before."""
     level = "{level: L4, mask: [no_buy], hold: 10 min}"
     desk = make(text("this_shares > 1_000_000 shares"))
     desk.order()
