@@ -293,7 +293,7 @@ cdef void apply_hit(State state, const HitEvent *event) noexcept:
     group = group_of_row(state, rule.key, row) if event.head.account >= state.account_count else state.accounts[event.head.account].group
     cell = state.rule_state.find_hit(
         hit_key(book.rule_keys[event.rule - 1],
-                row_identity(state, rule.key, row, event.head.account, group, event.instrument), event.stage), True)
+                row_identity(state, rule.key, row, event.head.account, group, event.instrument), event.stage, event.enforced), True)
     if cell != NULL:
         cell.last_ns = event.head.time_ns
     if event.enforced and rule.hit_mark != NOTHING:

@@ -12,6 +12,7 @@ from ext.tables cimport MapSlot, map_close, map_find, map_full, map_next, map_op
 
 cdef enum:
     EXCHANGES = VENUE_COUNT - 1
+    STAGES = 2                         # a warning and a breach
 
 
 cdef class RuleState:
@@ -147,5 +148,6 @@ cdef add_cells(object digest, const Gauge *gauge, size_t first, size_t count):
     digest.update(copy)
 
 
-cdef uint64_t hit_key(uint64_t rule_key, uint64_t row, int stage) noexcept:
-    return mix(rule_key + <uint64_t>stage, row)
+cdef uint64_t hit_key(uint64_t rule_key, uint64_t row, int stage, bint enforced) noexcept:
+    """What hits are kept apart by: one that was only watched cools none that is enforced."""
+    return mix(rule_key + <uint64_t>stage + (STAGES if enforced else 0), row)

@@ -66,7 +66,7 @@ cdef class Survey(Watching):
     cdef bint has_held(self, const Occasion *occasion, const Rule *rule) noexcept
     cdef void note_mark(self, uint32_t mark, bint ends) noexcept
     cdef void note_hit(self, const Occasion *occasion, const Gate *gate) noexcept
-    cdef bint is_cooling(self, const Occasion *occasion, uint32_t rule, int stage) noexcept
+    cdef bint is_cooling(self, const Occasion *occasion, const Found *found) noexcept
     cdef void record_hit(self, Found *found, uint32_t order_no) noexcept
     cdef int level_after(self, const Found *found) noexcept
     cdef void respond(self, const Found *found, int level) noexcept

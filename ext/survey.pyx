@@ -25,6 +25,8 @@ from ext.rule_scope cimport ACCOUNT_SEED, GROUP_SEED, is_enforced, meets_rare
 from ext.rule_state cimport HitCell, hit_key
 from ext.state cimport GROUP_OWNER, MOST_INSTRUMENTS, NONE, State
 from ext.tables cimport hash_bytes, map_small_pages, prefetch, strnlen, unmap_pages
+from ext.windows cimport is_within
+
 
 cdef void fetch_rows(RuleBook book, const Occasion *occasion, int event) noexcept:
     """The cells of every row of ours that such an event feeds."""
@@ -294,9 +296,7 @@ cdef class Survey(Watching):
         cdef int64_t last_ns = 0
         if row < row_of.rows and row_of.cells != NULL:
             last_ns = row_of.cells[row].last_ns[self.occasion.side]
-        if ends and last_ns == 0:
-            return
-        if not ends and last_ns and row_of.gap_ns and self.occasion.now_ns - last_ns < row_of.gap_ns:
+        if (ends and last_ns == 0) or (not ends and last_ns and is_within(self.occasion.now_ns, last_ns, row_of.gap_ns)):
             return
         if self.met_count < MOST_MARKS + MOST_RULES:
             self.met[self.met_count].mark = mark
@@ -304,13 +304,13 @@ cdef class Survey(Watching):
             self.met_count += 1
 
     cdef bint has_held(self, const Occasion *occasion, const Rule *rule) noexcept:
-        """Whether a condition with `for` has held long enough; it begins to hold now when it did not before."""
+        """Whether a condition with `for` has held long enough; it begins to hold now when it did not before, by this clock."""
         cdef const MarkRow *row_of = &self.state.rule_state.book.marks[rule.for_mark]
         cdef uint32_t row = occasion.rows[row_of.key]
         cdef int64_t since_ns = 0
         if row < row_of.rows and row_of.cells != NULL:
             since_ns = row_of.cells[row].last_ns[occasion.side]
-        if since_ns == 0:
+        if since_ns == 0 or since_ns > occasion.now_ns:
             self.note_mark(rule.for_mark, False)
             return False
         return occasion.now_ns - since_ns >= rule.for_ns
@@ -340,15 +340,17 @@ cdef class Survey(Watching):
         found.factor_count = trace(occasion, self.state, book, stage.code, found.factors)
         found.is_enforced = is_enforced(occasion, self.state, gate.rule)
         found.is_blocking = found.is_enforced and is_stopping(stage, occasion)
-        found.is_cooling = self.is_cooling(occasion, gate.rule, number)
+        found.is_cooling = self.is_cooling(occasion, found)
 
-    cdef bint is_cooling(self, const Occasion *occasion, uint32_t number, int stage) noexcept:
+    cdef bint is_cooling(self, const Occasion *occasion, const Found *found) noexcept:
+        """Whether the same hit was recorded not long ago. One from the future, before the clock was set back, keeps nothing apart."""
         cdef RuleBook book = self.state.rule_state.book
-        cdef const Rule *rule = &book.program.rules[number]
+        cdef const Rule *rule = &book.program.rules[found.rule]
         cdef uint64_t row = row_identity(self.state, rule.key, occasion.rows[rule.key], occasion.account_index, occasion.group,
                                          occasion.instrument_index)
-        cdef const HitCell *cell = self.state.rule_state.find_hit(hit_key(book.rule_keys[number], row, stage), False)
-        return cell != NULL and occasion.now_ns - cell.last_ns < rule.cool_off_ns
+        cdef uint64_t key = hit_key(book.rule_keys[found.rule], row, found.stage, found.is_enforced)
+        cdef const HitCell *cell = self.state.rule_state.find_hit(key, False)
+        return cell != NULL and is_within(occasion.now_ns, cell.last_ns, rule.cool_off_ns)
 
     cdef const Found *decisive(self) noexcept:
         """The first rule that refuses, else the first that suspends; NULL: none stops it."""
@@ -468,7 +470,10 @@ cdef class Survey(Watching):
         open_occasion(&self.occasion, self.state, ON_QUOTE, NONE if is_group else shared.owner, instrument, side, now_ns)
         if is_group:
             self.occasion.group = shared.owner & ~<uint32_t>GROUP_OWNER
-        set_rows(&self.occasion, self.state, <const Position *>NULL if is_group else shared, shared)
+        if is_group:
+            set_rows(&self.occasion, self.state, NULL, shared)
+        else:
+            set_rows(&self.occasion, self.state, shared, shared)
 
     cdef void watch_holding(self, uint32_t position) noexcept:
         """Go on watching a row while a condition with `for` holds in it."""

@@ -86,7 +86,7 @@ class RuleModel(Day):
         self.watched: dict[Key, dict[str, None]] = {}  # instrument -> controllers, in order
         self.rules: list[Rule] = []
         self.rule_sets = 0
-        self.last_hit: dict[tuple[str, Row, int], int] = {}
+        self.last_hit: dict[tuple[str, Row, int, bool], int] = {}
         self.enforced_hits: list[tuple[str, Row, int]] = []
         self.holding: dict[tuple[str, Row, int], int] = {}  # a rule with `for`: since when its condition holds
         self.out: list[Hit | MarkSet] = []
@@ -337,7 +337,7 @@ class RuleModel(Day):
             if self.holding.pop(at, None) is not None:
                 self.out.append(MarkSet(rule.id, "for", row, event.side, ends=True))
             return False
-        if at not in self.holding:
+        if at not in self.holding or self.holding[at] > event.time_ns:
             self.holding[at] = event.time_ns
             self.out.append(MarkSet(rule.id, "for", row, event.side))
         return not self.wrong.patient or event.time_ns - self.holding[at] >= rule.for_ns
@@ -372,9 +372,9 @@ class RuleModel(Day):
         row: Row,
         trace: list[Comparison],
     ) -> None:
-        at = rule.id, row, stage
+        at = rule.id, row, stage, enforced
         last = self.last_hit.get(at)
-        if self.wrong.cool_off and last is not None and event.time_ns - last < rule.cool_off_ns:
+        if self.wrong.cool_off and last is not None and abs(event.time_ns - last) < rule.cool_off_ns:
             return
         self.last_hit[at] = event.time_ns
         factors = tuple((c.value, c.limit) for c in trace if c.holds)[:MOST_FACTORS]
@@ -408,7 +408,7 @@ class RuleModel(Day):
                 self.wrong.gap
                 and definition.gap_ns
                 and earlier
-                and event.time_ns - earlier[-1].time_ns < definition.gap_ns
+                and abs(event.time_ns - earlier[-1].time_ns) < definition.gap_ns
             ):
                 continue
             self.out.append(MarkSet(rule.id, name, row, event.side))
