@@ -147,4 +147,4 @@ def test_rules_that_are_not_enforced_change_no_decision(tmp_path: Path, to_shado
 
 
 def decisions_of(driver: RuleDriver) -> list[dict[str, object]]:
-    return [fields for _, _, name, _, fields in frames(driver.journal) if name == "ORDER"]
+    return [fields | {"rule_set": 0} for _, _, name, _, fields in frames(driver.journal) if name == "ORDER"]
