@@ -88,6 +88,7 @@ class Behaviour:
     swap_sides: bool = False
     cool_off: bool = True
     after: bool = True
+    escalate_late: int = 0  # hits too many before a level is raised
     judged_counts: bool = True
     shadow_enforced: bool = False
     exempt: bool = True
