@@ -257,7 +257,7 @@ cdef void apply_optional(State state, const Frame *frame) noexcept:
             state.holdings[position - state.positions].located_shares = (<const LocateEvent *>frame).shares
     elif frame.type == EV_REARM:
         strategy = &state.strategies[(<const RearmEvent *>frame).strategy]
-        strategy.off = 0
+        strategy.off = (<const RearmEvent *>frame).off
         strategy.reject_streak = 0
         memset(&strategy.trades, 0, sizeof(strategy.trades))
 

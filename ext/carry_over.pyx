@@ -1,4 +1,4 @@
-"""What one day leaves to the next: kills, levels from L4 on that only a person ends, open reviews. Decides nothing.
+"""What one day leaves to the next: kills, strategies that are off, levels from L4 on that only a person ends, reviews. Decides nothing.
 
 Everything goes by name: the next day's tables may have other indexes.
 """
@@ -16,7 +16,7 @@ from ext.sweeps cimport copy_name
 
 from ext.replay import frame_fields
 from ext.response import open_ticket, set_level
-from ext.sweeps import kill
+from ext.sweeps import kill, switch_strategy
 
 KEPT = ("level", "mask", "throttle_per_s", "ticket", "by", "approved_by", "reason", "rule", "rule_set")
 
@@ -38,7 +38,8 @@ def carry_over(State state, Journal journal) -> list:
             left.append(level_left(state, journal, SUBJECT_POSITION, state.positions[at].owner, state.positions[at].instrument,
                                    state.positions[at].level_offset))
     left = [entry for entry in left if entry["level"] >= LEVEL_RESTRICT and entry["until_ns"] == 0]
-    return left + kills_left(state) + tickets_left(state, journal, {entry["ticket"] for entry in left})
+    opened = {entry["ticket"] for entry in left}
+    return left + strategies_left(state) + kills_left(state) + tickets_left(state, journal, opened)
 
 
 cdef dict level_left(State state, Journal journal, int subject, uint32_t owner, uint32_t instrument, offset):
@@ -58,6 +59,13 @@ cdef dict names_of(State state, uint32_t owner, uint32_t instrument):
     if instrument != NONE:
         names["place"] = state.instruments[instrument].venue, state.instruments[instrument].symbol
     return names
+
+
+cdef list strategies_left(State state):
+    """Strategies that are off: only a person switches one on again."""
+    cdef uint32_t at
+    return [{"kind": "strategy", "owner": state.strategies[at].limits.id[:state.strategies[at].limits.id_size], "is_group": False,
+             "off": state.strategies[at].off} for at in range(state.strategy_count) if state.strategies[at].off]
 
 
 cdef list kills_left(State state):
@@ -94,17 +102,19 @@ cdef list tickets_left(State state, Journal journal, set with_levels):
 
 
 def restore(Engine engine, list left, str source, int64_t now_ns) -> dict:
-    """Put what another day left into force, and journal that it was: {levels, kills, tickets, lost}. source: where it came
-    from. lost: names that are not there any more, for the log."""
-    counts = {"levels": 0, "kills": 0, "tickets": 0, "lost": []}
+    """Put what another day left into force, and journal that it was: {levels, kills, strategies, tickets, lost}. source:
+    where it came from. lost: names that are not there any more, for the log."""
+    counts = {"levels": 0, "kills": 0, "strategies": 0, "tickets": 0, "lost": []}
     for entry in left:
         owner = find_owner(engine, entry)
         instrument = find_place(engine, entry)
         if owner is None or (instrument == NONE and entry.get("place")):
             counts["lost"].append(f"{entry['kind']} of {entry['owner'].decode(errors='replace')}")
             continue
-        counts[entry["kind"] + "s"] += 1
-        if entry["kind"] == "level":
+        counts["strategies" if entry["kind"] == "strategy" else entry["kind"] + "s"] += 1
+        if entry["kind"] == "strategy":
+            switch_strategy(engine, owner, entry["off"], "carried over", now_ns)
+        elif entry["kind"] == "level":
             restore_level(engine, entry, owner, instrument, now_ns)
         elif entry["kind"] == "ticket":
             restore_ticket(engine, entry, owner, instrument, now_ns)
@@ -123,6 +133,9 @@ cdef find_owner(Engine engine, dict entry):
     if entry.get("scope") == KILL_PORT:
         return next((at for at in range(engine.state.port_count)
                      if (<const char *>engine.state.ports[at].token_hash)[:32] == name), None)
+    if entry["kind"] == "strategy":
+        at = engine.state.find_strategy(<const uint8_t *>name, len(name))
+        return None if at == NONE else at
     if entry["is_group"]:
         return next((GROUP_OWNER | at for at in range(engine.state.group_count)
                      if engine.state.groups[at].id[:16].rstrip(b"\0") == name), None)

@@ -81,7 +81,7 @@ cdef bint meets_own_fill(FillRing *ring, int side, const ReportEvent *event) noe
     """Whether the other side of this fill is one of the controller's own; that one is then used up. Else this one waits."""
     cdef RecentFill *fill
     cdef int at
-    for at in range(RECENT_FILLS):
+    for at in range(<int>min(ring.next_at, <uint64_t>RECENT_FILLS)):
         fill = &ring.fills[at]
         if (fill.shares == event.last_qty_shares and fill.price_e4 == event.last_px_e4 and fill.side == BUY + SELL - side
                 and (memcmp(fill.exec_id, event.exec_id, 16) == 0 or event.head.time_ns - fill.time_ns <= SELF_FILL_NS)):

@@ -128,7 +128,7 @@ cdef struct LocateEvent:               # of the frame's account
 cdef struct RearmEvent:
     Frame head
     uint32_t strategy
-    uint32_t spare
+    uint32_t off                       # 0: on again; else the code that it stays off with, from the day before
     char by[32]
 
 # The decision on a whole basket; its lines follow as orders of their own.

@@ -12,7 +12,7 @@ from ext.reports cimport encode_event, encode_order_state
 from ext.returns cimport is_open
 from ext.state cimport (
     FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, FLAG_SHORT, FLAG_TIED, GROUP_OWNER, NONE, STRATEGY_OWNER, Account, Instrument, Order,
-    Position, Profile, State, Tie, Usage,
+    Position, Profile, State, Strategy, Tie, Usage,
 )
 
 from ext.replay import frame_fields
@@ -241,6 +241,20 @@ cdef list check_ties(Engine engine):
 
 cdef inline int64_t open_e4(const Usage *usage) noexcept:
     return usage.open_buy_e4 + usage.open_sell_e4
+
+
+def strategies(Engine engine) -> list:
+    """Registered strategies: {index, id, off (the code that switched it off, 0: on), reject_streak, used_e4, gross_limit_e4}."""
+    cdef uint32_t at
+    cdef const Strategy *strategy
+    rows = []
+    for at in range(engine.state.strategy_count):
+        strategy = &engine.state.strategies[at]
+        used_e4 = open_e4(&strategy.usage) + strategy.usage.filled_buy_e4 + strategy.usage.filled_sell_e4
+        rows.append({"index": at, "id": strategy.limits.id[:strategy.limits.id_size].decode(), "off": strategy.off,
+                     "reject_streak": strategy.reject_streak, "used_e4": used_e4,
+                     "gross_limit_e4": strategy.limits.gross_limit_e4})
+    return rows
 
 
 # The response ladder

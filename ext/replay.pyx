@@ -111,7 +111,7 @@ cdef dict fields_of(const Frame *frame):
                 "killed": bool((<const KillEvent *>frame).killed), "by": text((<const KillEvent *>frame).by, 32),
                 "approved_by": text((<const KillEvent *>frame).approved_by, 32)}
     if frame.type == EV_REARM:
-        return {"strategy": (<const RearmEvent *>frame).strategy, "by": text((<const RearmEvent *>frame).by, 32)}
+        return {"strategy": (<const RearmEvent *>frame).strategy, "off": (<const RearmEvent *>frame).off, "by": text((<const RearmEvent *>frame).by, 32)}
     if frame.type == EV_BASKET:
         return fields | basket_fields(<const BasketEvent *>frame)
     if frame.type == EV_ORDER_RELEASED:

@@ -34,6 +34,7 @@ cdef struct Gauge:                     # a feature that some rule uses
     uint8_t unit
     uint8_t instant
     uint8_t is_used
+    uint8_t is_fetched                 # an order's rules read it
     uint8_t is_by_venue                # its phase is one exchange's
 
 cdef struct Clock:                     # the step that contains the newest time it was asked for
@@ -117,6 +118,8 @@ cdef class RuleBook:
     cdef uint32_t room[KEY_COUNT]      # rows of each key
     cdef load(self, const uint8_t *octets, size_t size, RuleBook before, int64_t now_ns, const uint32_t *phases)
     cdef note_used(self)
+    cdef note_reached(self, uint8_t events, bint is_fetched)
+    cdef void note_feature(self, uint32_t number, bint is_fetched) noexcept
     cdef note_entry(self, uint8_t *reached, uint32_t entry)
     cdef open_features(self, RuleBook before, int64_t now_ns, const uint32_t *phases)
     cdef open_marks(self, RuleBook before)

@@ -10,7 +10,7 @@ from libc.string cimport memcpy, memset
 from ext.codes cimport PHASE_OPEN_CALL, PHASE_OPEN_CALL_LOCKED
 from ext.program cimport (
     FEATURE_AGE, FEATURE_HIGH, FEATURE_INSTANT, FEATURE_LOW, FEATURE_MOVE, FILTER_MARKET, FILTER_SELF, KEY_ACCOUNT,
-    KEY_CONTROLLER, KEY_FIRM, MODE_OFF, NOTHING, ON_QUOTE, OP_HIT, OP_JUMP, OP_LOAD, OP_LOAD_SIDE, OP_MISS, OP_UNLESS_GT,
+    KEY_CONTROLLER, KEY_FIRM, KEY_INSTRUMENT, MODE_OFF, NOTHING, ON_ORDER, ON_QUOTE, OP_HIT, OP_JUMP, OP_LOAD, OP_LOAD_SIDE, OP_MISS, OP_UNLESS_GT,
     OP_UNLESS_LOAD_GT, WINDOW_DAY, Feature, Mark, open_program,
 )
 from ext.tables cimport hash_bytes, map_pages, map_small_pages, unmap_pages
@@ -94,6 +94,29 @@ cdef class RuleBook:
 
     cdef note_used(self):
         """Mark the features and marks that a rule in force reaches; what none reaches is not counted."""
+        cdef const Rule *rule
+        cdef uint32_t at
+        for at in range(self.rule_count):
+            rule = &self.program.rules[at]
+            if rule.mode == MODE_OFF:
+                continue
+            if rule.hit_feature != NOTHING:
+                self.gauges[rule.hit_feature].is_used = True
+            if rule.hit_mark != NOTHING:
+                self.marks[rule.hit_mark].is_used = True
+            if rule.for_mark != NOTHING:
+                self.marks[rule.for_mark].is_used = True
+        self.note_reached(0xFF, False)
+        self.note_reached(1 << ON_ORDER, True)
+        for at in range(self.feature_count):
+            if self.gauges[at].is_used and self.program.features[at].mark != NOTHING:
+                self.marks[self.program.features[at].mark].is_used = True
+        for at in range(self.mark_count):
+            if self.program.rules[self.program.marks[at].rule].mode == MODE_OFF:
+                self.marks[at].is_used = False
+
+    cdef note_reached(self, uint8_t events, bint is_fetched):
+        """Mark the features that code run at any of these events reaches as used, or as fetched ahead for an order."""
         cdef uint32_t count = self.program.head.op_count
         cdef uint8_t *reached = <uint8_t *>cleared(count, 1)
         cdef const Rule *rule
@@ -101,18 +124,11 @@ cdef class RuleBook:
         cdef uint32_t at
         for at in range(self.rule_count):
             rule = &self.program.rules[at]
-            if rule.mode == MODE_OFF:
-                continue
-            self.note_entry(reached, rule.warn.code)
-            self.note_entry(reached, rule.breach.code)
-            if rule.hit_feature != NOTHING:
-                self.gauges[rule.hit_feature].is_used = True
-            if rule.hit_mark != NOTHING:
-                self.marks[rule.hit_mark].is_used = True
-            if rule.for_mark != NOTHING:
-                self.marks[rule.for_mark].is_used = True
+            if rule.mode != MODE_OFF and rule.events & events:
+                self.note_entry(reached, rule.warn.code)
+                self.note_entry(reached, rule.breach.code)
         for at in range(self.mark_count):
-            if self.program.rules[self.program.marks[at].rule].mode != MODE_OFF:
+            if self.program.marks[at].events & events and self.program.rules[self.program.marks[at].rule].mode != MODE_OFF:
                 self.note_entry(reached, self.program.marks[at].code)
                 # A mark that nothing asks for is set, too, and keeps its gap.
                 if self.program.marks[at].code != NOTHING:
@@ -122,20 +138,20 @@ cdef class RuleBook:
             if not reached[at]:
                 continue
             if op.code == OP_LOAD or op.code == OP_LOAD_SIDE or op.code >= OP_UNLESS_LOAD_GT:
-                self.gauges[op.a].is_used = True
+                self.note_feature(op.a, is_fetched)
             if op.code == OP_LOAD_SIDE:
-                self.gauges[op.b].is_used = True
+                self.note_feature(op.b, is_fetched)
             if op.code == OP_JUMP or op.code >= OP_UNLESS_GT:
                 reached[op.to] = True
             if op.code != OP_JUMP and op.code != OP_HIT and op.code != OP_MISS:
                 reached[at + 1] = True
         free(reached)
-        for at in range(self.feature_count):
-            if self.gauges[at].is_used and self.program.features[at].mark != NOTHING:
-                self.marks[self.program.features[at].mark].is_used = True
-        for at in range(self.mark_count):
-            if self.program.rules[self.program.marks[at].rule].mode == MODE_OFF:
-                self.marks[at].is_used = False
+
+    cdef void note_feature(self, uint32_t number, bint is_fetched) noexcept:
+        if is_fetched:
+            self.gauges[number].is_fetched = True
+        else:
+            self.gauges[number].is_used = True
 
     cdef note_entry(self, uint8_t *reached, uint32_t entry):
         if entry != NOTHING:
@@ -226,7 +242,8 @@ cdef class RuleBook:
                 self.fed_by[event].first = 0 if event == 0 else self.fed_by[event - 1].first + self.fed_by[event - 1].count
                 self.fed_by[event].count = count - self.fed_by[event].first
         for at in range(self.feature_count):
-            if self.gauges[at].cells != NULL and self.gauges[at].key < KEY_FIRM:
+            if (self.gauges[at].cells != NULL and self.gauges[at].key < KEY_INSTRUMENT
+                    and (self.gauges[at].is_fetched or is_fed(&self.gauges[at], ON_ORDER))):
                 self.asked[self.asked_count] = at
                 self.asked_count += 1
 

@@ -15,16 +15,17 @@ from ext.journal cimport Journal
 from ext.market cimport TopOfBook
 from ext.occasion cimport counted_price_e4, open_occasion, set_amount, set_order, set_rows
 from ext.program cimport (
-    EFFECT_BLOCK, EFFECT_CONFIRM, EFFECT_SELLS, KEY_CONTROLLER, KEY_CONTROLLER_INSTRUMENT, KEY_CONTROLLER_VENUE, KEY_FIRM,
+    EFFECT_BLOCK, EFFECT_CONFIRM, EFFECT_SELLS, FEATURE_SUM, KEY_CONTROLLER, KEY_CONTROLLER_INSTRUMENT, KEY_CONTROLLER_VENUE, KEY_FIRM,
     KEY_INSTRUMENT, KEY_VENUE, MOST_MARKS, MOST_RULES, NOTHING, ON_CANCEL, ON_CANCELED, ON_FILL, ON_ORDER, ON_QUOTE,
     ScopePrefix, ScopeSlot,
 )
-from ext.rule_book cimport NO_ROW, RARE_FOR, Gauge, MarkRow, RuleBook, Run, prefix_hash
+from ext.rule_book cimport NO_ROW, RARE_FOR, Gauge, MarkRow, RuleBook, Run, prefix_hash, step_of
 from ext.rule_code cimport feature_value, is_met, trace
 from ext.rule_scope cimport ACCOUNT_SEED, GROUP_SEED, is_enforced, meets_rare
 from ext.rule_state cimport HitCell, hit_key
 from ext.state cimport GROUP_OWNER, MOST_INSTRUMENTS, NONE, State
 from ext.tables cimport hash_bytes, map_small_pages, prefetch, strnlen, unmap_pages
+from ext.windows cimport CELL_STEPS, SlidingCell
 
 cdef class Survey(Watching):
     """The rules of one shard. The rule set itself is state; here is what one evaluation needs."""
@@ -44,6 +45,8 @@ cdef class Survey(Watching):
         """Start loading the cells that the rules will read for this order, while the ladder is at work."""
         cdef RuleBook book = self.state.rule_state.book
         cdef const Gauge *gauge
+        cdef const char *cell
+        cdef size_t at_step
         cdef uint32_t at, row
         self.is_open = False
         if book.number == 0 or order.instrument == NULL:
@@ -59,7 +62,11 @@ cdef class Survey(Watching):
             gauge = &book.gauges[book.asked[at]]
             row = self.occasion.rows[gauge.key]
             if row < gauge.rows:
-                prefetch(gauge.cells + <size_t>row * gauge.cell_size, gauge.cell_size)
+                cell = gauge.cells + <size_t>row * gauge.cell_size
+                prefetch(cell, 8)
+                if gauge.step_ns and gauge.kind == FEATURE_SUM:
+                    at_step = <size_t>step_of(book, gauge, order.now_ns) % CELL_STEPS
+                    prefetch(&(<const SlidingCell *>cell).steps[at_step], 8)
 
     cdef int survey_order(self, Candidate *order) noexcept:
         """PASS, or the code of the rule that stops an order which passed the ladder; also whether it is aggressive."""
@@ -432,7 +439,10 @@ cdef class Survey(Watching):
         open_occasion(&self.occasion, self.state, ON_QUOTE, NONE if is_group else shared.owner, instrument, side, now_ns)
         if is_group:
             self.occasion.group = shared.owner & ~<uint32_t>GROUP_OWNER
-        set_rows(&self.occasion, self.state, NULL if is_group else shared, shared)
+        if is_group:
+            set_rows(&self.occasion, self.state, NULL, shared)
+        else:
+            set_rows(&self.occasion, self.state, shared, shared)
 
     cdef void watch_holding(self, uint32_t position) noexcept:
         """Go on watching a row while a condition with `for` holds in it."""

@@ -115,17 +115,22 @@ cdef void copy_name(char *to, str name, size_t size):
 
 def rearm(Engine engine, uint32_t strategy, str by, int64_t now_ns) -> None:
     """A person switches a strategy on again after R1206 or R1207 switched it off; its counts begin anew."""
+    switch_strategy(engine, strategy, 0, by, now_ns)
+
+
+def switch_strategy(Engine engine, uint32_t strategy, uint32_t off, str by, int64_t now_ns) -> None:
+    """off: 0, or the code it is off with until a person rearms it. ValueError: no such strategy, or nobody's name."""
     cdef RearmEvent *event
-    cdef bytes name = by.encode()[:32]
     if strategy >= engine.state.strategy_count:
         raise ValueError(f"rearm: no strategy {strategy}, expected 0 to {<int64_t>engine.state.strategy_count - 1}")
-    if not name:
+    if not by:
         raise ValueError("rearm: got nobody, expected the name of who does it")
     event = <RearmEvent *>engine.reserve(EV_REARM, sizeof(RearmEvent), NONE, False, now_ns)
     if event == NULL:
         raise OSError("rearm: the journal is full")
     event.strategy = strategy
-    memcpy(event.by, <const char *>name, len(name))
+    event.off = off
+    copy_name(event.by, by, sizeof(event.by))
     engine.record(&event.head)
 
 

@@ -1,6 +1,6 @@
-"""Alerts on their way to any number of subscribers: each reads on from its own number, none misses one, none delays another.
+"""Alerts on their way to any number of subscribers: each reads on from its own number and misses none.
 
-The newest stay here; what is older is read from the shard's journal again, page by page. Rule numbers become names here.
+The newest stay here; older ones are read from the shard's journal again, page by page. Rule numbers become names here.
 """
 
 import asyncio
@@ -21,7 +21,8 @@ class AlertHub:
     """read: (after_seq, most) -> alerts of the shard; read_names: (number of a rule set) -> its names."""
 
     def __init__(
-        self, read: Callable[[int, int], Awaitable[list[dict[str, Any]]]],
+        self,
+        read: Callable[[int, int], Awaitable[list[dict[str, Any]]]],
         read_names: Callable[[int], Awaitable[dict[str, Any]]],
     ) -> None:
         self.read = read
@@ -65,7 +66,9 @@ class AlertHub:
     async def follow(self, after_seq: int) -> AsyncIterator[api.Alert]:
         """Every alert after this one, without end. Raises ControlError when it is beyond the newest."""
         if after_seq > self.newest:
-            raise ControlError("OUT_OF_RANGE", f"after_seq: got {after_seq}, expected at most {self.newest}, the newest today")
+            raise ControlError(
+                "OUT_OF_RANGE", f"after_seq: got {after_seq}, expected at most {self.newest}, the newest today"
+            )
         me, cursor = object(), after_seq
         self.cursors[me] = cursor
         try:
@@ -98,12 +101,16 @@ class AlertHub:
             entry = names["rules"][rule - 1]
             row |= {"rule": f"{entry['id']}@{entry['version']}", "rule_name": entry["name"]}
             row["factors"] = [named_factor(factor, names["factors"]) for factor in factors]
-        return ParseDict(row, api.Alert(), ignore_unknown_fields=True)
+        found: api.Alert = ParseDict(row, api.Alert(), ignore_unknown_fields=True)
+        return found
 
     async def newest_of(self, account: str, group: str, most: int) -> list[api.Alert]:
         """The newest alerts kept here that concern an account or its group, newest first."""
-        found = [alert for alert in reversed(self.kept)
-                 if alert.get("account") == account or (group and alert.get("group") == group)]
+        found = [
+            alert
+            for alert in reversed(self.kept)
+            if alert.get("account") == account or (group and alert.get("group") == group)
+        ]
         return [await self.named(alert) for alert in found[:most]]
 
     async def names_of(self, rule_set: int) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The one place where control reaches the engine: commands of the control process, each small, between two messages.
 
-Runs on the shard's loop. A command changes the engine only through its own functions, and so into the journal; a control
-process that is slow, silent or gone changes nothing and delays nothing.
+Runs on the shard's loop. A command changes the engine only through its own functions, and so into the journal; a
+control process that is slow, silent or gone changes nothing and delays nothing.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ RETIRE_S = 1.0  # after which the rule set before this one is given back
 class CommandError(Exception):
     """A command that is not done. status: pb.Result.Status; text: one line."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: pb.Result.Status, text: str) -> None:
         super().__init__(text)
         self.status = status
         self.text = text
@@ -109,7 +109,9 @@ class Commands:
             return pb.Result(call=message.call, status=pb.Result.FAILED, text=str(error))
         except Exception as error:
             self.loop.call_exception_handler({"message": "a command failed", "exception": error})
-            return pb.Result(call=message.call, status=pb.Result.STATUS_UNSPECIFIED, text=f"{type(error).__name__}: {error}")
+            return pb.Result(
+                call=message.call, status=pb.Result.STATUS_UNSPECIFIED, text=f"{type(error).__name__}: {error}"
+            )
         program = value.pop("program", b"") if isinstance(value, dict) else b""
         return pb.Result(call=message.call, status=pb.Result.OK, json=msgspec.json.encode(value), program=program)
 
@@ -119,19 +121,31 @@ class Commands:
         if command.base_sha256.hex() != in_force.get("sha256", ""):
             raise CommandError(
                 pb.Result.CONFLICT,
-                f"rule set {in_force.get('number', 0)} by {in_force.get('by', '')!r} came into force meanwhile: push again",
+                f"rule set {in_force.get('number', 0)} by {in_force.get('by')} came into force meanwhile: push again",
             )
         number = engine_views.put_in_force(
-            self.engine, command.program, id=command.id, sha256=command.sha256, by=command.by,
-            approved_by=command.approved_by, reason=command.reason, now_ns=now_ns,
+            self.engine,
+            command.program,
+            id=command.id,
+            sha256=command.sha256,
+            by=command.by,
+            approved_by=command.approved_by,
+            reason=command.reason,
+            now_ns=now_ns,
         )
         self.loop.call_later(RETIRE_S, engine_views.drop_retired, self.engine)
         return {"number": number}
 
     def record_step(self, command: pb.RecordStep, now_ns: int) -> None:
         oversight.record_step(
-            self.engine, command.step, number=command.number, sha256=command.sha256, by=command.by,
-            approved_by=command.approved_by, reason=command.reason, now_ns=now_ns,
+            self.engine,
+            command.step,
+            number=command.number,
+            sha256=command.sha256,
+            by=command.by,
+            approved_by=command.approved_by,
+            reason=command.reason,
+            now_ns=now_ns,
         )
 
     def switch_kill(self, command: pb.SwitchKill, now_ns: int) -> dict[str, Any]:
@@ -141,8 +155,12 @@ class Commands:
             self.engine, scope, index, command.killed, command.by, now_ns, approved_by=command.approved_by
         )
         oversight.record_step(
-            self.engine, "killed" if command.killed else "unkilled", by=command.by, approved_by=command.approved_by,
-            reason=f"{command.scope} {command.id}".strip() + f": {command.reason}", now_ns=now_ns,
+            self.engine,
+            "killed" if command.killed else "unkilled",
+            by=command.by,
+            approved_by=command.approved_by,
+            reason=f"{command.scope} {command.id}".strip() + f": {command.reason}",
+            now_ns=now_ns,
         )
         return {"total_affected_orders": affected, "queued_orders": queued, "time_ns": now_ns}
 
@@ -153,13 +171,23 @@ class Commands:
             response.release_level(self.engine, subject, index, command.level, instrument=instrument, **who)
         else:
             changed = response.set_level(
-                self.engine, subject, index, command.level, instrument=instrument, mask=command.mask,
-                throttle_per_s=command.throttle_per_s, until_ns=now_ns + command.hold_ns if command.hold_ns else 0, **who,
+                self.engine,
+                subject,
+                index,
+                command.level,
+                instrument=instrument,
+                mask=command.mask,
+                throttle_per_s=command.throttle_per_s,
+                until_ns=now_ns + command.hold_ns if command.hold_ns else 0,
+                **who,
             )
             if not changed:
                 raise CommandError(pb.Result.REFUSED, f"level: it stands at {command.level} so already")
-        rows = [row for row in engine_views.levels(self.engine)
-                if (row["scope"], row["id"], row.get("symbol", "")) == (command.scope, command.id, command.symbol)]
+        rows = [
+            row
+            for row in engine_views.levels(self.engine)
+            if (row["scope"], row["id"], row.get("symbol", "")) == (command.scope, command.id, command.symbol)
+        ]
         return rows[0] if rows else {"scope": command.scope, "id": command.id, "level": 0}
 
     def end_ticket(self, command: pb.EndTicket, now_ns: int) -> dict[str, Any]:
@@ -171,8 +199,11 @@ class Commands:
         end = suspended.confirm if command.confirm else suspended.deny
         code = end(self.engine, number, command.by, now_ns)
         decided = oversight.order_decision(self.engine, number)
-        return {"ord_status": decided["ord_status"], "reject_code": engine_views.code_name(code),
-                "text": oversight.code_text(code)}
+        return {
+            "ord_status": decided["ord_status"],
+            "reject_code": engine_views.code_name(code),
+            "text": oversight.code_text(code),
+        }
 
     # Reading
 
@@ -188,8 +219,11 @@ class Commands:
             return {key: value for key, value in engine_views.rule_set(engine).items() if key != "program"}
         if topic == pb.ReadState.ENGINE:
             return engine_views.sizes(engine) | {"time_ns": now_ns}
-        whole = {pb.ReadState.LEVELS: engine_views.levels, pb.ReadState.TICKETS: engine_views.tickets,
-                 pb.ReadState.SUSPENDED_ORDERS: engine_views.suspended_orders}
+        whole = {
+            pb.ReadState.LEVELS: engine_views.levels,
+            pb.ReadState.TICKETS: engine_views.tickets,
+            pb.ReadState.SUSPENDED_ORDERS: engine_views.suspended_orders,
+        }
         if topic in whole:
             return whole[topic](engine)
         scope, index = self.subject(command.scope, command.id)
@@ -211,11 +245,16 @@ class Commands:
             index = (queries.account_index if scope == "account" else oversight.group_index)(engine, name)
             found = [] if index is None else [index]
         else:
-            raise CommandError(pb.Result.INVALID, f"scope: got {scope or 'nothing'} with id {name!r}, expected session, "
-                                                  "account, group, or firm without an id")
+            raise CommandError(
+                pb.Result.INVALID,
+                f"scope: got {scope or 'nothing'} with id {name!r}, expected session, "
+                "account, group, or firm without an id",
+            )
         if len(found) != 1:
             expected = "8 or more digits of one token's SHA-256" if scope == "session" else f"the id of one {scope}"
-            raise CommandError(pb.Result.NOT_FOUND, f"id: {name!r} names {len(found) or 'no'} {scope}, expected {expected}")
+            raise CommandError(
+                pb.Result.NOT_FOUND, f"id: {name!r} names {len(found) or 'no'} {scope}, expected {expected}"
+            )
         return oversight.KILL_SCOPES[scope], found[0]
 
     def level_subject(self, command: pb.ChangeLevel) -> tuple[int, int, int]:
@@ -228,22 +267,26 @@ class Commands:
         venue = VENUES.get(command.venue, 0)
         instrument = queries.instrument_index(self.engine, venue, command.symbol) if venue else None
         if instrument is None or command.scope == "firm":
-            raise CommandError(pb.Result.NOT_FOUND, f"symbol: got {command.symbol!r} at {command.venue!r}, expected an "
-                                                    "instrument, of an account or group")
+            raise CommandError(
+                pb.Result.NOT_FOUND,
+                f"symbol: got {command.symbol!r} at {command.venue!r}, expected an instrument, of an account or group",
+            )
         return engine_views.SUBJECTS["position"], engine_views.owner_of(command.scope, index), instrument
 
     def order_number(self, account: str, cl_ord_id: str, order_id: int) -> int:
         index = queries.account_index(self.engine, account)
         number: int = 0 if index is None else queries.order_no_of(self.engine, index, cl_ord_id, order_id)
         if number == 0:
-            raise CommandError(pb.Result.NOT_FOUND, f"account {account!r} has no order with cl_ord_id {cl_ord_id!r} or "
-                                                    f"order_id {order_id}")
+            raise CommandError(
+                pb.Result.NOT_FOUND,
+                f"account {account!r} has no order with cl_ord_id {cl_ord_id!r} or order_id {order_id}",
+            )
         return number
 
     # Alerts
 
     def send_alerts(self) -> None:
-        """What is newer than the last one sent, as far as the socket takes it; then again, for as long as somebody follows."""
+        """What is newer than the last one sent, as far as the socket takes it; then again, while somebody follows."""
         if self.sent_seq is None or not self.frames.is_open:
             return
         found: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""Keeps the control process alive beside the shard: starts it, starts it again when it dies, ends it. Trading never waits for it."""
+"""Keeps the control process alive beside the shard: starts it, again when it dies. Trading never waits for it."""
 
 import asyncio
 import contextlib
@@ -74,8 +74,13 @@ class ControlChild:
         commands = self.commands = Commands(self.engine, self.on_ready(ready), lambda: tell(ready, "it ended at once"))
         await loop.create_unix_connection(lambda: commands.frames, sock=ours)
         self.running = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "gateway.control_server", msgspec.json.encode(settings).decode(),
-            pass_fds=(theirs.fileno(),), stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL,
+            sys.executable,
+            "-m",
+            "gateway.control_server",
+            msgspec.json.encode(settings).decode(),
+            pass_fds=(theirs.fileno(),),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
             env={"GRPC_VERBOSITY": "NONE"} | os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
         )
         theirs.close()
@@ -95,9 +100,14 @@ class ControlChild:
         """For the metrics; called by the thread that is scraped."""
         report = self.commands.report if self.commands else pb.ControlReport()
         return ControlFigures(
-            rule_set=engine_views.rule_set_number(self.engine), alerts=engine_views.newest_alert(self.engine),
-            alerts_sent=report.alerts_sent, alerts_lag=report.most_lag, alert_streams=report.alert_streams,
-            proposals=report.proposals, levels=list(report.levels), restarts=self.restarts,
+            rule_set=engine_views.rule_set_number(self.engine),
+            alerts=engine_views.newest_alert(self.engine),
+            alerts_sent=report.alerts_sent,
+            alerts_lag=report.most_lag,
+            alert_streams=report.alert_streams,
+            proposals=report.proposals,
+            levels=list(report.levels),
+            restarts=self.restarts,
             up=self.commands is not None and self.commands.frames.is_open,
         )
 

@@ -1,7 +1,8 @@
-"""`tidegate control`: kill switch, response levels, reviews, confirmations, exposures and alerts, over the control port."""
+"""`tidegate control`: kills, levels, reviews, exposures, alerts, over the control port. Decides nothing."""
 
 import json
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -21,7 +22,7 @@ AGAIN_S = 1.0
 control = typer.Typer(no_args_is_help=True, help="Kill switch, levels, reviews and alerts of a running gateway.")
 
 Scope = Annotated[str, typer.Argument(help="session, account, group or firm.")]
-Subject = Annotated[str, typer.Argument(help="Its id; of a session 8 digits of its token's SHA-256; none for the firm.")]
+Subject = Annotated[str, typer.Argument(help="Its id; a session's: 8 digits of its token's SHA-256; the firm's: none.")]
 Reason = Annotated[str, typer.Option("--reason", "-m", help="Why; it is journaled.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
 
@@ -49,16 +50,30 @@ def unkill(connection: Connection, scope: Scope, subject: Subject = "", reason: 
 def levels(connection: Connection, as_json: Json = False) -> None:
     """Whom a response level or a kill binds, and why."""
     answer = connection.call("ListLevels", api.ListLevelsRequest())
-    rows = [(scope_name(row.scope), " ".join((row.id, row.symbol)), f"L{row.level}", "killed" if row.killed else "",
-             " ".join(row.mask), moment(row.until_ns), row.rule or row.by, row.reason) for row in answer.levels]
+    rows = [
+        (
+            scope_name(row.scope),
+            " ".join((row.id, row.symbol)),
+            f"L{row.level}",
+            "killed" if row.killed else "",
+            " ".join(row.mask),
+            moment(row.until_ns),
+            row.rule or row.by,
+            row.reason,
+        )
+        for row in answer.levels
+    ]
     show(answer, ("scope", "id", "level", "", "mask", "until", "by", "reason"), rows, as_json)
 
 
 @control.command()
 @connecting
 def level(
-    connection: Connection, scope: Scope, subject: Annotated[str, typer.Argument(help="Its id; - for the firm.")],
-    to: Annotated[int, typer.Argument(min=1, max=7, help="1 to 7.")], reason: Reason = "",
+    connection: Connection,
+    scope: Scope,
+    subject: Annotated[str, typer.Argument(help="Its id; - for the firm.")],
+    to: Annotated[int, typer.Argument(min=1, max=7, help="1 to 7.")],
+    reason: Reason = "",
     mask: Annotated[list[str] | None, typer.Option(help="Of level 4: no_buy, no_sell, no_market, ...")] = None,
     throttle: Annotated[int, typer.Option(min=0, help="Of level 3: new orders a second.")] = 0,
     hold_s: Annotated[int, typer.Option(min=0, help="Seconds until it steps down; 0: until released.")] = 0,
@@ -66,23 +81,43 @@ def level(
 ) -> None:
     """Raise a subject's response level."""
     code, _, venue = symbol.partition(".")
-    state = connection.call("SetLevel", api.SetLevelRequest(
-        scope=scope_of(scope), id="" if subject == "-" else subject, level=to, mask=mask or (), throttle_per_s=throttle,
-        hold_s=hold_s, symbol=code, security_exchange=venue, reason=reason))
+    state = connection.call(
+        "SetLevel",
+        api.SetLevelRequest(
+            scope=scope_of(scope),
+            id="" if subject == "-" else subject,
+            level=to,
+            mask=mask or (),
+            throttle_per_s=throttle,
+            hold_s=hold_s,
+            symbol=code,
+            security_exchange=venue,
+            reason=reason,
+        ),
+    )
     typer.echo(f"{scope} {subject} stands at L{state.level}")
 
 
 @control.command()
 @connecting
 def release(
-    connection: Connection, scope: Scope, subject: Subject = "", reason: Reason = "",
+    connection: Connection,
+    scope: Scope,
+    subject: Subject = "",
+    reason: Reason = "",
     to: Annotated[int, typer.Option(min=0, max=6, help="The level it goes down to.")] = 0,
     symbol: Annotated[str, typer.Option(help="In one instrument only: 600519.XSHG.")] = "",
 ) -> None:
     """Lower a response level; from L6 on another person approves."""
     code, _, venue = symbol.partition(".")
-    tell_proposal(connection.call("ReleaseLevel", api.ReleaseLevelRequest(
-        scope=scope_of(scope), id=subject, to_level=to, symbol=code, security_exchange=venue, reason=reason)))
+    tell_proposal(
+        connection.call(
+            "ReleaseLevel",
+            api.ReleaseLevelRequest(
+                scope=scope_of(scope), id=subject, to_level=to, symbol=code, security_exchange=venue, reason=reason
+            ),
+        )
+    )
 
 
 @control.command()
@@ -90,8 +125,10 @@ def release(
 def proposals(connection: Connection, as_json: Json = False) -> None:
     """What waits for a second person."""
     answer = connection.call("ListProposals", api.ListProposalsRequest())
-    rows = [(str(row.id), api.ProposalKind.Name(row.kind), row.by, moment(row.expires_ns), what_of(row), row.reason)
-            for row in answer.proposals]
+    rows = [
+        (str(row.id), api.ProposalKind.Name(row.kind), row.by, moment(row.expires_ns), what_of(row), row.reason)
+        for row in answer.proposals
+    ]
     show(answer, ("id", "kind", "by", "lapses", "what", "reason"), rows, as_json)
 
 
@@ -112,9 +149,11 @@ def refuse(connection: Connection, proposal: int, reason: Reason = "") -> None:
 @control.command()
 @connecting
 def tickets(
-    connection: Connection, as_json: Json = False,
+    connection: Connection,
+    as_json: Json = False,
     close: Annotated[int, typer.Option(min=0, help="Close this one, with --reason.")] = 0,
-    every: Annotated[bool, typer.Option("--all", help="Closed ones too.")] = False, reason: Reason = "",
+    every: Annotated[bool, typer.Option("--all", help="Closed ones too.")] = False,
+    reason: Reason = "",
 ) -> None:
     """Manual reviews: list them, or close one."""
     if close:
@@ -122,8 +161,18 @@ def tickets(
         typer.echo(f"closed review {close}")
         return
     answer = connection.call("ListTickets", api.ListTicketsRequest(with_closed=every))
-    rows = [(str(row.ticket), scope_name(row.scope), row.id, "open" if row.is_open else "closed", moment(row.time_ns),
-             row.by, row.reason) for row in answer.tickets]
+    rows = [
+        (
+            str(row.ticket),
+            scope_name(row.scope),
+            row.id,
+            "open" if row.is_open else "closed",
+            moment(row.time_ns),
+            row.by,
+            row.reason,
+        )
+        for row in answer.tickets
+    ]
     show(answer, ("ticket", "scope", "id", "", "since", "by", "reason"), rows, as_json)
 
 
@@ -132,15 +181,27 @@ def tickets(
 def suspended(connection: Connection, as_json: Json = False) -> None:
     """Orders that wait for a confirmation."""
     answer = connection.call("ListSuspended", api.ListSuspendedRequest())
-    rows = [(str(row.order_id), row.account, row.cl_ord_id, f"{row.side} {row.order_qty_shares} {row.symbol}", row.code,
-             moment(row.confirm_by_ns)) for row in answer.orders]
+    rows = [
+        (
+            str(row.order_id),
+            row.account,
+            row.cl_ord_id,
+            f"{row.side} {row.order_qty_shares} {row.symbol}",
+            row.code,
+            moment(row.confirm_by_ns),
+        )
+        for row in answer.orders
+    ]
     show(answer, ("order", "account", "cl_ord_id", "what", "waits for", "until"), rows, as_json)
 
 
 @control.command()
 @connecting
 def confirm(
-    connection: Connection, account: str, cl_ord_id: str, reason: Reason = "",
+    connection: Connection,
+    account: str,
+    cl_ord_id: str,
+    reason: Reason = "",
     deny: Annotated[bool, typer.Option("--deny", help="Refuse it instead.")] = False,
 ) -> None:
     """Confirm (or deny) a suspended order; it is judged again."""
@@ -154,15 +215,24 @@ def confirm(
 def exposure(connection: Connection, scope: Scope, subject: Subject = "", as_json: Json = False) -> None:
     """Notional open and filled, against its limits."""
     answer = connection.call("GetExposure", api.SubjectRequest(scope=scope_of(scope), id=subject))
-    rows = [(row.code, row.scope, yuan(row.used), yuan(row.limit), f"{100 * row.used / row.limit:.1f} %" if row.limit else "")
-            for row in answer.limits]
+    rows = [
+        (
+            row.code,
+            row.scope,
+            yuan(row.used),
+            yuan(row.limit),
+            f"{100 * row.used / row.limit:.1f} %" if row.limit else "",
+        )
+        for row in answer.limits
+    ]
     show(answer, ("code", "scope", "used, yuan", "limit, yuan", "used"), rows, as_json)
 
 
 @control.command()
 @connecting
 def explain(
-    connection: Connection, account: str,
+    connection: Connection,
+    account: str,
     cl_ord_id: Annotated[str, typer.Argument(help="An order's; empty: the account itself.")] = "",
 ) -> None:
     """Why an order was decided so, or why an account is restricted; JSON."""
@@ -210,10 +280,10 @@ def print_alerts(connection: Connection, after: int, follow: bool) -> None:
             time.sleep(AGAIN_S)
 
 
-def scope_of(name: str) -> int:
+def scope_of(name: str) -> api.ControlScope:
     if name not in SCOPES:
         raise SettingError(f"scope: got {name!r}, expected one of {', '.join(SCOPES)}")
-    return int(SCOPES[name])
+    return SCOPES[name]
 
 
 def scope_name(scope: int) -> str:
@@ -259,7 +329,7 @@ def as_text(message: Message, indent: int | None = 2) -> str:
     return json.dumps(row, ensure_ascii=False, indent=indent)
 
 
-def show(message: Message, columns: tuple[str, ...], rows: list[tuple[str, ...]], as_json: bool) -> None:
+def show(message: Message, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], as_json: bool) -> None:
     if as_json:
         typer.echo(as_text(message))
         return

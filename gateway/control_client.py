@@ -28,14 +28,24 @@ class Connection:
     """Where the control port is, and as whom to call it."""
 
     def __init__(
-        self, address: str, token: str, token_file: Path | None, authority: Path | None, certificate: Path | None,
+        self,
+        address: str,
+        token: str,
+        token_file: Path | None,
+        authority: Path | None,
+        certificate: Path | None,
         key: Path | None,
     ) -> None:
         if ":" not in address:
             raise SettingError(f"--at: got {address!r}, expected host:port")
         if (certificate is None) != (key is None) or (certificate is not None and authority is None):
             raise SettingError("--tls-cert: expected --tls-ca, --tls-cert and --tls-key together")
-        for flag, path in (("--token-file", token_file), ("--tls-ca", authority), ("--tls-cert", certificate), ("--tls-key", key)):
+        for flag, path in (
+            ("--token-file", token_file),
+            ("--tls-ca", authority),
+            ("--tls-cert", certificate),
+            ("--tls-key", key),
+        ):
             if path is not None:
                 check_file(flag, path)
         self.address = address
@@ -98,7 +108,11 @@ def connecting(command: Callable[..., None]) -> Callable[..., None]:
 FLAGS = tuple(
     inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
     for name, annotation, default in (
-        ("at", Address, DEFAULT_ADDRESS), ("token", Token, ""), ("token_file", TokenFile, None),
-        ("tls_ca", Authority, None), ("tls_cert", Certificate, None), ("tls_key", Key, None),
+        ("at", Address, DEFAULT_ADDRESS),
+        ("token", Token, ""),
+        ("token_file", TokenFile, None),
+        ("tls_ca", Authority, None),
+        ("tls_cert", Certificate, None),
+        ("tls_key", Key, None),
     )
 )

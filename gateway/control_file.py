@@ -35,8 +35,22 @@ ALLOWED: dict[str, frozenset[str]] = {
     "DenySuspended": CHANGE,
     "CloseTicket": CHANGE,
     **dict.fromkeys(
-        ("DiffRules", "GetRules", "RulesHistory", "ListProposals", "ListLevels", "ListSuspended", "ListTickets",
-         "GetExposure", "GetAccountState", "GetLimits", "ExplainOrder", "ExplainAccount", "Alerts", "GetStatus"),
+        (
+            "DiffRules",
+            "GetRules",
+            "RulesHistory",
+            "ListProposals",
+            "ListLevels",
+            "ListSuspended",
+            "ListTickets",
+            "GetExposure",
+            "GetAccountState",
+            "GetLimits",
+            "ExplainOrder",
+            "ExplainAccount",
+            "Alerts",
+            "GetStatus",
+        ),
         READ,
     ),
 }
@@ -94,14 +108,18 @@ def people_of(document: Document, node: yaml.Node, field: str) -> tuple[Person, 
         if person is None:
             continue
         if person.name in RESERVED:
-            document.faults.add(line_of(item), f"{place}.name", quoted(person.name), "another name: it is Tidegate's own")
+            document.faults.add(
+                line_of(item), f"{place}.name", quoted(person.name), "another name: it is Tidegate's own"
+            )
         if person.token_sha256 is None and person.subject is None:
             document.faults.add(line_of(item), place, "neither token_sha256 nor subject", "at least one of them")
         for key in ("name", "token_sha256", "subject"):
             value = getattr(person, key)
             first = taken.setdefault((key, value), line_of(item)) if value is not None else line_of(item)
             if first != line_of(item):
-                document.faults.add(line_of(item), f"{place}.{key}", quoted(value), f"one of his own (line {first} has it)")
+                document.faults.add(
+                    line_of(item), f"{place}.{key}", quoted(value), f"one of his own (line {first} has it)"
+                )
         people.append(person)
     if not people and not document.faults.found:
         document.fault(node, field, "at least one person")

@@ -95,7 +95,9 @@ def person_of(people: ControlFile, context: Any) -> Person | str:
     found = by_token or by_subject
     if found is not None:
         return found
-    return f"the certificate's common name {subject!r} is no person's subject in the control file" if subject else NO_TOKEN
+    return (
+        f"the certificate's common name {subject!r} is no person's subject in the control file" if subject else NO_TOKEN
+    )
 
 
 class ControlServer:
@@ -109,8 +111,14 @@ class ControlServer:
         self.hub = AlertHub(self.read_alerts, self.read_names)
         self.link = EngineLink(self.hub.add, self.over.set)
         store = RuleStore(Path(settings.store))
-        self.desk = Desk(store, self.link, Compiler(settings.trade_date), settings.trade_date,
-                         self.people.proposal_ttl_min, utc_now_ns)
+        self.desk = Desk(
+            store,
+            self.link,
+            Compiler(settings.trade_date),
+            settings.trade_date,
+            self.people.proposal_ttl_min,
+            utc_now_ns,
+        )
         self.service = ControlService(self.desk, self.link, self.hub, self.person, self.log)
         self.server: grpc.aio.Server | None = None
         self.tasks: list[asyncio.Task[None]] = []
@@ -163,8 +171,11 @@ class ControlServer:
         health_service = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(health_service, server)
         channelz.add_channelz_servicer(server)
-        names = [api.DESCRIPTOR.services_by_name["Control"].full_name, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
-                 reflection.SERVICE_NAME]
+        names = [
+            api.DESCRIPTOR.services_by_name["Control"].full_name,
+            health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
+            reflection.SERVICE_NAME,
+        ]
         reflection.enable_server_reflection(names, server)
         address = f"[{settings.host}]:{settings.port}" if ":" in settings.host else f"{settings.host}:{settings.port}"
         port = self.bind(server, address)
@@ -178,8 +189,9 @@ class ControlServer:
             return bound(address, lambda: server.add_insecure_port(address))
         pair = (Path(settings.tls_key).read_bytes(), Path(settings.tls_cert).read_bytes())
         authority = Path(settings.tls_client_ca).read_bytes() if settings.tls_client_ca else None
-        credentials = grpc.ssl_server_credentials([pair], root_certificates=authority,
-                                                  require_client_auth=authority is not None)
+        credentials = grpc.ssl_server_credentials(
+            [pair], root_certificates=authority, require_client_auth=authority is not None
+        )
         return bound(address, lambda: server.add_secure_port(address, credentials))
 
     async def report(self) -> None:
@@ -195,9 +207,15 @@ class ControlServer:
                     self.hub.levels_changed, counted_s = False, now_s
                     rows = Counter(row["level"] for row in await self.link.read("LEVELS"))
                     levels = [rows[level] for level in range(8)]
-            self.link.tell(report=pb.ControlReport(
-                proposals=len(self.desk.waiting), alert_streams=self.hub.streams, alerts_sent=self.hub.sent,
-                most_lag=self.hub.most_lag(), levels=levels))
+            self.link.tell(
+                report=pb.ControlReport(
+                    proposals=len(self.desk.waiting),
+                    alert_streams=self.hub.streams,
+                    alerts_sent=self.hub.sent,
+                    most_lag=self.hub.most_lag(),
+                    levels=levels,
+                )
+            )
             await asyncio.sleep(REPORT_S)
 
 

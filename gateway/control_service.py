@@ -1,4 +1,4 @@
-"""The Control service: who calls, what his roles allow, and the answer in control.proto's words. It decides nothing itself."""
+"""The Control service: who calls, what his roles allow, the answer in control.proto's words. Decides nothing."""
 
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -42,12 +42,12 @@ def answered(method: Method) -> Any:
             raise
         except Exception as error:
             self.log.error("call_failed", method=method.__name__, exc_info=error)
-            await context.abort(grpc.StatusCode.INTERNAL, f"{type(error).__name__} in the control process; its log says more")
+            await context.abort(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: see the log")
 
     return serve
 
 
-class ControlService(control_pb2_grpc.ControlServicer):  # type: ignore[misc]
+class ControlService(control_pb2_grpc.ControlServicer):
     """person: who calls, or why nobody does; log: the control process's."""
 
     def __init__(
@@ -73,21 +73,29 @@ class ControlService(control_pb2_grpc.ControlServicer):  # type: ignore[misc]
     # Rules
 
     @answered
-    async def PushRules(self, person: Person, request: api.PushRulesRequest) -> Message:  # noqa: N802
+    async def PushRules(self, person: Person, request: api.PushRulesRequest) -> Message:
         proposal = await self.desk.push(
-            person.name, sources_of(request.files), request.reason, base_sha256=request.base_sha256,
+            person.name,
+            sources_of(request.files),
+            request.reason,
+            base_sha256=request.base_sha256,
             allow_loosening=request.allow_loosening,
         )
-        self.log.info("rules_pushed", by=person.name, proposal=proposal.id, sha256=proposal.sha256,
-                      state=api.ProposalState.Name(proposal.state))
+        self.log.info(
+            "rules_pushed",
+            by=person.name,
+            proposal=proposal.id,
+            sha256=proposal.sha256,
+            state=api.ProposalState.Name(proposal.state),
+        )
         return proposal
 
     @answered
-    async def RollbackRules(self, person: Person, request: api.RollbackRulesRequest) -> Message:  # noqa: N802
+    async def RollbackRules(self, person: Person, request: api.RollbackRulesRequest) -> Message:
         return await self.desk.roll_back(person.name, request.to, request.reason)
 
     @answered
-    async def DiffRules(self, person: Person, request: api.DiffRulesRequest) -> Message:  # noqa: N802
+    async def DiffRules(self, person: Person, request: api.DiffRulesRequest) -> Message:
         if request.files:
             return await self.desk.diff(sources_of(request.files))
         sha256 = request.sha256
@@ -97,12 +105,15 @@ class ControlService(control_pb2_grpc.ControlServicer):  # type: ignore[misc]
         if len(found) == 1:
             sha256 = found[0].sha256
         elif not request.proposal:
-            raise ControlError("INVALID_ARGUMENT", "expected files, a proposal that waits, or 8 or more digits of the "
-                                                   "SHA-256 of a rule set that was in force")
+            raise ControlError(
+                "INVALID_ARGUMENT",
+                "expected files, a proposal that waits, or 8 or more digits of the "
+                "SHA-256 of a rule set that was in force",
+            )
         return await self.desk.diff(self.desk.store.load(sha256))
 
     @answered
-    async def GetRules(self, person: Person, request: api.GetRulesRequest) -> Message:  # noqa: N802
+    async def GetRules(self, person: Person, request: api.GetRulesRequest) -> Message:
         in_force = await self.desk.in_force()
         rules = api.Rules(proposals=[one for one in self.desk.proposals() if one.kind == api.RULES])
         if in_force is not None:
@@ -113,54 +124,67 @@ class ControlService(control_pb2_grpc.ControlServicer):  # type: ignore[misc]
         return rules
 
     @answered
-    async def RulesHistory(self, person: Person, request: api.RulesHistoryRequest) -> Message:  # noqa: N802
+    async def RulesHistory(self, person: Person, request: api.RulesHistoryRequest) -> Message:
         most = min(request.most or MOST_HISTORY, 10 * MOST_HISTORY)
         entries = [entry for entry in self.desk.store.entries if entry.kind == "RULES"][-most:]
         return api.RulesHistoryResponse(entries=[history_entry(entry) for entry in reversed(entries)])
 
     @answered
-    async def ListProposals(self, person: Person, request: api.ListProposalsRequest) -> Message:  # noqa: N802
+    async def ListProposals(self, person: Person, request: api.ListProposalsRequest) -> Message:
         return api.Proposals(proposals=self.desk.proposals())
 
     @answered
-    async def Approve(self, person: Person, request: api.ProposalDecision) -> Message:  # noqa: N802
+    async def Approve(self, person: Person, request: api.ProposalDecision) -> Message:
         proposal = await self.desk.approve(person.name, request.proposal, request.reason)
         self.log.info("proposal_approved", proposal=request.proposal, by=person.name)
         return proposal
 
     @answered
-    async def Refuse(self, person: Person, request: api.ProposalDecision) -> Message:  # noqa: N802
+    async def Refuse(self, person: Person, request: api.ProposalDecision) -> Message:
         return await self.desk.refuse(person.name, request.proposal, request.reason)
 
     # Kill switch, levels
 
     @answered
-    async def Kill(self, person: Person, request: api.KillRequest) -> Message:  # noqa: N802
+    async def Kill(self, person: Person, request: api.KillRequest) -> Message:
         check_reason(request.reason)
-        done = await self.engine.call(switch_kill=pb.SwitchKill(
-            scope=SCOPES.get(request.scope, ""), id=request.id, killed=True, by=person.name, reason=request.reason))
+        done = await self.engine.call(
+            switch_kill=pb.SwitchKill(
+                scope=SCOPES.get(request.scope, ""), id=request.id, killed=True, by=person.name, reason=request.reason
+            )
+        )
         self.log.warning("killed", scope=SCOPES[request.scope], id=request.id, by=person.name, **done)
         return message_of(done, api.KillReport)
 
     @answered
-    async def Unkill(self, person: Person, request: api.KillRequest) -> Message:  # noqa: N802
+    async def Unkill(self, person: Person, request: api.KillRequest) -> Message:
         return await self.desk.unkill(person.name, request.scope, request.id, request.reason)
 
     @answered
-    async def SetLevel(self, person: Person, request: api.SetLevelRequest) -> Message:  # noqa: N802
+    async def SetLevel(self, person: Person, request: api.SetLevelRequest) -> Message:
         check_reason(request.reason)
-        row = await self.engine.call(change_level=pb.ChangeLevel(
-            scope=SCOPES.get(request.scope, ""), id=request.id, symbol=request.symbol, venue=request.security_exchange,
-            level=request.level, mask=mask_of(request.mask), throttle_per_s=request.throttle_per_s,
-            hold_ns=request.hold_s * NS_PER_S, by=person.name, reason=request.reason))
+        row = await self.engine.call(
+            change_level=pb.ChangeLevel(
+                scope=SCOPES.get(request.scope, ""),
+                id=request.id,
+                symbol=request.symbol,
+                venue=request.security_exchange,
+                level=request.level,
+                mask=mask_of(request.mask),
+                throttle_per_s=request.throttle_per_s,
+                hold_ns=request.hold_s * NS_PER_S,
+                by=person.name,
+                reason=request.reason,
+            )
+        )
         return level_state(row, {})
 
     @answered
-    async def ReleaseLevel(self, person: Person, request: api.ReleaseLevelRequest) -> Message:  # noqa: N802
+    async def ReleaseLevel(self, person: Person, request: api.ReleaseLevelRequest) -> Message:
         return await self.desk.release(person.name, request)
 
     @answered
-    async def ListLevels(self, person: Person, request: api.ListLevelsRequest) -> Message:  # noqa: N802
+    async def ListLevels(self, person: Person, request: api.ListLevelsRequest) -> Message:
         return api.Levels(levels=await self.levels(await self.engine.read("LEVELS")))
 
     async def levels(self, rows: list[dict[str, Any]]) -> list[api.LevelState]:
@@ -177,56 +201,67 @@ class ControlService(control_pb2_grpc.ControlServicer):  # type: ignore[misc]
     # Suspended orders, tickets
 
     @answered
-    async def ListSuspended(self, person: Person, request: api.ListSuspendedRequest) -> Message:  # noqa: N802
+    async def ListSuspended(self, person: Person, request: api.ListSuspendedRequest) -> Message:
         return message_of({"orders": await self.engine.read("SUSPENDED_ORDERS")}, api.SuspendedOrders)
 
     @answered
-    async def ConfirmSuspended(self, person: Person, request: api.SuspendedDecision) -> Message:  # noqa: N802
+    async def ConfirmSuspended(self, person: Person, request: api.SuspendedDecision) -> Message:
         return await self.end_suspension(person, request, True)
 
     @answered
-    async def DenySuspended(self, person: Person, request: api.SuspendedDecision) -> Message:  # noqa: N802
+    async def DenySuspended(self, person: Person, request: api.SuspendedDecision) -> Message:
         return await self.end_suspension(person, request, False)
 
     async def end_suspension(self, person: Person, request: api.SuspendedDecision, confirm: bool) -> Message:
-        done = await self.engine.call(end_suspension=pb.EndSuspension(
-            account=request.account, cl_ord_id=request.cl_ord_id, order_id=request.order_id, confirm=confirm,
-            by=person.name, reason=request.reason))
+        done = await self.engine.call(
+            end_suspension=pb.EndSuspension(
+                account=request.account,
+                cl_ord_id=request.cl_ord_id,
+                order_id=request.order_id,
+                confirm=confirm,
+                by=person.name,
+                reason=request.reason,
+            )
+        )
         return message_of(done, api.SuspendedOutcome)
 
     @answered
-    async def ListTickets(self, person: Person, request: api.ListTicketsRequest) -> Message:  # noqa: N802
+    async def ListTickets(self, person: Person, request: api.ListTicketsRequest) -> Message:
         rows = await self.engine.read("TICKETS")
-        return message_of({"tickets": [scoped(row) for row in rows if row["is_open"] or request.with_closed]}, api.Tickets)
+        return message_of(
+            {"tickets": [scoped(row) for row in rows if row["is_open"] or request.with_closed]}, api.Tickets
+        )
 
     @answered
-    async def CloseTicket(self, person: Person, request: api.CloseTicketRequest) -> Message:  # noqa: N802
+    async def CloseTicket(self, person: Person, request: api.CloseTicketRequest) -> Message:
         check_reason(request.reason)
-        row = await self.engine.call(end_ticket=pb.EndTicket(ticket=request.ticket, by=person.name, reason=request.reason))
+        row = await self.engine.call(
+            end_ticket=pb.EndTicket(ticket=request.ticket, by=person.name, reason=request.reason)
+        )
         return message_of(scoped(row), api.Ticket)
 
     # Reading
 
     @answered
-    async def GetExposure(self, person: Person, request: api.SubjectRequest) -> Message:  # noqa: N802
+    async def GetExposure(self, person: Person, request: api.SubjectRequest) -> Message:
         row = await self.read_subject("EXPOSURE", request)
         return message_of(row | {"scope": request.scope, "id": request.id}, api.Exposure)
 
     @answered
-    async def GetLimits(self, person: Person, request: api.SubjectRequest) -> Message:  # noqa: N802
+    async def GetLimits(self, person: Person, request: api.SubjectRequest) -> Message:
         topic = "ACCOUNT_STATE" if request.scope == api.ACCOUNT else "EXPOSURE"
         row = await self.read_subject(topic, request)
         return message_of({"id": request.id, "limits": row["limits"]}, api.LimitTable)
 
     @answered
-    async def GetAccountState(self, person: Person, request: api.SubjectRequest) -> Message:  # noqa: N802
+    async def GetAccountState(self, person: Person, request: api.SubjectRequest) -> Message:
         return await self.account_state(request)
 
     async def account_state(self, request: api.SubjectRequest) -> api.AccountState:
         only_accounts(request)
         row = await self.read_subject("ACCOUNT_STATE", request)
         levels = await self.levels(row.pop("levels"))
-        state = message_of(row, api.AccountState)
+        state: api.AccountState = message_of(row, api.AccountState)
         state.levels.extend(levels)
         return state
 
@@ -237,7 +272,7 @@ class ControlService(control_pb2_grpc.ControlServicer):  # type: ignore[misc]
         return found
 
     @answered
-    async def ExplainOrder(self, person: Person, request: api.ExplainOrderRequest) -> Message:  # noqa: N802
+    async def ExplainOrder(self, person: Person, request: api.ExplainOrderRequest) -> Message:
         row = await self.engine.read("ORDER", id=request.account, cl_ord_id=request.cl_ord_id, number=request.order_id)
         hits, rule, rule_set = row.pop("hits"), row.pop("rule_number"), row.pop("rule_set_number")
         explanation = message_of(row, api.OrderExplanation)
@@ -246,18 +281,16 @@ class ControlService(control_pb2_grpc.ControlServicer):  # type: ignore[misc]
             names = await self.hub.names_of(rule_set)
             explanation.rule_set.CopyFrom(message_of(names["rule_set"], api.RuleSetState))
             if rule:
-                explanation.rule.CopyFrom(message_of(names["rules"][rule - 1], api.RuleText))
+                explanation.rule.CopyFrom(rule_text(names["rules"][rule - 1]))
         return explanation
 
     @answered
-    async def ExplainAccount(self, person: Person, request: api.SubjectRequest) -> Message:  # noqa: N802
+    async def ExplainAccount(self, person: Person, request: api.SubjectRequest) -> Message:
         state = await self.account_state(request)
         rows = await self.hub.newest_of(state.account, state.group, MOST_EXPLAINED)
         return api.AccountExplanation(state=state, alerts=rows)
 
-    async def Alerts(  # noqa: N802
-        self, request: api.AlertsRequest, context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[api.Alert]:
+    async def Alerts(self, request: api.AlertsRequest, context: grpc.aio.ServicerContext) -> AsyncIterator[api.Alert]:
         try:
             await self.caller("Alerts", context)
             async for alert in self.hub.follow(request.after_seq):
@@ -266,7 +299,7 @@ class ControlService(control_pb2_grpc.ControlServicer):  # type: ignore[misc]
             await context.abort(grpc.StatusCode[error.status], error.text)
 
     @answered
-    async def GetStatus(self, person: Person, request: api.GetStatusRequest) -> Message:  # noqa: N802
+    async def GetStatus(self, person: Person, request: api.GetStatusRequest) -> Message:
         status = message_of(await self.engine.read("ENGINE"), api.ControlStatus)
         in_force = await self.desk.in_force()
         if in_force is not None:
@@ -289,9 +322,20 @@ def scoped(row: dict[str, Any]) -> dict[str, Any]:
 
 def level_state(row: dict[str, Any], rule: dict[str, Any]) -> api.LevelState:
     """rule: the names of the rule that set it, empty when a person did."""
-    shown = scoped(row) | {"rule": f"{rule['id']}@{rule['version']}" if rule else "",
-                           "mask": [name.lower() for name in row.get("mask", ())]}
-    return message_of(shown, api.LevelState)
+    shown = scoped(row) | {
+        "rule": f"{rule['id']}@{rule['version']}" if rule else "",
+        "mask": [name.lower() for name in row.get("mask", ())],
+    }
+    state: api.LevelState = message_of(shown, api.LevelState)
+    return state
+
+
+def rule_text(names: dict[str, Any]) -> api.RuleText:
+    """A rule by its names in the program."""
+    source = names["source"]
+    row = names | {"code": f"R{names['code']}", "source": f"{source['doc']}, {source['clause']} ({source['basis']})"}
+    found: api.RuleText = message_of(row, api.RuleText)
+    return found
 
 
 def mask_of(names: Any) -> int:
@@ -314,9 +358,17 @@ def sources_of(files: Any) -> dict[str, str]:
 
 def history_entry(entry: Entry) -> api.HistoryEntry:
     return api.HistoryEntry(
-        time_ns=entry.time_ns, step=entry.step, proposal=entry.proposal, sha256=entry.sha256,
-        base_sha256=entry.base_sha256, by=entry.by, approved_by=entry.approved_by, reason=entry.reason,
-        rule_set_id=entry.rule_set_id, rule_set_version=entry.rule_set_version, number=entry.number,
+        time_ns=entry.time_ns,
+        step=entry.step,
+        proposal=entry.proposal,
+        sha256=entry.sha256,
+        base_sha256=entry.base_sha256,
+        by=entry.by,
+        approved_by=entry.approved_by,
+        reason=entry.reason,
+        rule_set_id=entry.rule_set_id,
+        rule_set_version=entry.rule_set_version,
+        number=entry.number,
         trade_date=entry.trade_date,
     )
 

@@ -20,14 +20,19 @@ MOST_WAITING = 100
 MOST_REASON_BYTES = 96
 NS_PER_MIN = 60_000_000_000
 TWO_PERSONS_FROM = 6  # the level from which a release needs a second person
-SCOPES = {api.SESSION: "session", api.ACCOUNT: "account", api.GROUP: "group", api.FIRM: "firm"}
+SCOPES: dict[int, str] = {api.SESSION: "session", api.ACCOUNT: "account", api.GROUP: "group", api.FIRM: "firm"}
 
 
 class Desk:
     """Proposals of one shard. clock: the time now in ns; ttl_min: how long a proposal waits for its second person."""
 
     def __init__(
-        self, store: RuleStore, engine: EngineLink, compiler: Compiler, trade_date: int, ttl_min: int,
+        self,
+        store: RuleStore,
+        engine: EngineLink,
+        compiler: Compiler,
+        trade_date: int,
+        ttl_min: int,
         clock: Callable[[], int],
     ) -> None:
         self.store = store
@@ -83,8 +88,12 @@ class Desk:
         found = await self.comparison(base, sources)
         old = self.store.load(base["sha256"]) if base else {}
         return api.RulesDiff(
-            base_sha256=base["sha256"] if base else "", sha256=rule_set.sha256, changes=found.changes,
-            loosens=found.loosens, loosens_tenfold=found.loosens_tenfold, text=text_diff(old, sources),
+            base_sha256=base["sha256"] if base else "",
+            sha256=rule_set.sha256,
+            changes=found.changes,
+            loosens=found.loosens,
+            loosens_tenfold=found.loosens_tenfold,
+            text=text_diff(old, sources),
         )
 
     # Rules
@@ -117,15 +126,22 @@ class Desk:
         self.store.save(rule_set.sha256, sources)
         self.compiled[rule_set.sha256] = rule_set
         entry = await self.open_proposal(
-            by, reason, kind="RULES", sha256=rule_set.sha256, base_sha256=base["sha256"] if base else "",
-            rule_set_id=rule_set.id, rule_set_version=rule_set.version, loosens=found.loosens, changes=found.changes,
+            by,
+            reason,
+            kind="RULES",
+            sha256=rule_set.sha256,
+            base_sha256=base["sha256"] if base else "",
+            rule_set_id=rule_set.id,
+            rule_set_version=rule_set.version,
+            loosens=found.loosens,
+            changes=found.changes,
         )
         if found.loosens:
             return self.shown(entry, api.WAITING)
         return await self.put_in_force(entry, "", "in_force")
 
     async def roll_back(self, by: str, to: str, reason: str) -> api.Proposal:
-        """Back to a rule set that was in force. The one just before needs nobody more, when another person had approved it."""
+        """Back to a rule set that was in force. The one just before needs nobody more when another had approved it."""
         check_reason(reason)
         async with self.changing:
             base = await self.in_force()
@@ -133,12 +149,20 @@ class Desk:
             rule_set = await self.rule_set(target.sha256)
             found = await self.comparison(base, self.store.load(target.sha256))
             entry = await self.open_proposal(
-                by, reason, kind="RULES", sha256=rule_set.sha256, base_sha256=base["sha256"] if base else "",
-                rule_set_id=rule_set.id, rule_set_version=rule_set.version, loosens=found.loosens,
+                by,
+                reason,
+                kind="RULES",
+                sha256=rule_set.sha256,
+                base_sha256=base["sha256"] if base else "",
+                rule_set_id=rule_set.id,
+                rule_set_version=rule_set.version,
+                loosens=found.loosens,
                 changes=found.changes,
             )
             last_good = self.store.before(base["sha256"]) if base else None
-            is_approved = last_good is not None and last_good.sha256 == target.sha256 and target.approved_by not in ("", by)
+            is_approved = (
+                last_good is not None and last_good.sha256 == target.sha256 and target.approved_by not in ("", by)
+            )
             if found.loosens and not is_approved:
                 return self.shown(entry, api.WAITING)
             return await self.put_in_force(entry, target.approved_by if found.loosens else "", "rolled_back")
@@ -147,7 +171,9 @@ class Desk:
         if not to:
             before = self.store.before(base["sha256"]) if base else self.store.newest()
             if before is None:
-                raise ControlError("FAILED_PRECONDITION", "to: got nothing, and no rule set was in force before this one")
+                raise ControlError(
+                    "FAILED_PRECONDITION", "to: got nothing, and no rule set was in force before this one"
+                )
             return before
         found = self.store.find(to.lower())
         if len(found) != 1:
@@ -161,8 +187,13 @@ class Desk:
         """Into the engine, which refuses it when another rule set came into force meanwhile."""
         rule_set = await self.rule_set(entry.sha256)
         command = pb.PutInForce(
-            program=rule_set.program, id=rule_set.id, sha256=bytes.fromhex(entry.sha256),
-            base_sha256=bytes.fromhex(entry.base_sha256), by=entry.by, approved_by=approved_by, reason=entry.reason,
+            program=rule_set.program,
+            id=rule_set.id,
+            sha256=bytes.fromhex(entry.sha256),
+            base_sha256=bytes.fromhex(entry.base_sha256),
+            by=entry.by,
+            approved_by=approved_by,
+            reason=entry.reason,
         )
         try:
             done = await self.engine.call(put_in_force=command)
@@ -175,14 +206,26 @@ class Desk:
         return self.shown(entry, api.IN_FORCE, decided_by=approved_by, decision_reason=reason, number=number)
 
     async def reconcile(self) -> None:
-        """A rule set that came into force just before this process died is in no history yet: the engine knows of it."""
+        """A rule set that came into force as this process died is in no history yet: the engine knows of it."""
         base, newest = await self.in_force(), self.store.newest()
         if base is None or (newest is not None and newest.sha256 == base["sha256"]):
             return
         waiting = next((entry for entry in self.waiting.values() if entry.sha256 == base["sha256"]), None)
-        self.note(waiting or Entry(time_ns=base["time_ns"], step="", by=base["by"], sha256=base["sha256"],
-                                   rule_set_id=base["id"], reason=base["reason"]),
-                  "in_force", base["approved_by"], "", number=base["number"])
+        self.note(
+            waiting
+            or Entry(
+                time_ns=base["time_ns"],
+                step="",
+                by=base["by"],
+                sha256=base["sha256"],
+                rule_set_id=base["id"],
+                reason=base["reason"],
+            ),
+            "in_force",
+            base["approved_by"],
+            "",
+            number=base["number"],
+        )
 
     # Unkill, release
 
@@ -196,8 +239,13 @@ class Desk:
     async def release(self, by: str, request: api.ReleaseLevelRequest) -> api.Proposal:
         """Below L6 done at once; L6 and L7 wait for another person."""
         check_reason(request.reason)
-        wanted = {"scope": request.scope, "subject": request.id, "symbol": request.symbol,
-                  "security_exchange": request.security_exchange, "level": request.to_level}
+        wanted: dict[str, Any] = {
+            "scope": request.scope,
+            "subject": request.id,
+            "symbol": request.symbol,
+            "security_exchange": request.security_exchange,
+            "level": request.to_level,
+        }
         entry = Entry(time_ns=self.clock(), step="", kind="RELEASE", by=by, reason=request.reason, **wanted)
         levels = await self.engine.read("LEVELS")
         standing = next((row["level"] for row in levels if is_subject(row, entry)), 0)
@@ -218,16 +266,31 @@ class Desk:
         async with self.changing:
             entry = await self.waiting_one(proposal)
             if entry.by == by:
-                raise ControlError("PERMISSION_DENIED", f"proposal {proposal} is {by}'s own: another person with the "
-                                                        "role risk_approver approves it")
-            await self.record("approved", number=proposal, by=entry.by, approved_by=by, reason=reason or entry.reason,
-                              sha256=entry.sha256)
+                raise ControlError(
+                    "PERMISSION_DENIED",
+                    f"proposal {proposal} is {by}'s own: another person with the role risk_approver approves it",
+                )
+            await self.record(
+                "approved",
+                number=proposal,
+                by=entry.by,
+                approved_by=by,
+                reason=reason or entry.reason,
+                sha256=entry.sha256,
+            )
             if entry.kind == "RULES":
                 return await self.put_in_force(entry, by, "in_force", reason)
             if entry.kind == "UNKILL":
-                await self.engine.call(switch_kill=pb.SwitchKill(
-                    scope=SCOPES[entry.scope], id=entry.subject, killed=False, by=entry.by, approved_by=by,
-                    reason=entry.reason))
+                await self.engine.call(
+                    switch_kill=pb.SwitchKill(
+                        scope=SCOPES[entry.scope],
+                        id=entry.subject,
+                        killed=False,
+                        by=entry.by,
+                        approved_by=by,
+                        reason=entry.reason,
+                    )
+                )
             else:
                 await self.engine.call(change_level=release_command(entry, by))
             await self.close(entry, "approved", by, reason)
@@ -249,9 +312,12 @@ class Desk:
         last = next((entry for entry in reversed(self.store.entries) if entry.proposal == proposal != 0), None)
         if last is None:
             raise ControlError("NOT_FOUND", f"proposal: got {proposal}, expected one that waits")
-        raise ControlError("FAILED_PRECONDITION", f"proposal {proposal} waits no more: {last.step}"
-                           + (f" by {last.approved_by}" if last.approved_by else "")
-                           + (f": {last.reason}" if last.reason else ""))
+        raise ControlError(
+            "FAILED_PRECONDITION",
+            f"proposal {proposal} waits no more: {last.step}"
+            + (f" by {last.approved_by}" if last.approved_by else "")
+            + (f": {last.reason}" if last.reason else ""),
+        )
 
     async def lapse(self) -> None:
         """Proposals whose time is over are closed."""
@@ -270,8 +336,16 @@ class Desk:
             raise ControlError("RESOURCE_EXHAUSTED", f"{MOST_WAITING} proposals wait already: decide some of them")
         now_ns = self.clock()
         self.last_id += 1
-        entry = Entry(time_ns=now_ns, step="pushed", proposal=self.last_id, by=by, reason=reason,
-                      expires_ns=now_ns + self.ttl_ns, trade_date=self.trade_date, **fields)
+        entry = Entry(
+            time_ns=now_ns,
+            step="pushed",
+            proposal=self.last_id,
+            by=by,
+            reason=reason,
+            expires_ns=now_ns + self.ttl_ns,
+            trade_date=self.trade_date,
+            **fields,
+        )
         await self.record("pushed", number=entry.proposal, by=by, reason=described(entry), sha256=entry.sha256)
         self.store.append(entry)
         self.waiting[entry.proposal] = entry
@@ -281,35 +355,72 @@ class Desk:
         """The end of a proposal, in both books."""
         self.note(entry, step, approved_by, reason, number)
         if entry.kind == "RULES" or step != "approved":
-            await self.record(step, number=number or entry.proposal, by=entry.by, approved_by=approved_by,
-                              reason=reason or described(entry), sha256=entry.sha256)
+            await self.record(
+                step,
+                number=number or entry.proposal,
+                by=entry.by,
+                approved_by=approved_by,
+                reason=reason or described(entry),
+                sha256=entry.sha256,
+            )
 
     def note(self, entry: Entry, step: str, approved_by: str, reason: str, number: int = 0) -> None:
-        self.store.append(Entry(
-            time_ns=self.clock(), step=step, kind=entry.kind, proposal=entry.proposal, by=entry.by,
-            approved_by=approved_by, reason=reason or entry.reason, sha256=entry.sha256, base_sha256=entry.base_sha256,
-            rule_set_id=entry.rule_set_id, rule_set_version=entry.rule_set_version, number=number,
-            trade_date=self.trade_date, scope=entry.scope, subject=entry.subject, level=entry.level,
-        ))
+        self.store.append(
+            Entry(
+                time_ns=self.clock(),
+                step=step,
+                kind=entry.kind,
+                proposal=entry.proposal,
+                by=entry.by,
+                approved_by=approved_by,
+                reason=reason or entry.reason,
+                sha256=entry.sha256,
+                base_sha256=entry.base_sha256,
+                rule_set_id=entry.rule_set_id,
+                rule_set_version=entry.rule_set_version,
+                number=number,
+                trade_date=self.trade_date,
+                scope=entry.scope,
+                subject=entry.subject,
+                level=entry.level,
+            )
+        )
         self.waiting.pop(entry.proposal, None)
 
-    async def record(self, step: str, *, number: int = 0, by: str, approved_by: str = "", reason: str = "",
-                     sha256: str = "") -> None:
-        await self.engine.call(record_step=pb.RecordStep(
-            step=step, number=number, sha256=bytes.fromhex(sha256), by=by, approved_by=approved_by, reason=reason))
+    async def record(
+        self, step: str, *, number: int = 0, by: str, approved_by: str = "", reason: str = "", sha256: str = ""
+    ) -> None:
+        await self.engine.call(
+            record_step=pb.RecordStep(
+                step=step, number=number, sha256=bytes.fromhex(sha256), by=by, approved_by=approved_by, reason=reason
+            )
+        )
 
     async def record_refusal(self, by: str, reason: str) -> None:
         """A push that was not even proposed, as an alert."""
         with contextlib.suppress(ControlError):
             await self.record("refused", by=by, reason=reason)
 
-    def shown(self, entry: Entry, state: int, **decision: Any) -> api.Proposal:
+    def shown(self, entry: Entry, state: api.ProposalState, **decision: Any) -> api.Proposal:
         return api.Proposal(
-            id=entry.proposal, kind=api.ProposalKind.Value(entry.kind), state=state, by=entry.by, reason=entry.reason,
-            time_ns=entry.time_ns, expires_ns=entry.expires_ns if state == api.WAITING else 0,
-            base_sha256=entry.base_sha256, sha256=entry.sha256, rule_set_id=entry.rule_set_id,
-            rule_set_version=entry.rule_set_version, changes=entry.changes, loosens=entry.loosens, scope=entry.scope,
-            subject=entry.subject, symbol=entry.symbol, security_exchange=entry.security_exchange, level=entry.level,
+            id=entry.proposal,
+            kind=api.ProposalKind.Value(entry.kind),
+            state=state,
+            by=entry.by,
+            reason=entry.reason,
+            time_ns=entry.time_ns,
+            expires_ns=entry.expires_ns if state == api.WAITING else 0,
+            base_sha256=entry.base_sha256,
+            sha256=entry.sha256,
+            rule_set_id=entry.rule_set_id,
+            rule_set_version=entry.rule_set_version,
+            changes=entry.changes,
+            loosens=entry.loosens,
+            scope=api.ControlScope.Name(entry.scope),
+            subject=entry.subject,
+            symbol=entry.symbol,
+            security_exchange=entry.security_exchange,
+            level=entry.level,
             **decision,
         )
 
@@ -342,8 +453,15 @@ def is_subject(row: dict[str, Any], entry: Entry) -> bool:
 
 def release_command(entry: Entry, approved_by: str) -> pb.ChangeLevel:
     return pb.ChangeLevel(
-        scope=SCOPES.get(entry.scope, ""), id=entry.subject, symbol=entry.symbol, venue=entry.security_exchange,
-        release=True, level=entry.level, by=entry.by, approved_by=approved_by, reason=entry.reason,
+        scope=SCOPES.get(entry.scope, ""),
+        id=entry.subject,
+        symbol=entry.symbol,
+        venue=entry.security_exchange,
+        release=True,
+        level=entry.level,
+        by=entry.by,
+        approved_by=approved_by,
+        reason=entry.reason,
     )
 
 

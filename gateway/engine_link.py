@@ -1,4 +1,4 @@
-"""The control process's way to the engine: commands to the shard and their results, alerts from it. It decides nothing."""
+"""The control process's way to the engine: commands and their results, alerts from the shard. It decides nothing."""
 
 import asyncio
 import itertools
@@ -83,8 +83,8 @@ class EngineLink:
             raise ControlError("DEADLINE_EXCEEDED", f"the engine did not answer in {CALL_TIMEOUT_S:g} s") from None
         if result.status != pb.Result.OK:
             raise ControlError(STATUS_OF.get(result.status, "INTERNAL"), result.text)
-        value = msgspec.json.decode(result.json) if result.json else None
-        return value | {"program": result.program} if result.program else value
+        value: Any = msgspec.json.decode(result.json) if result.json else None
+        return {**value, "program": result.program} if result.program else value
 
     async def read(self, topic: str, **fields: Any) -> Any:
         """Something of the engine's state; topic: a name of ReadState.Topic."""

@@ -1,4 +1,4 @@
-"""Length-prefixed messages over one stream socket: four octets of size, little-endian, then the message. Knows no message."""
+"""Length-prefixed messages over a stream socket: four octets of size, little-endian, then as many."""
 
 import asyncio
 from collections.abc import Callable

@@ -71,7 +71,8 @@ def progress_bar() -> Iterator[OnProgress | None]:
         yield None
         return
     speed = TextColumn("{task.fields[speed]:,.0f} events/s")
-    with Progress(speed, BarColumn(), TaskProgressColumn(), TimeRemainingColumn(), console=console, transient=True) as bar:
+    columns = (speed, BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("replay", total=None, speed=0.0)
 
         def show(adopted: int, frames: int) -> None:

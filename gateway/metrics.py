@@ -112,7 +112,7 @@ def control_families(figures: ControlFigures | None) -> Iterator[Metric]:
     yield GaugeMetricFamily("tidegate_rule_set", "Number of the rule set in force today.", value=figures.rule_set)
     yield CounterMetricFamily("tidegate_alerts", "Alerts today.", value=figures.alerts)
     yield CounterMetricFamily("tidegate_alerts_sent", "Alerts sent to subscribers.", value=figures.alerts_sent)
-    yield GaugeMetricFamily("tidegate_alerts_lag", "Alerts the slowest stream has yet to take.", value=figures.alerts_lag)
+    yield GaugeMetricFamily("tidegate_alerts_lag", "Alerts the slowest stream waits for.", value=figures.alerts_lag)
     yield GaugeMetricFamily("tidegate_alert_streams", "Subscribers to alerts.", value=figures.alert_streams)
     yield GaugeMetricFamily("tidegate_proposals", "Proposals waiting for a second person.", value=figures.proposals)
     yield GaugeMetricFamily("tidegate_control_up", "1 while the control process runs.", value=int(figures.up))

@@ -1,4 +1,4 @@
-"""Rule sources, as they are pushed and stored, into compiled rule sets, and two of them compared. Puts nothing in force."""
+"""Rule sources, as pushed and stored, into compiled rule sets, and two of them compared. Puts nothing in force."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,9 @@ class Compiler:
         if before is None:
             return Comparison(("the first rule set",), False, False)
         changes = compare(loaded(before, None).rules, loaded(after, None).rules)
-        return Comparison(tuple(change_text(change) for change in changes), needs_second_person(changes), bool(far_looser(changes)))
+        return Comparison(
+            tuple(change_text(change) for change in changes), needs_second_person(changes), bool(far_looser(changes))
+        )
 
 
 def change_text(change: Change) -> str:

@@ -1,4 +1,4 @@
-"""Which rules are in force when a day begins: the newest that were approved, else those of --rules. It approves nothing."""
+"""Which rules a day begins with: the newest that were approved, else those of --rules. It approves nothing."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ START = "start"  # who puts the first rules in force
 
 
 def begin_rules(engine: Any, journal: Path, rules: Path | None, trade_date: int, log: Any) -> None:
-    """Put the day's rules in force unless its journal has some already. journal: the journals' folder; rules: of --rules.
+    """Put the day's rules in force unless its journal has some. journal: the journals' folder; rules: that of --rules.
 
     Raises SettingError when rules cannot be used: a gateway that should have rules does not start without them.
     """
@@ -34,7 +34,9 @@ def begin_rules(engine: Any, journal: Path, rules: Path | None, trade_date: int,
     if rules is not None and not offered:
         raise SettingError(f"--rules: got '{rules}', expected a folder with rule files")
     if in_force:
-        log("rules_in_force", number=in_force["number"], id=in_force["id"], sha256=in_force["sha256"], by=in_force["by"])
+        log(
+            "rules_in_force", number=in_force["number"], id=in_force["id"], sha256=in_force["sha256"], by=in_force["by"]
+        )
     if offered and compiler.compile(offered).sha256 != in_force["sha256"]:
         log("rules_offered_not_in_force", folder=str(rules), reason="others were approved; push these to change that")
 
@@ -48,14 +50,26 @@ def put_approved(engine: Any, store: RuleStore, newest: Entry, compiler: Compile
     return engine_views.rule_set(engine)
 
 
-def put_offered(engine: Any, store: RuleStore, sources: dict[str, str], compiler: Compiler, trade_date: int) -> dict[str, Any]:
+def put_offered(
+    engine: Any, store: RuleStore, sources: dict[str, str], compiler: Compiler, trade_date: int
+) -> dict[str, Any]:
     """The first rules there ever were: nobody has approved others."""
     rule_set = compiler.compile(sources)
     store.save(rule_set.sha256, sources)
     put(engine, rule_set, START, "", "first rules, from --rules")
-    store.append(Entry(time_ns=utc_now_ns(), step="in_force", by=START, sha256=rule_set.sha256, rule_set_id=rule_set.id,
-                       rule_set_version=rule_set.version, number=1, trade_date=trade_date,
-                       reason="first rules, from --rules"))
+    store.append(
+        Entry(
+            time_ns=utc_now_ns(),
+            step="in_force",
+            by=START,
+            sha256=rule_set.sha256,
+            rule_set_id=rule_set.id,
+            rule_set_version=rule_set.version,
+            number=1,
+            trade_date=trade_date,
+            reason="first rules, from --rules",
+        )
+    )
     return engine_views.rule_set(engine)
 
 
@@ -63,7 +77,22 @@ def put(engine: Any, rule_set: Any, by: str, approved_by: str, reason: str) -> N
     now_ns = utc_now_ns()
     digest = bytes.fromhex(rule_set.sha256)
     number = engine_views.put_in_force(
-        engine, rule_set.program, id=rule_set.id, sha256=digest, by=by, approved_by=approved_by, reason=reason, now_ns=now_ns
+        engine,
+        rule_set.program,
+        id=rule_set.id,
+        sha256=digest,
+        by=by,
+        approved_by=approved_by,
+        reason=reason,
+        now_ns=now_ns,
     )
-    oversight.record_step(engine, "in_force", number=number, sha256=digest, by=by, approved_by=approved_by,
-                          reason="at the start of the day", now_ns=now_ns)
+    oversight.record_step(
+        engine,
+        "in_force",
+        number=number,
+        sha256=digest,
+        by=by,
+        approved_by=approved_by,
+        reason="at the start of the day",
+        now_ns=now_ns,
+    )

@@ -1,7 +1,7 @@
 """What was ever pushed: the sources of each rule set by their SHA-256, and one line of history for each step.
 
-<folder>/<sha256>.yaml maps file names to texts; <folder>/history.jsonl only grows, each line on the disk before the step is
-answered. It decides nothing and runs nothing.
+<folder>/<sha256>.yaml maps file names to texts; <folder>/history.jsonl only grows, each line on the disk before the
+step is answered. It decides nothing and runs nothing.
 """
 
 import os

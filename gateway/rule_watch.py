@@ -1,4 +1,4 @@
-"""Watches a folder of rule files: what changes there is pushed like any other change, in the name of "watch". It approves nothing."""
+"""Watches a folder of rule files: what changes is pushed like any change, by "watch". It approves nothing."""
 
 import asyncio
 from pathlib import Path
@@ -41,4 +41,6 @@ async def push_folder(folder: Path, names: list[str], desk: Desk, log: Any) -> N
     if proposal.state == api.FAULTY:
         log.error("watched_rules_faulty", files=names, errors=list(proposal.errors))
     else:
-        log.info("watched_rules_pushed", files=names, proposal=proposal.id, state=api.ProposalState.Name(proposal.state))
+        log.info(
+            "watched_rules_pushed", files=names, proposal=proposal.id, state=api.ProposalState.Name(proposal.state)
+        )

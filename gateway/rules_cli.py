@@ -1,4 +1,4 @@
-"""`tidegate rules diff, push, approve, refuse, rollback, history, alerts`: rules of a running gateway, over its control port.
+"""`tidegate rules diff, push, approve, refuse, rollback, history, alerts`: rules of a running gateway.
 
 They join the commands that need no gateway (risk_rules.cli), which know nothing of them.
 """
@@ -36,20 +36,32 @@ def rule_files_of(paths: list[Path]) -> list[api.RuleFile]:
 @rules.command()
 @connecting
 def push(
-    connection: Connection, files: Files, reason: Reason = "", base: Base = "",
-    allow_loosening: Annotated[bool, typer.Option("--allow-loosening", help="A limit ten times looser is meant.")] = False
+    connection: Connection,
+    files: Files,
+    reason: Reason = "",
+    base: Base = "",
+    allow_loosening: Annotated[
+        bool, typer.Option("--allow-loosening", help="A limit ten times looser is meant.")
+    ] = False,
 ) -> None:
     """Propose a rule set. What only tightens is in force at once; what loosens waits for another person."""
-    tell_proposal(connection.call("PushRules", api.PushRulesRequest(
-        files=rule_files_of(files), reason=reason, base_sha256=base, allow_loosening=allow_loosening)))
+    tell_proposal(
+        connection.call(
+            "PushRules",
+            api.PushRulesRequest(
+                files=rule_files_of(files), reason=reason, base_sha256=base, allow_loosening=allow_loosening
+            ),
+        )
+    )
 
 
 @rules.command()
 @connecting
 def diff(
-    connection: Connection, files: Annotated[list[Path] | None, typer.Argument(help="Rule files, or one folder of them.")] = None,
+    connection: Connection,
+    files: Annotated[list[Path] | None, typer.Argument(help="Rule files, or one folder of them.")] = None,
     proposal: Annotated[int, typer.Option(min=0, help="A proposal that waits.")] = 0,
-    sha256: Annotated[str, typer.Option(help="A rule set that was in force.")] = ""
+    sha256: Annotated[str, typer.Option(help="A rule set that was in force.")] = "",
 ) -> None:
     """Compare with what is in force: texts, then what gets tighter or looser."""
     request = api.DiffRulesRequest(files=rule_files_of(files or []), proposal=proposal, sha256=sha256)
@@ -67,18 +79,14 @@ def diff(
 
 @rules.command()
 @connecting
-def approve(
-    connection: Connection, proposal: int, reason: Reason = ""
-) -> None:
+def approve(connection: Connection, proposal: int, reason: Reason = "") -> None:
     """Approve another person's rules."""
     tell_proposal(connection.call("Approve", api.ProposalDecision(proposal=proposal, reason=reason)))
 
 
 @rules.command()
 @connecting
-def refuse(
-    connection: Connection, proposal: int, reason: Reason = ""
-) -> None:
+def refuse(connection: Connection, proposal: int, reason: Reason = "") -> None:
     """Refuse a proposal, or take one's own back."""
     tell_proposal(connection.call("Refuse", api.ProposalDecision(proposal=proposal, reason=reason)))
 
@@ -86,8 +94,9 @@ def refuse(
 @rules.command()
 @connecting
 def rollback(
-    connection: Connection, to: Annotated[str, typer.Argument(help="8 or more digits of a SHA-256; the rule set before when left out.")] = "",
-    reason: Reason = ""
+    connection: Connection,
+    to: Annotated[str, typer.Argument(help="8 or more digits of a SHA-256; the rule set before when left out.")] = "",
+    reason: Reason = "",
 ) -> None:
     """Take the rules back to a set that was in force."""
     tell_proposal(connection.call("RollbackRules", api.RollbackRulesRequest(to=to, reason=reason)))
@@ -100,8 +109,19 @@ def history(
 ) -> None:
     """Who pushed, approved and rolled back what, newest first."""
     answer = connection.call("RulesHistory", api.RulesHistoryRequest(most=most))
-    rows = [(str(row.trade_date), moment(row.time_ns), row.step, f"{row.rule_set_id}@{row.rule_set_version}",
-             row.sha256[:12], row.by, row.approved_by, row.reason) for row in answer.entries]
+    rows = [
+        (
+            str(row.trade_date),
+            moment(row.time_ns),
+            row.step,
+            f"{row.rule_set_id}@{row.rule_set_version}",
+            row.sha256[:12],
+            row.by,
+            row.approved_by,
+            row.reason,
+        )
+        for row in answer.entries
+    ]
     show(answer, ("day", "time", "step", "rule set", "sha256", "by", "second", "reason"), rows, as_json)
 
 
@@ -115,8 +135,9 @@ def in_force(connection: Connection) -> None:
 @rules.command()
 @connecting
 def alerts(
-    connection: Connection, after: Annotated[int, typer.Option(min=0, help="Only newer ones than this number.")] = 0,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as they come.")] = False
+    connection: Connection,
+    after: Annotated[int, typer.Option(min=0, help="Only newer ones than this number.")] = 0,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as they come.")] = False,
 ) -> None:
     """The day's alerts, one line of JSON each."""
     print_alerts(connection, after, follow)

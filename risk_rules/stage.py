@@ -1,9 +1,7 @@
-"""A small market day around the real engine: accounts, instruments, a clock, an exchange that answers when it is told to.
+"""A small market day around the real engine: accounts, instruments, a clock, an exchange that answers when told to.
 
-For rule tests and scenarios. It decides nothing: every order goes the way it goes live, every phase begins when it does.
+For rule tests and scenarios. It decides nothing: every order goes the way it goes live.
 """
-
-from __future__ import annotations
 
 import os
 from collections.abc import Sequence
@@ -13,7 +11,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ext import response, rule_tape, settings, surveillance, sweeps, tape
+from ext import response, rule_tape, settings, surveillance, suspended, sweeps, tape
 from ext.codes import ACCOUNT_TAGS, BOARDS, PHASES, VENUES
 from ext.engine import Engine
 from ext.journal import Journal
@@ -23,7 +21,7 @@ SHANGHAI = timezone(timedelta(hours=8))
 SECOND_NS = 1_000_000_000
 BUY, SELL = 1, 2
 LIMIT, MARKET = 1, 2
-ACCEPTED, CANCELED, TRADE = 1, 2, 4          # of an exchange's reports
+ACCEPTED, CANCELED, TRADE = 1, 2, 4  # of an exchange's reports
 LEVELS = 5
 TICK_E4 = 100
 HOLDING_SHARES = 500_000_000
@@ -33,9 +31,15 @@ INDEX = "INDEX"
 BOARD_NUMBERS = {**BOARDS, INDEX: 4}
 ST_LIMIT_CHANGED = date(2026, 7, 6)
 PHASE_TIMES = (
-    (time(9, 15), "OPEN_CALL"), (time(9, 20), "OPEN_CALL_LOCKED"), (time(9, 25), "QUIET"), (time(9, 30), "CONTINUOUS"),
-    (time(11, 30), "LUNCH"), (time(13), "CONTINUOUS"), (time(14, 57), "CLOSE_CALL"), (time(15), "ENDED"),
-)  # fmt: skip
+    (time(9, 15), "OPEN_CALL"),
+    (time(9, 20), "OPEN_CALL_LOCKED"),
+    (time(9, 25), "QUIET"),
+    (time(9, 30), "CONTINUOUS"),
+    (time(11, 30), "LUNCH"),
+    (time(13), "CONTINUOUS"),
+    (time(14, 57), "CLOSE_CALL"),
+    (time(15), "ENDED"),
+)
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -48,7 +52,7 @@ class Security(msgspec.Struct, frozen=True):
 
     @property
     def venue(self) -> int:
-        return VENUES[self.symbol[7:]]
+        return int(VENUES[self.symbol[7:]])
 
     @property
     def number(self) -> int:
@@ -134,10 +138,21 @@ class Stage:
     orders: how many the day may have. Close it when done: the journal is memory.
     """
 
-    def __init__(self, securities: Sequence[Security], clients: Sequence[Client], day: date, program: bytes | None,
-                 *, orders: int = 1 << 17) -> None:  # fmt: skip
+    def __init__(
+        self,
+        securities: Sequence[Security],
+        clients: Sequence[Client],
+        day: date,
+        program: bytes | None,
+        *,
+        orders: int = 1 << 17,
+    ) -> None:
         self.day, self.securities, self.clients = day, {s.symbol: s for s in securities}, tuple(clients)
-        self.size = {"accounts": max(64, len(clients)), "positions": 4 * len(clients) * len(securities) + 64, "orders": orders}
+        self.size = {
+            "accounts": max(64, len(clients)),
+            "positions": 4 * len(clients) * len(securities) + 64,
+            "orders": orders,
+        }
         self.midnight_ns = int(datetime.combine(day, time(), SHANGHAI).timestamp()) * SECOND_NS
         self.now_ns = self.midnight_ns + 9 * 3600 * SECOND_NS
         self.phases = [(self.time_ns(at), PHASES[name]) for at, name in PHASE_TIMES]
@@ -149,8 +164,16 @@ class Stage:
         self.start()
         self.load()
         if program is not None:
-            surveillance.put_in_force(self.engine, program, id="stage", sha256=bytes(32), by="stage", approved_by="",
-                                      reason="stage", now_ns=self.now_ns)  # fmt: skip
+            surveillance.put_in_force(
+                self.engine,
+                program,
+                id="stage",
+                sha256=bytes(32),
+                by="stage",
+                approved_by="",
+                reason="stage",
+                now_ns=self.now_ns,
+            )
         self.books = {s.symbol: quiet_book(s) for s in securities}
         self.seen_alerts = 0
 
@@ -174,47 +197,113 @@ class Stage:
         """Settings that forbid nothing: it is the rules that are looked at."""
         now_ns, engine = self.now_ns, self.engine
         settings.begin_day(engine, int(self.day.strftime("%Y%m%d")), 0, now_ns)
-        board = Open(buy_min_shares=100, step_shares=1, odd_lot_shares=100, max_limit_shares=10**8, max_market_shares=10**8,
-                     cage_bps=10_000, cage_ticks=10**6, ord_type_mask=0xFF)  # fmt: skip
+        board = Open(
+            buy_min_shares=100,
+            step_shares=1,
+            odd_lot_shares=100,
+            max_limit_shares=10**8,
+            max_market_shares=10**8,
+            cage_bps=10_000,
+            cage_ticks=10**6,
+            ord_type_mask=0xFF,
+        )
         collar = Open(bps=10_000, ticks=10**6)
         scope = {"gross_limit_e4": 1 << 60, "long_limit_e4": 1 << 60, "short_limit_e4": 1 << 60}
-        settings.set_rules(engine, Open(), dict.fromkeys(BOARDS.values(), board),
-                           {PHASES[name]: collar for _, name in PHASE_TIMES if name != "LUNCH"}, 10**9,
-                           Open(**scope, capital_limit_e4=1 << 60), "stage", 1, now_ns)  # fmt: skip
+        settings.set_rules(
+            engine,
+            Open(),
+            dict.fromkeys(BOARDS.values(), board),
+            {PHASES[name]: collar for _, name in PHASE_TIMES if name != "LUNCH"},
+            10**9,
+            Open(**scope, capital_limit_e4=1 << 60),
+            "stage",
+            1,
+            now_ns,
+        )
         for security in self.securities.values():
             settings.set_instrument(engine, self.instrument(security), now_ns)
         groups = sorted({client.group for client in self.clients if client.group})
         for index, group in enumerate(groups):
             settings.set_group(engine, index, Open(id=group, **scope), now_ns)
-        settings.set_profile(engine, 0, Open(
-            **scope, max_qty_shares=10**9, max_ntl_e4=1 << 60, position_limit_shares=1 << 50, open_orders=MOST,
-            open_orders_per_symbol=MOST, rate_out_per_s=MOST, rate_out_per_day=MOST, rate_symbol_per_s=MOST,
-            dup_window_ms=1, dup_max=MOST, board_mask=0xFF, ord_type_mask=0xFF, restricted=(),
-        ), now_ns)  # fmt: skip
+        settings.set_profile(
+            engine,
+            0,
+            Open(
+                **scope,
+                max_qty_shares=10**9,
+                max_ntl_e4=1 << 60,
+                position_limit_shares=1 << 50,
+                open_orders=MOST,
+                open_orders_per_symbol=MOST,
+                rate_out_per_s=MOST,
+                rate_out_per_day=MOST,
+                rate_symbol_per_s=MOST,
+                dup_window_ms=1,
+                dup_max=MOST,
+                board_mask=0xFF,
+                ord_type_mask=0xFF,
+                restricted=(),
+            ),
+            now_ns,
+        )
         self.indexes = {client.id: self.load_client(client, groups) for client in self.clients}
-        settings.set_port(engine, Open(token_sha256="00" * 32, account_indexes=tuple(self.indexes.values()), rate_in_per_s=MOST,
-                                       cancel_rate_in_per_s=MOST, reject_streak_max=MOST), now_ns)  # fmt: skip
+        settings.set_port(
+            engine,
+            Open(
+                token_sha256="00" * 32,
+                account_indexes=tuple(self.indexes.values()),
+                rate_in_per_s=MOST,
+                cancel_rate_in_per_s=MOST,
+                reject_streak_max=MOST,
+            ),
+            now_ns,
+        )
         for venue in VENUES.values():
             sweeps.set_link(engine, venue, True, now_ns)
 
     def instrument(self, security: Security) -> Open:
         up_e4, down_e4 = price_limits_e4(security, self.day)
         return Open(
-            symbol=security.number, venue=security.venue, board=BOARD_NUMBERS[security.board], name="", is_st=int(security.is_st),
-            tick_e4=TICK_E4, buy_min_shares=100, buy_step_shares=1, max_limit_shares=10**8, max_market_shares=10**8,
-            prev_close_e4=security.close_e4, up_limit_e4=up_e4, down_limit_e4=down_e4, status=1, t_plus=1,
-        )  # fmt: skip
+            symbol=security.number,
+            venue=security.venue,
+            board=BOARD_NUMBERS[security.board],
+            name="",
+            is_st=int(security.is_st),
+            tick_e4=TICK_E4,
+            buy_min_shares=100,
+            buy_step_shares=1,
+            max_limit_shares=10**8,
+            max_market_shares=10**8,
+            prev_close_e4=security.close_e4,
+            up_limit_e4=up_e4,
+            down_limit_e4=down_e4,
+            status=1,
+            t_plus=1,
+        )
 
     def load_client(self, client: Client, groups: list[str]) -> int:
         tags = sum(ACCOUNT_TAGS[tag] for tag in client.tags)
-        index = settings.set_account(self.engine, Open(
-            id=client.id, group_index=groups.index(client.group) if client.group else -1, owner_type=1, cash_e4=CASH_E4,
-            state=1, tags=tags, tag_mask=tags, shareholder_xshg=f"A{client.id}"[:10], shareholder_xshe=f"0{client.id}"[:10],
-        ), 0, self.now_ns)  # fmt: skip
+        index = settings.set_account(
+            self.engine,
+            Open(
+                id=client.id,
+                group_index=groups.index(client.group) if client.group else -1,
+                owner_type=1,
+                cash_e4=CASH_E4,
+                state=1,
+                tags=tags,
+                unit_index=-1,
+                shareholder_xshg=f"A{client.id}"[:10],
+                shareholder_xshe=f"0{client.id}"[:10],
+            ),
+            0,
+            self.now_ns,
+        )
         for security in self.securities.values():
             if security.board != INDEX:
-                settings.set_position(self.engine, index, security.venue, security.number, HOLDING_SHARES, HOLDING_SHARES,
-                                      self.now_ns)  # fmt: skip
+                settings.set_position(
+                    self.engine, index, security.venue, security.number, HOLDING_SHARES, HOLDING_SHARES, self.now_ns
+                )
         return int(index)
 
     def restart(self) -> None:
@@ -268,23 +357,47 @@ class Stage:
     def publish(self, symbol: str) -> None:
         book, security = self.books[symbol], self.securities[symbol]
         tape.quote(
-            self.engine, security.venue, security.number, self.now_ns,
-            bids=tuple(book.bids), asks=tuple(book.asks), last_px_e4=book.last_e4,
-            total_volume_shares=book.volume, total_turnover_e4=book.turnover_e4,
-        )  # fmt: skip
+            self.engine,
+            security.venue,
+            security.number,
+            self.now_ns,
+            bids=tuple(book.bids),
+            asks=tuple(book.asks),
+            last_px_e4=book.last_e4,
+            total_volume_shares=book.volume,
+            total_turnover_e4=book.turnover_e4,
+        )
 
     # Orders
 
     def order(self, client: str, side: int, shares: int, symbol: str, price_e4: int) -> Placed:
         """A new order; price 0: a market order. An accepted one is confirmed by the exchange at once."""
         self.names += 1
-        placed = Placed(*rule_tape.order(
-            self.engine, self.caller, f"o{self.names}".encode(), client.encode(), symbol[:6].encode(), VENUES[symbol[7:]],
-            side, LIMIT if price_e4 else MARKET, shares, price_e4, self.now_ns,
-        ))  # fmt: skip
+        placed = Placed(
+            *rule_tape.order(
+                self.engine,
+                self.caller,
+                f"o{self.names}".encode(),
+                client.encode(),
+                symbol[:6].encode(),
+                VENUES[symbol[7:]],
+                side,
+                LIMIT if price_e4 else MARKET,
+                shares,
+                price_e4,
+                self.now_ns,
+            )
+        )
         if placed.code == ACCEPTED:
             self.report(placed.number, VENUES[symbol[7:]], ACCEPTED)
         return placed
+
+    def confirm(self, client: str, number: int, venue: int) -> bool:
+        """The client confirms a suspended order; whether it went to the exchange."""
+        if suspended.confirm(self.engine, number, client, self.now_ns) != ACCEPTED:
+            return False
+        self.report(number, venue, ACCEPTED)
+        return True
 
     def cancel(self, client: str, number: int) -> bool:
         """A client's cancel request; whether it went to the exchange."""

@@ -3,8 +3,6 @@
 docs/rule-tests.md explains the format. Every fault is named with its file and line.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from datetime import date
@@ -29,21 +27,24 @@ TIME = re.compile(r"(?:(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?|\+ ?([0-9]+) ?(us|ms
 COUNTED = re.compile(r"\{n\}|\{(?P<from>[0-9_.]+) ?(?P<sign>[+-]) ?n(?: ?\* ?(?P<by>[0-9_.]+))?\}")
 ACTIONS = {
     "order": rf"(?P<account>{NAME}) (?P<side>buys|sells) (?P<shares>{NUMBER}) (?P<symbol>{SYMBOL}) "
-             rf"at (?P<price>market|{PRICE})(?: as (?P<name>{NAME}))?",
+    rf"at (?P<price>market|{PRICE})(?: as (?P<name>{NAME}))?",
     "request": rf"cancel (?P<name>{NAME})",
+    "confirmed": rf"(?P<name>{NAME}) is confirmed",
     "canceled": rf"(?P<name>{NAME}) is canceled",
     "fill": rf"(?P<name>{NAME}) fills (?P<shares>{NUMBER}|all) at (?P<price>{PRICE})(?: with (?P<other>{NAME}))?",
     "market": rf"market (?P<symbol>{SYMBOL})(?P<changes>( (bid|ask)( {PRICE}x{NUMBER})+| last {PRICE}"
-              rf"| (volume|turnover) \+?{NUMBER})+)",
+    rf"| (volume|turnover) \+?{NUMBER})+)",
     "restart": r"restart",
     "nothing": r"expect nothing",
     "hit": rf"expect (?P<absent>no )?(?P<rule>{RULE})(?: (?P<stage>warn|breach|observed))?",
     "decided": rf"expect (?P<how>accepted|blocked|suspended)(?: (?P<code>R[0-9]{{4}}))?(?: (?P<rule>{RULE}))?",
     "level": rf"expect (?P<account>{NAME}) level L(?P<level>[0-7])(?: in (?P<symbol>{SYMBOL}))?",
     "wait": r"",
-}  # fmt: skip
-EXPECTED = ("an order (A1 buys 100 600519 at 10.00 as o1), o1 is canceled, cancel o1, o1 fills 100 at 10.00, "
-            "market 600519 bid 9.99x100 ask 10.01x100 last 10.00 volume +1000, restart, or expect ...")  # fmt: skip
+}
+EXPECTED = (
+    "an order (A1 buys 100 600519 at 10.00 as o1), o1 is canceled, cancel o1, o1 is confirmed, o1 fills 100 at 10.00, "
+    "market 600519 bid 9.99x100 ask 10.01x100 last 10.00 volume +1000, restart, or expect ..."
+)
 COMPILED = {kind: re.compile(pattern) for kind, pattern in ACTIONS.items() if kind not in ("hit", "decided", "level")}
 EXPECTATIONS = {kind: re.compile(ACTIONS[kind]) for kind in ("decided", "level", "hit")}
 
@@ -55,7 +56,7 @@ class Line(msgspec.Struct, frozen=True):
     text: str
     repeat: int = 0
     every_ns: int = 0
-    body: tuple[Line, ...] = ()
+    body: tuple["Line", ...] = ()
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -79,14 +80,14 @@ class RuleTest(msgspec.Struct, frozen=True):
     tape: tuple[Line, ...]
 
 
-class TestFile(msgspec.Struct, frozen=True):
+class TapeFile(msgspec.Struct, frozen=True):
     path: Path
     rules: tuple[Path, ...]  # files the tests are of
     switch_on: tuple[str, ...]  # rules of mode off that these tests switch on
     tests: tuple[RuleTest, ...]
 
 
-def load_tests(path: Path) -> TestFile:
+def load_tests(path: Path) -> TapeFile:
     """One test file; raises ConfigError with every fault in it."""
     document = Document(path, read_text(path))
     found = document.complete(document.root, "", TOP)
@@ -95,11 +96,16 @@ def load_tests(path: Path) -> TestFile:
     day, securities, clients = found["day"], found["instruments"], found["accounts"]
     tests = tuple(
         RuleTest(
-            test["name"], test["line"], test["what"], test["day"] or day, test["instruments"] or securities,
-            test["accounts"] or clients, test["tape"],
+            test["name"],
+            test["line"],
+            test["what"],
+            test["day"] or day,
+            test["instruments"] or securities,
+            test["accounts"] or clients,
+            test["tape"],
         )
         for test in raw
-    )  # fmt: skip
+    )
     for test in tests:
         if not test.securities or not test.clients:
             document.faults.add(test.line, test.name, "no instruments or accounts", "some, of the test or of the file")
@@ -108,8 +114,10 @@ def load_tests(path: Path) -> TestFile:
         if names.count(test.name) > 1:
             document.faults.add(test.line, "name", quoted(test.name), "a name once")
     document.faults.raise_any()
-    rules = tuple(path.parent / name for name in found["rules"]) or (path.with_name(path.name.replace("_test.yaml", ".yaml")),)
-    return TestFile(path, rules, found["switch_on"], tests)
+    rules = tuple(path.parent / name for name in found["rules"]) or (
+        path.with_name(path.name.replace("_test.yaml", ".yaml")),
+    )
+    return TapeFile(path, rules, found["switch_on"], tests)
 
 
 # --- lines ---
@@ -119,7 +127,7 @@ def step_of(line: int, text: str, turn: int = 0) -> Step | None:
     """One line as a step, {n} replaced by the turn of the innermost repeat; None when it reads like nothing."""
     text = COUNTED.sub(lambda match: counted(match, turn), text.strip()) if turn else text.strip()
     at = TIME.match(text)
-    action = text[at.end():] if at else text
+    action = text[at.end() :] if at else text
     kinds = EXPECTATIONS if action.startswith("expect ") and action != "expect nothing" else COMPILED
     for kind, pattern in kinds.items():
         if match := pattern.fullmatch(action):
@@ -147,7 +155,7 @@ def time_of(at: re.Match[str] | None) -> tuple[int | None, int]:
 
 
 def steps_of(tape: tuple[Line, ...]) -> Iterator[tuple[Step, int]]:
-    """(step, index) of every line with its repeats; a repeat's turns begin every_ns apart: +0 marks the first step of each."""
+    """(step, turn) of every line with its repeats; a step of kind `turn` begins each, every_ns after the last."""
     for line in tape:
         for turn in range(1, line.repeat + 1):
             yield Step(line.line, f"turn {turn}", "turn", {}, None, line.every_ns), turn
@@ -260,12 +268,16 @@ ONE_TEST = {
 
 def tests_of(document: Document, node: yaml.Node, field: str) -> list[dict[str, object]]:
     items = document.items(node, field)
-    return [{**document.complete(item, f"{field}[{at}]", ONE_TEST), "line": line_of(item)} for at, item in enumerate(items)]
+    return [
+        {**document.complete(item, f"{field}[{at}]", ONE_TEST), "line": line_of(item)} for at, item in enumerate(items)
+    ]
 
 
 TOP = {
     "schema": Field("schema", integer(1, 1)),
-    "rules": Field("rules", lambda d, node, field: listed(d, node, field, matching(r"[\w.-]+\.yaml", "a rule file")), ()),
+    "rules": Field(
+        "rules", lambda d, node, field: listed(d, node, field, matching(r"[\w.-]+\.yaml", "a rule file")), ()
+    ),
     "switch_on": Field("switch_on", lambda d, node, field: listed(d, node, field, matching(RULE, "a rule's id")), ()),
     "day": Field("day", DAY, date(2026, 11, 23)),
     "tests": Field("tests", tests_of),

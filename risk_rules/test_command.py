@@ -1,7 +1,5 @@
 """`tidegate rules test`: runs rule tests and prints what failed and what the tests covered."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
@@ -13,12 +11,14 @@ from risk_rules.tapes import load_tests
 from risk_rules.testing import STAGES, Report, run_file
 
 SHIPPED = Path(__file__).parent
-Files = Annotated[list[Path] | None, typer.Argument(help="Test files or folders of them; the shipped rulebook's when left out.")]
+Files = Annotated[
+    list[Path] | None, typer.Argument(help="Test files or folders of them; the shipped rulebook's when left out.")
+]
 Only = Annotated[str, typer.Option("--only", help="Only tests whose name has this in it.")]
 Coverage = Annotated[bool, typer.Option("--coverage/--no-coverage", help="Print which rules and comparisons were met.")]
 
 
-def test(files: Files = None, only: Only = "", coverage: Coverage = True) -> int:
+def play(files: Files = None, only: Only = "", coverage: Coverage = True) -> int:
     """Play *_test.yaml through the real engine; exit code 1 when an expectation is not met."""
     console = Console(soft_wrap=True)
     reports = [run_file(load_tests(path), only) for path in test_files(files or [SHIPPED])]
@@ -59,6 +59,8 @@ def print_coverage(console: Console, report: Report) -> None:
         fired = report.fired.get(rule, set())
         texts = report.comparisons.get(rule, [])
         missing = [text for text in texts if text not in report.met.get(rule, set())]
-        marks = ["-" if stage not in stages else "yes" if stage in fired else "[red]no[/red]" for stage in STAGES.values()]
+        marks = [
+            "-" if stage not in stages else "yes" if stage in fired else "[red]no[/red]" for stage in STAGES.values()
+        ]
         table.add_row(rule, *marks, f"{len(texts) - len(missing)} of {len(texts)}", "\n".join(missing))
     console.print(table)

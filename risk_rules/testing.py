@@ -1,9 +1,7 @@
-"""Plays rule tests through the real engine and says what was expected, what happened, and which rules and comparisons were met.
+"""Plays rule tests through the real engine: what was expected, what happened, which rules and comparisons were met.
 
 It decides nothing itself: the engine judges, the tape says what must come of it.
 """
-
-from __future__ import annotations
 
 import re
 import tempfile
@@ -16,14 +14,22 @@ from typing import Any
 import msgspec
 
 from ext import program as octets
-from risk_rules.load import RuleSet, load_rules
+from risk_rules.load import load_rules
+from risk_rules.rule_types import RuleSet
 from risk_rules.stage import BUY, SELL, Placed, Stage, e4, full_symbol
-from risk_rules.tapes import RuleTest, Step, TestFile, market_changes, steps_of
+from risk_rules.tapes import RuleTest, Step, TapeFile, market_changes, steps_of
 
 STAGES = {1: "warn", 2: "breach"}
 MOST_SHOWN = 4
-UNIT_TEXT = {0: ("", 1), 1: (" shares", 1), 2: (" yuan", 10_000), 3: (" yuan/share", 10_000), 4: (" %", 10_000),
-             5: (" s", 1_000_000_000), 6: ("", 1)}  # fmt: skip
+UNIT_TEXT = {
+    0: ("", 1),
+    1: (" shares", 1),
+    2: (" yuan", 10_000),
+    3: (" yuan/share", 10_000),
+    4: (" %", 10_000),
+    5: (" s", 1_000_000_000),
+    6: ("", 1),
+}
 
 
 class Hit(msgspec.Struct, frozen=True):
@@ -35,8 +41,10 @@ class Hit(msgspec.Struct, frozen=True):
     factors: tuple[tuple[str, int, int, int], ...]  # text, value, limit, unit
 
     def __str__(self) -> str:
-        shown = ", ".join(f"{text} = {in_unit(value, unit)} (limit {in_unit(limit, unit)})"
-                          for text, value, limit, unit in self.factors)  # fmt: skip
+        shown = ", ".join(
+            f"{text} = {in_unit(value, unit)} (limit {in_unit(limit, unit)})"
+            for text, value, limit, unit in self.factors
+        )
         return f"{self.rule} {self.stage if self.enforced else 'observed'}: {shown}"
 
 
@@ -114,10 +122,14 @@ def hit_of(alert: dict[str, Any], names: dict[str, Any]) -> Hit:
     """An alert of the engine with the names of its rule set."""
     texts = names["factors"]
     factors = tuple(
-        (texts[factor["factor"]]["text"] if factor["factor"] < len(texts) else "?", factor["value"], factor["limit"],
-         factor["unit"])
+        (
+            texts[factor["factor"]]["text"] if factor["factor"] < len(texts) else "?",
+            factor["value"],
+            factor["limit"],
+            factor["unit"],
+        )
         for factor in alert["factors"]
-    )  # fmt: skip
+    )
     return Hit(alert["rule_id"], STAGES[alert["stage"]], bool(alert["enforced"]), factors)
 
 
@@ -179,6 +191,9 @@ class Player:
             case "request":
                 placed, account, _, _ = self.known(step, terms["name"])
                 self.stage.cancel(account, placed.number)
+            case "confirmed":
+                placed, account, symbol, _ = self.known(step, terms["name"])
+                self.stage.confirm(account, placed.number, self.stage.securities[symbol].venue)
             case "canceled":
                 placed, account, symbol, _ = self.known(step, terms["name"])
                 self.stage.cancel(account, placed.number)
@@ -220,8 +235,9 @@ class Player:
         changes: dict[str, Any] = {}
         for name, words in market_changes(terms["changes"]):
             if name in ("bid", "ask"):
-                changes[name + "s"] = [(e4(price), int(shares.replace("_", "")))
-                                       for price, shares in (word.split("x") for word in words)]  # fmt: skip
+                changes[name + "s"] = [
+                    (e4(price), int(shares.replace("_", ""))) for price, shares in (word.split("x") for word in words)
+                ]
             elif name == "last":
                 changes["last_e4"] = e4(words[0])
             else:
@@ -239,8 +255,11 @@ class Player:
         """Empty when it is as expected, else what happened."""
         match step.kind:
             case "nothing":
-                stopped = [f"{text}: R{placed.code:04d} {self.rule_id(placed)}".rstrip()
-                           for text, placed in self.decided if placed.code != 1]  # fmt: skip
+                stopped = [
+                    f"{text}: R{placed.code:04d} {self.rule_id(placed)}".rstrip()
+                    for text, placed in self.decided
+                    if placed.code != 1
+                ]
                 return shortened([*map(str, self.fresh), *stopped])
             case "hit":
                 return self.judge_hit(step.terms)
@@ -254,10 +273,10 @@ class Player:
         """`expect no R` looks at the whole test so far, `expect R` at what came since the last expectation."""
         looked_at = self.hits if terms["absent"] else self.fresh
         found = [
-            hit for hit in looked_at
-            if hit.rule == terms["rule"]
-            and terms["stage"] in (None, hit.stage if hit.enforced else "observed")
-        ]  # fmt: skip
+            hit
+            for hit in looked_at
+            if hit.rule == terms["rule"] and terms["stage"] in (None, hit.stage if hit.enforced else "observed")
+        ]
         if terms["absent"]:
             return shortened([str(hit) for hit in found])
         return "" if found else shortened([str(hit) for hit in self.fresh]) or "no rule was met"
@@ -278,7 +297,7 @@ class Player:
         return f"{text!r} was {how} {code} {rule} v={placed.value} lim={placed.limit}".strip()
 
 
-def run_file(file: TestFile, only: str = "") -> Report:
+def run_file(file: TapeFile, only: str = "") -> Report:
     """The tests of a file (with `only` in their name), and what its rules and comparisons saw of them."""
     report = Report(file.path)
     rule_sets = RuleSets(file.rules, file.switch_on)

@@ -1,4 +1,4 @@
-"""A shard for tests of the control process: the same socket protocol, a rule set, kills and levels in dicts, alerts in a list."""
+"""A shard for tests of the control process: the same socket protocol, its state in dicts and lists."""
 
 import asyncio
 import socket
@@ -40,14 +40,23 @@ class StandIn:
     def put_in_force(self, command: pb.PutInForce) -> pb.Result:
         if command.base_sha256.hex() != (self.rule_sets[-1]["sha256"] if self.rule_sets else ""):
             return pb.Result(status=pb.Result.CONFLICT, text="another rule set came into force meanwhile: push again")
-        self.rule_sets.append({"number": len(self.rule_sets) + 1, "id": command.id, "sha256": command.sha256.hex(),
-                               "by": command.by, "approved_by": command.approved_by, "reason": command.reason,
-                               "time_ns": time.time_ns()})
+        self.rule_sets.append(
+            {
+                "number": len(self.rule_sets) + 1,
+                "id": command.id,
+                "sha256": command.sha256.hex(),
+                "by": command.by,
+                "approved_by": command.approved_by,
+                "reason": command.reason,
+                "time_ns": time.time_ns(),
+            }
+        )
         return told({"number": len(self.rule_sets)})
 
     def record_step(self, command: pb.RecordStep) -> pb.Result:
-        self.steps.append({"step": command.step, "by": command.by, "approved_by": command.approved_by,
-                           "reason": command.reason})
+        self.steps.append(
+            {"step": command.step, "by": command.by, "approved_by": command.approved_by, "reason": command.reason}
+        )
         return told(None)
 
     def switch_kill(self, command: pb.SwitchKill) -> pb.Result:

@@ -1,4 +1,5 @@
 """A small gateway for rules: a real engine over a real journal, and rules written as an officer writes them."""
+
 from __future__ import annotations
 
 import os
@@ -22,7 +23,7 @@ from gateway.pb import order_entry_pb2 as pb
 from risk_rules.load import load_rules
 from tests.benchmarks.bench_core import instruments, limits
 
-START_NS = 1_795_397_400_000_000_000          # 2026-11-23 09:30:00 in Shanghai
+START_NS = 1_795_397_400_000_000_000  # 2026-11-23 09:30:00 in Shanghai
 MS, SECOND = 10**6, 10**9
 BUY, SELL = 1, 2
 VENUE_DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -49,19 +50,25 @@ def compiled(folder: Path, *rules: str, extra: str = "") -> bytes:
 
 
 def desk_limits() -> Any:
-    """Four accounts without limits in their way, the last two of one group, each with a million shares of the first instrument."""
+    """Four accounts without limits in their way, the last two of one group; each holds the first instrument."""
     found = limits(4)
     credit = 10**17
     grouped = tuple(msgspec.structs.replace(a, group_index=0) for a in found.accounts[2:])
     positions = tuple(shape.Position(at, 600_000, 1, 10**6, 10**6) for at in range(4))
-    return msgspec.structs.replace(found, groups=(shape.Group("G1", credit, credit, credit),), positions=positions,
-                                   accounts=(*found.accounts[:2], *grouped))
+    return msgspec.structs.replace(
+        found,
+        groups=(shape.Group("G1", credit, credit, credit),),
+        positions=positions,
+        accounts=(*found.accounts[:2], *grouped),
+    )
 
 
 class RuleDesk:
-    """Accounts A0000000 to A0000003 (the last two of one group), instruments of Shanghai at 10.00, rules when they are given."""
+    """Accounts A0000000 to A0000003 (the last two of one group), instruments of Shanghai at 10.00."""
 
-    def __init__(self, folder: Path, *rules: str, extra: str = "", quotes: bool = True, phase: str = "CONTINUOUS") -> None:
+    def __init__(
+        self, folder: Path, *rules: str, extra: str = "", quotes: bool = True, phase: str = "CONTINUOUS"
+    ) -> None:
         self.folder, self.path, self.now_ns, self.count = folder, folder / "desk.journal", START_NS, 0
         self.report_index, self.cancels = 0, 0
         self.open()
@@ -101,17 +108,34 @@ class RuleDesk:
         return self.put(compiled(self.folder, *rules, extra=extra))
 
     def put(self, program: bytes) -> int:
-        return surveillance.put_in_force(self.engine, program, id="test", sha256=bytes(32), by="o", approved_by="p", reason="r",
-                                         now_ns=self.now_ns)
+        return surveillance.put_in_force(
+            self.engine, program, id="test", sha256=bytes(32), by="o", approved_by="p", reason="r", now_ns=self.now_ns
+        )
 
     def wait(self, ns: int) -> None:
         self.now_ns += ns
         sweeps.set_phase(self.engine, 1, PHASES["CONTINUOUS"], self.now_ns)
 
-    def quote(self, bids: Any = ((99_900, 1000),), asks: Any = ((100_100, 1000),), last: int = 100_000, volume: int = 0,
-              symbol: int = 600_000, turnover: int = 0) -> None:
-        tape.quote(self.engine, 1, symbol, self.now_ns, bids=bids, asks=asks, last_px_e4=last, total_volume_shares=volume,
-                   total_turnover_e4=turnover)
+    def quote(
+        self,
+        bids: Any = ((99_900, 1000),),
+        asks: Any = ((100_100, 1000),),
+        last: int = 100_000,
+        volume: int = 0,
+        symbol: int = 600_000,
+        turnover: int = 0,
+    ) -> None:
+        tape.quote(
+            self.engine,
+            1,
+            symbol,
+            self.now_ns,
+            bids=bids,
+            asks=asks,
+            last_px_e4=last,
+            total_volume_shares=volume,
+            total_turnover_e4=turnover,
+        )
 
     def call(self, message: Any, kind: Any, is_cancel: bool = False) -> Any:
         caller = UnaryOrder(Turn(lambda run: None), self.engine, Stages(), 0, is_cancel)
@@ -119,10 +143,13 @@ class RuleDesk:
         assert caller.status == Status.OK
         return kind.FromString(tape.taken(caller)[0])
 
-    def order(self, account: int = 0, side: int = BUY, qty: int = 100, price: int = 99_900, symbol: int = 600_000) -> Any:
+    def order(
+        self, account: int = 0, side: int = BUY, qty: int = 100, price: int = 99_900, symbol: int = 600_000
+    ) -> Any:
         """The report of one limit order."""
         self.count += 1
-        message = pb.NewOrder(cl_ord_id=f"o{self.count}", account=f"A{account:07}", symbol=str(symbol), security_exchange=1, side=side,
+        message = pb.NewOrder(cl_ord_id=f"o{self.count}", account=f"A{account:07}", symbol=str(symbol),
+                              security_exchange=1, side=side,
                               ord_type=1, order_qty_shares=qty, price_e4=price)  # fmt: skip
         return self.call(message, pb.ExecutionReport)
 
@@ -151,7 +178,9 @@ class RuleDesk:
         for _ in range(7):
             number, digit = divmod(number, 36)
             digits = VENUE_DIGITS[digit] + digits
-        found = tape.report(self.engine, 1, kind, self.now_ns, cl_ord_id=f"N00{digits}", report_index=self.report_index, **fields)
+        found = tape.report(
+            self.engine, 1, kind, self.now_ns, cl_ord_id=f"N00{digits}", report_index=self.report_index, **fields
+        )
         assert found == 1
 
     def hits(self) -> list[tuple[str, int]]:

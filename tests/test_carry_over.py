@@ -69,7 +69,8 @@ def test_a_new_day_begins_with_who_was_stopped(day: Day) -> None:
     raise_levels(engine)
     file.close()
     _, engine, carried = day.opened(20261124)
-    assert carried == {"source": "20261123-00.journal", "levels": 3, "kills": 2, "tickets": 1, "lost": []}
+    counts = {"levels": 3, "kills": 2, "strategies": 0, "tickets": 1, "lost": []}
+    assert carried == {"source": "20261123-00.journal", **counts}
     rows = [(row.get("account", row.get("group")), row["level"], row["mask"], row["by"], row["reason"])
             for row in queries.levels(engine)]  # fmt: skip
     assert rows == [
@@ -121,3 +122,18 @@ def test_an_older_journal_that_cannot_be_read_stops_the_start(day: Day) -> None:
     path.write_bytes(octets)
     with pytest.raises(JournalError, match="20261123-00"):
         day.opened(20261124)
+
+
+def test_a_strategy_that_is_off_stays_off(day: Day) -> None:
+    strategies = "strategies: [{id: grid, gross_limit_yuan: 1}, {id: twap, gross_limit_yuan: 1}]\n"
+    day.limits.write_text(GOOD.replace("groups:\n", strategies + "groups:\n"))
+    file, engine, _ = day.opened(20261123)
+    sweeps.switch_strategy(engine, 1, 1206, "test", time.time_ns())
+    file.close()
+    file, engine, carried = day.opened(20261124)
+    assert carried["strategies"] == 1
+    assert [(row["id"], row["off"]) for row in queries.strategies(engine)] == [("grid", 0), ("twap", 1206)]
+    sweeps.rearm(engine, 1, "ann", time.time_ns())
+    file.close()
+    _, engine, carried = day.opened(20261127)
+    assert (carried["strategies"], queries.strategies(engine)[1]["off"]) == (0, 0)

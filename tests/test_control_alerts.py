@@ -1,4 +1,4 @@
-"""Frames over the socket pair, and alerts to many subscribers: each one gets every number once, in order, whatever it missed."""
+"""Frames over the socket pair, and alerts to many subscribers: each one gets every number once and in order."""
 
 import asyncio
 
@@ -95,8 +95,10 @@ async def hub_of(shard_alerts: int = 0) -> tuple[AlertHub, StandIn]:
 def test_every_subscriber_gets_every_alert_once():
     async def test() -> None:
         hub, shard = await hub_of(500)
-        readers = [asyncio.create_task(followed(hub, after, 3000 - after, pause_s))
-                   for after, pause_s in ((0, 0), (500, 0), (123, 0.001), (499, 0))]
+        readers = [
+            asyncio.create_task(followed(hub, after, 3000 - after, pause_s))
+            for after, pause_s in ((0, 0), (500, 0), (123, 0.001), (499, 0))
+        ]
         for _ in range(50):
             shard.alert(50)
             await asyncio.sleep(0.001)

@@ -85,11 +85,14 @@ def test_what_loosens_needs_another_person(run):
     run(test)
 
 
-@pytest.mark.parametrize("change", [
-    {"mode": "shadow"},
-    {"code": "breach: L1"},
-    {"shares": 300_001},
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mode": "shadow"},
+        {"code": "breach: L1"},
+        {"shares": 300_001},
+    ],
+)
 def test_every_kind_of_loosening_waits(run, change):
     async def test(world):
         await world.desk.push("olga", rules_of(), "first")
@@ -124,8 +127,10 @@ def test_ten_times_looser_must_be_meant(run):
 def test_of_two_pushes_against_one_rule_set_the_second_is_refused(run):
     async def test(world):
         first = await world.desk.push("olga", rules_of(300_000), "first")
-        pushes = [world.desk.push(by, rules_of(shares), "mine", base_sha256=first.sha256)
-                  for by, shares in (("olga", 200_000), ("both", 250_000))]
+        pushes = [
+            world.desk.push(by, rules_of(shares), "mine", base_sha256=first.sha256)
+            for by, shares in (("olga", 200_000), ("both", 250_000))
+        ]
         ends = await asyncio.gather(*pushes, return_exceptions=True)
         done = [end for end in ends if isinstance(end, api.Proposal)]
         late = [end for end in ends if isinstance(end, ControlError)]
@@ -187,13 +192,16 @@ def test_a_faulty_push_changes_nothing_and_says_where(run):
     run(test)
 
 
-@pytest.mark.parametrize(("sources", "expected"), [
-    ({}, "files"),
-    ({"../a.yaml": ""}, "without a folder"),
-    ({"a.txt": ""}, ".yaml"),
-    ({"a_test.yaml": ""}, "tests alone"),
-    ({f"f{number}.yaml": "" for number in range(101)}, "1 to 100"),
-])
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        ({}, "files"),
+        ({"../a.yaml": ""}, "without a folder"),
+        ({"a.txt": ""}, ".yaml"),
+        ({"a_test.yaml": ""}, "tests alone"),
+        ({f"f{number}.yaml": "" for number in range(101)}, "1 to 100"),
+    ],
+)
 def test_names_of_files(run, sources, expected):
     async def test(world):
         assert expected in await refused("INVALID_ARGUMENT", world.desk.push("olga", sources, "why"))
@@ -290,8 +298,10 @@ def test_what_came_into_force_as_the_process_died_is_written_up(run):
     async def test(world):
         await world.desk.push("olga", rules_of(300_000), "first")
         waiting = await world.desk.push("olga", rules_of(400_000), "looser")
-        world.shard.rule_sets.append(world.shard.rule_sets[0] | {
-            "number": 2, "sha256": waiting.sha256, "by": "olga", "approved_by": "anna", "reason": "looser"})
+        world.shard.rule_sets.append(
+            world.shard.rule_sets[0]
+            | {"number": 2, "sha256": waiting.sha256, "by": "olga", "approved_by": "anna", "reason": "looser"}
+        )
         again = await World(world.folder).open(world.shard)
         await again.desk.reconcile()
         newest = again.desk.store.newest()

@@ -45,19 +45,22 @@ def person(**change):
     return {"name": "olga", "roles": ["viewer"], "token_sha256": token_hash("olga")} | change
 
 
-@pytest.mark.parametrize(("people", "expected"), [
-    ([], "at least one person"),
-    ([person(roles=["vieuer"])], 'did you mean "viewer"?'),
-    ([person(roles=[])], "at least one of viewer"),
-    ([person(name="watch")], "Tidegate's own"),
-    ([person(token_sha256=None)], "token_sha256"),
-    ([{"name": "olga", "roles": ["viewer"]}], "neither token_sha256 nor subject"),
-    ([person(), person(name="otto")], "token_sha256: got"),
-    ([person(), person(token_sha256=token_hash("x"))], "name: got 'olga'"),
-    ([person(subject="a"), person(name="b", token_sha256=token_hash("b"), subject="a")], "subject: got 'a'"),
-    ([person(password="x")], "unknown key 'password'"),
-    ([person(token_sha256="secret")], "64 lower-case hexadecimal digits"),
-])
+@pytest.mark.parametrize(
+    ("people", "expected"),
+    [
+        ([], "at least one person"),
+        ([person(roles=["vieuer"])], 'did you mean "viewer"?'),
+        ([person(roles=[])], "at least one of viewer"),
+        ([person(name="watch")], "Tidegate's own"),
+        ([person(token_sha256=None)], "token_sha256"),
+        ([{"name": "olga", "roles": ["viewer"]}], "neither token_sha256 nor subject"),
+        ([person(), person(name="otto")], "token_sha256: got"),
+        ([person(), person(token_sha256=token_hash("x"))], "name: got 'olga'"),
+        ([person(subject="a"), person(name="b", token_sha256=token_hash("b"), subject="a")], "subject: got 'a'"),
+        ([person(password="x")], "unknown key 'password'"),
+        ([person(token_sha256="secret")], "64 lower-case hexadecimal digits"),
+    ],
+)
 def test_faults_are_named_with_their_line(tmp_path: Path, people, expected):
     path = tmp_path / "control.yaml"
     path.write_text(yaml.safe_dump({"schema": 1, "people": people}, sort_keys=False))
@@ -67,7 +70,9 @@ def test_faults_are_named_with_their_line(tmp_path: Path, people, expected):
     assert all(line.startswith(f"{path}:") for line in error.value.errors)
 
 
-@pytest.mark.parametrize("text", ["", "schema: 2\npeople: []", "people: {", "schema: 1\nproposal_ttl_min: 0\npeople: []", "\0"])
+@pytest.mark.parametrize(
+    "text", ["", "schema: 2\npeople: []", "people: {", "schema: 1\nproposal_ttl_min: 0\npeople: []", "\0"]
+)
 def test_broken_files(tmp_path: Path, text):
     path = tmp_path / "control.yaml"
     path.write_text(text)

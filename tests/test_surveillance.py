@@ -1,4 +1,5 @@
 """The rules at work in a real engine: what stops an order, what is recorded, reloads, restarts, hostile octets."""
+
 from __future__ import annotations
 
 import struct
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ext import queries, surveillance
+from ext import surveillance
 from ext.program import validate
 from tests.probe import crc_of
 from tests.rule_desk import BUY, MS, SECOND, SELL, RuleDesk, compiled
@@ -40,7 +41,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
 
 def rule(when: str, *, on: str = "order", per: str = "account", breach: str = "block", more: str = "") -> str:
-    return f"mode: enforce\nper: {per}\non: [{on}]\nwhen: \"{when}\"\nbreach: {breach}\n{more}"
+    return f'mode: enforce\nper: {per}\non: [{on}]\nwhen: "{when}"\nbreach: {breach}\n{more}'
 
 
 # --- orders ---
@@ -98,7 +99,9 @@ def test_off_and_shadow_stop_nothing(make: Make, mode: str) -> None:
 def test_canaries_part_accounts(make: Make) -> None:
     desk = make(rule("this_shares >= 100 shares").replace("enforce", "canary(50%)"))
     codes = {at: desk.code(at) for at in range(4)}
-    assert {a["account"][-1]: a["enforced"] for a in desk.alerts()} == {str(at): code != "" for at, code in codes.items()}
+    assert {a["account"][-1]: a["enforced"] for a in desk.alerts()} == {
+        str(at): code != "" for at, code in codes.items()
+    }
 
 
 def test_exempt_accounts_are_recorded_only(make: Make) -> None:
@@ -117,14 +120,17 @@ def test_scope_by_name_prefix_group_and_exception(make: Make) -> None:
     desk = make(*named, extra="sets:\n  grouped: {groups: [G1]}\n")
     stopped = {(at, qty) for at in range(4) for qty in (100, 200, 300, 400, 500) if desk.code(at, qty=qty)}
     assert stopped == {(1, 100), (0, 200), (1, 200), (2, 300), (3, 300)}
-    assert desk.code(qty=400, symbol=600_001) == "" or True
+    desk.quote(symbol=600_001)
+    assert desk.code(qty=400, symbol=600_001) == "R1403"
     desk.wait(61 * SECOND)
     desk.quote()
     assert desk.code(2, qty=300) == ""
 
 
 def test_a_rule_can_wait_for_its_condition_to_last(make: Make) -> None:
-    desk = make(rule("open_shares(side=buy) >= 100 shares", on="quote", per="controller", breach="L1", more="for: 5 s\n"))
+    desk = make(
+        rule("open_shares(side=buy) >= 100 shares", on="quote", per="controller", breach="L1", more="for: 5 s\n")
+    )
     desk.order()
     for _ in range(7):
         desk.wait(SECOND)
@@ -151,7 +157,10 @@ def test_marks_are_set_by_accepted_orders_alone(make: Make) -> None:
 
 
 def test_cancels_are_counted_and_can_be_refused(make: Make) -> None:
-    desk = make(rule("cancel_requests(1 min) > 1", on="cancel"), rule("cancels(1 min, within=1 s) >= 1", breach="L1", on="canceled"))
+    desk = make(
+        rule("cancel_requests(1 min) > 1", on="cancel"),
+        rule("cancels(1 min, within=1 s) >= 1", breach="L1", on="canceled"),
+    )
     first, second = desk.order(), desk.order()
     desk.canceled(first)
     assert desk.hits() == [("R2", 2)]
@@ -240,7 +249,9 @@ def test_market_volume_and_moves(make: Make) -> None:
 
 
 def test_own_orders_among_the_five_best(make: Make) -> None:
-    desk = make(rule("own_best5_shares(side=same) >= 300 shares and own_levels(side=same) == 2", breach="L1", per="controller"))
+    desk = make(
+        rule("own_best5_shares(side=same) >= 300 shares and own_levels(side=same) == 3", breach="L1", per="controller")
+    )
     desk.quote(bids=[(99_900 - 100 * at, 1000) for at in range(5)])
     desk.wait(SECOND)
     desk.order(2, price=99_400)
@@ -248,7 +259,7 @@ def test_own_orders_among_the_five_best(make: Make) -> None:
     desk.order(3, price=99_500)
     assert desk.hits() == []
     desk.order(3, price=99_600)
-    assert desk.hits() == [] or desk.alerts()[0]["factors"][0]["value"] == 300
+    assert [f["value"] for f in desk.alerts()[0]["factors"]] == [300, 3]
 
 
 # --- reload and restart ---
@@ -279,7 +290,10 @@ def test_an_older_order_keeps_the_name_of_its_rule(make: Make) -> None:
     desk = make(rule("this_shares > 100 shares"))
     report = desk.order(qty=200)
     desk.rules(FAST, FAST, rule("this_shares > 500 shares"))
-    assert queries.order_report(desk.engine, report.order_id).text == report.text if hasattr(queries, "order_report") else True
+    desk.count -= 1
+    again = desk.order(qty=200)
+    assert again.possible_duplicate
+    assert again.text == report.text
 
 
 def test_a_bad_rule_set_changes_nothing(make: Make) -> None:
@@ -308,10 +322,27 @@ def test_restart_in_the_middle_goes_on_counting(make: Make) -> None:
 
 MANY = [
     FAST,
-    rule("ratio(cancels(1 min, within=1 s), orders(1 min)) > 30% and abs(move(1 min)) > 1%", on="canceled, fill, quote", breach="L1"),
-    rule("own_best5_shares(side=same) + own_limit_shares(side=same) * 2 > best5_shares(side=opposite)", on="order, quote", breach="L1"),
-    rule("max(this_deviation, deviation) > 5% or is_at_limit(side=same) or high(5 min) > low(5 min)", on="order", breach="L1"),
-    rule("market_yuan(1 min, security=600001.XSHG) > 1 yuan and sent_per_s > 0", on="order", breach="L1", more="for: 1 s\n"),
+    rule(
+        "ratio(cancels(1 min, within=1 s), orders(1 min)) > 30% and abs(move(1 min)) > 1%",
+        on="canceled, fill, quote",
+        breach="L1",
+    ),
+    rule(
+        "own_best5_shares(side=same) + own_limit_shares(side=same) * 2 > best5_shares(side=opposite)",
+        on="order, quote",
+        breach="L1",
+    ),
+    rule(
+        "max(this_deviation, deviation) > 5% or is_at_limit(side=same) or high(5 min) > low(5 min)",
+        on="order",
+        breach="L1",
+    ),
+    rule(
+        "market_yuan(1 min, security=600001.XSHG) > 1 yuan and sent_per_s > 0",
+        on="order",
+        breach="L1",
+        more="for: 1 s\n",
+    ),
 ]
 
 
@@ -322,8 +353,9 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 @given(st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(0, 255)), min_size=1, max_size=6))
 @settings(max_examples=60, deadline=None)
-def test_a_mutated_program_is_refused_or_harmless(tmp_path_factory: pytest.TempPathFactory, program: bytes,
-                                                  changes: list[tuple[int, int]]) -> None:
+def test_a_mutated_program_is_refused_or_harmless(
+    tmp_path_factory: pytest.TempPathFactory, program: bytes, changes: list[tuple[int, int]]
+) -> None:
     octets = bytearray(program)
     names_size = struct.unpack_from("<I", octets, 52)[0]
     for at, value in changes:

@@ -1,4 +1,5 @@
 """Window cells against a list of everything that was added: sliding steps, days, phases, clocks that go back."""
+
 from __future__ import annotations
 
 import pytest

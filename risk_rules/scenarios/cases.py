@@ -1,16 +1,14 @@
 """Published cases as they would run into this gateway, each with a benign twin: the same business, done properly.
 
-Facts of section 6 of the catalogue; amounts are scaled to yuan and to one account's day where the market was another one.
+Facts of section 6 of the catalogue; amounts are scaled to yuan and to one account's day where the market was another.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
 from risk_rules.scenarios.desk import Desk, Ticket
-from risk_rules.scenarios.flows import MINUTE, stocks
+from risk_rules.scenarios.world import MINUTE, stocks
 from risk_rules.stage import Client, Security
 
 SSE = tuple(f"{600100 + k}" for k in range(60))
@@ -19,7 +17,7 @@ PRICE = 20.0
 
 
 class Case(NamedTuple):
-    """A published case, or its twin. caught_by: any of these rules or codes says so (empty: benign). never: must stay silent."""
+    """A published case, or its twin. caught_by: rules or codes, one of which must say so; never: must not."""
 
     name: str
     play: Callable[[Desk, Random], None]
@@ -275,8 +273,12 @@ def crowd(desk: Desk, random: Random) -> None:
     """Sixty people on an ordinary morning: small orders, half of them filled, a quarter withdrawn."""
     desk.until("09:15:30")
     for _ in range(200):
-        desk.buy(f"R{random.randrange(60)}", SSE[random.randrange(60)], 100 * random.randrange(1, 50),
-                 PRICE * (1 + random.randrange(-30, 31) / 1_000))  # fmt: skip
+        desk.buy(
+            f"R{random.randrange(60)}",
+            SSE[random.randrange(60)],
+            100 * random.randrange(1, 50),
+            PRICE * (1 + random.randrange(-30, 31) / 1_000),
+        )
         desk.wait(2_500)
     desk.until("09:30:00")
     last = dict.fromkeys(SSE, PRICE)
@@ -285,8 +287,13 @@ def crowd(desk: Desk, random: Random) -> None:
         last[symbol] *= 1 + random.randrange(-5, 6) / 10_000
         desk.market(symbol, last[symbol], 100 * random.randrange(1, 2_000))
         side = 1 + (random.random() < 0.5)
-        ticket = desk.order(f"R{random.randrange(60)}", side, symbol, 100 * random.randrange(1, 100),
-                            last[symbol] * (1 + random.randrange(-20, 21) / 10_000))  # fmt: skip
+        ticket = desk.order(
+            f"R{random.randrange(60)}",
+            side,
+            symbol,
+            100 * random.randrange(1, 100),
+            last[symbol] * (1 + random.randrange(-20, 21) / 10_000),
+        )
         what = random.random()
         if what < 0.5:
             desk.fill(ticket, last[symbol])
@@ -312,8 +319,13 @@ def closing_rebalance(desk: Desk, random: Random) -> None:
         desk.market(symbol, PRICE * 1.002, 350_000)
 
 
-ALL = stocks(*(f"{code} {PRICE}" for code in (*SSE, *SZSE)), "000920 6.10", "600604 20.00", "000001.XSHG 2886.00",
-             "399001.XSHE 8957.00")  # fmt: skip
+ALL = stocks(
+    *(f"{code} {PRICE}" for code in (*SSE, *SZSE)),
+    "000920 6.10",
+    "600604 20.00",
+    "000001.XSHG 2886.00",
+    "399001.XSHE 8957.00",
+)
 FEW = stocks(*(f"{code} {PRICE}" for code in SSE), "600604 20.00", "000920 6.10")
 PEOPLE = tuple(Client(f"R{k}") for k in range(60))
 PRODUCTS = tuple(Client(f"L{k}", "LJ", ("asset_manager",)) for k in range(20))
@@ -333,8 +345,20 @@ CASES = (
     Case("Goldman, twin", goldman_twin, FEW, (Client("P1", "", ("programme",)),)),
     Case("莫建军 2007", mo_jianjun, FEW, (Client("M1"),), frozenset({"P-SPOOF", "Z03202"}), frozenset({"Z06003"})),
     Case("莫建军, twin", mo_jianjun_twin, FEW, (Client("M1"),)),
-    Case("李健 2015-09-08", li_jian_first_day, FEW, (Client("J1", "J"), Client("J2", "J")), frozenset({"Z03101-L", "Z03101"})),
-    Case("李健 2015-09-10", li_jian_third_day, FEW, (Client("J1", "J"), Client("J2", "J")), frozenset({"Z05201"})),
+    Case(
+        "李健 2015-09-08",
+        li_jian_first_day,
+        FEW,
+        (Client("J1", "J"), Client("J2", "J")),
+        frozenset({"Z03101-L", "Z03101"}),
+    ),
+    Case(
+        "李健 2015-09-10",
+        li_jian_third_day,
+        FEW,
+        (Client("J1", "J"), Client("J2", "J")),
+        frozenset({"Z05201", "Z01101"}),
+    ),
     Case("李健, twin", li_jian_twin, FEW, PEOPLE),
     Case("market maker's day", market_maker, FEW, (Client("W1", "", ("market_maker",)),)),
     Case("liquidity without the tag", market_maker, FEW, (Client("W1"),)),

@@ -1,10 +1,8 @@
-"""Who trades in a scenario: orders, trades, quotes on a stage, at a chosen speed, with faults on the way. It knows no rule."""
-
-from __future__ import annotations
+"""Who trades in a scenario: orders, trades, quotes on a stage, at a chosen speed, with faults. It knows no rule."""
 
 from typing import NamedTuple
 
-from risk_rules.stage import BUY, SECOND_NS, SELL, Placed, Stage, full_symbol
+from risk_rules.stage import BUY, INDEX, SECOND_NS, SELL, Placed, Stage, full_symbol
 
 E4 = 10_000
 
@@ -19,8 +17,8 @@ class Ticket(NamedTuple):
 
 
 class Desk:
-    """One run of a scenario. speed: how many times faster than written; restart_at, gap_at: after so many steps the engine is
-    started again from its journal, or the market's quotes stay away for gap_s seconds (0: never)."""
+    """One run of a scenario. speed: how many times faster than written; restart_at, gap_at: after so many steps the
+    engine is started again from its journal, or the market's quotes stay away for gap_s seconds (0: never)."""
 
     def __init__(self, stage: Stage, *, speed: int = 1, restart_at: int = 0, gap_at: int = 0, gap_s: int = 5) -> None:
         self.stage, self.speed, self.restart_at, self.gap_at, self.gap_s = stage, speed, restart_at, gap_at, gap_s
@@ -44,7 +42,7 @@ class Desk:
     def move(self, to_ns: int) -> None:
         self.stage.at(to_ns)
         if self.waiting and self.stage.now_ns >= self.gap_until_ns:
-            for symbol in sorted(self.waiting):
+            for symbol in sorted(self.waiting, key=lambda name: (self.stage.securities[name].board != INDEX, name)):
                 self.stage.publish(symbol)
             self.waiting.clear()
 
@@ -67,6 +65,10 @@ class Desk:
         self.step()
         self.orders += 1
         placed = self.stage.order(account, side, shares, full_symbol(symbol), round(yuan * 100) * 100)
+        if placed.suspended and self.stage.confirm(
+            account, placed.number, self.stage.securities[full_symbol(symbol)].venue
+        ):
+            placed = placed._replace(code=1)  # whoever typed it meant it
         if placed.code != 1:
             self.stopped.append(placed)
             return None
@@ -79,11 +81,15 @@ class Desk:
         return self.order(account, SELL, symbol, shares, yuan)
 
     def fill(self, ticket: Ticket | None, yuan: float, shares: int = 0, other: Ticket | None = None) -> None:
-        """A trade of the order, all of it when no shares are named; other: the order on its other side, ours as well."""
+        """A trade of the order, all of it when no shares are named; other: our order on its other side."""
         if ticket is None:
             return
         self.step()
-        venue, price_e4, shares = self.stage.securities[ticket.symbol].venue, round(yuan * 100) * 100, shares or ticket.shares
+        venue, price_e4, shares = (
+            self.stage.securities[ticket.symbol].venue,
+            round(yuan * 100) * 100,
+            shares or ticket.shares,
+        )
         trade = self.stage.fill(ticket.placed.number, venue, shares, price_e4)
         if other is not None:
             self.stage.fill(other.placed.number, venue, shares, price_e4, trade)
@@ -98,8 +104,10 @@ class Desk:
 
     # The market
 
-    def market(self, symbol: str, yuan: float, volume: int = 0, *, bid: int | None = None, ask: int | None = None) -> None:
-        """Last price and what traded since; bid, ask: shares that wait at the price itself, the other side then empty."""
+    def market(
+        self, symbol: str, yuan: float, volume: int = 0, *, bid: int | None = None, ask: int | None = None
+    ) -> None:
+        """Last price and what traded since; bid, ask: shares that wait at that price, none on the other side."""
         self.step()
         symbol, price_e4 = full_symbol(symbol), round(yuan * 100) * 100
         book = self.stage.books[symbol]

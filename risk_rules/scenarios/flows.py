@@ -3,16 +3,32 @@
 Each knows what it makes and at which value the catalogue wants a warning and a breach.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple
 
 from risk_rules.scenarios.desk import Desk
-from risk_rules.stage import BUY, SELL, Client, Security, e4, full_symbol
-
-MINUTE = 60_000
-LARGE, HUGE, HUGE_ST = 300_000, 1_000_000, 500_000
+from risk_rules.scenarios.false_orders import (
+    at_limit_and_pulled,
+    holding,
+    holding_into_close,
+    layering,
+    opening_false,
+    opening_withdrawn,
+    shown_and_pulled,
+)
+from risk_rules.scenarios.moves import (
+    before_the_call,
+    consecutive,
+    ignition,
+    lifting,
+    lifting_minutes,
+    moved_then_reverse,
+    the_close,
+    the_open,
+    turnover,
+)
+from risk_rules.scenarios.world import HUGE, HUGE_ST, LARGE, lots
+from risk_rules.stage import BUY, SECOND_NS, SELL
 
 
 class Flow(NamedTuple):
@@ -27,21 +43,6 @@ class Flow(NamedTuple):
     def label(self, value: float) -> str:
         """What the rule should say of it: breach, warn or nothing."""
         return "breach" if value >= self.breach else "warn" if self.warn and value >= self.warn else "nothing"
-
-
-def stocks(*texts: str) -> tuple[Security, ...]:
-    """`600001 5.00`, `600009 ST 2.00`."""
-    parts = [text.split() for text in texts]
-    return tuple(Security(full_symbol(part[0]), e4(part[-1]), "ST" in part) for part in parts)
-
-
-SECURITIES = stocks(
-    "600001 5.00", "600002 100.00", "600009 ST 2.00", "600010 ST 100.00", "600519 100.00", "000002 10.00", "300001 5.00",
-    "300002 20.00", "688001 50.00", "609999 10.00", "609998 ST 5.00", "000001.XSHG 3000.00", "000688.XSHG 1000.00",
-    "399001.XSHE 9000.00", "399106.XSHE 2000.00", "399006.XSHE 2000.00",
-)  # fmt: skip
-CLIENTS = (Client("A1", "G1"), Client("A2", "G1"), Client("B1"), Client("F1", "F", ("asset_manager",)),
-           Client("F2", "F", ("asset_manager",)), Client("P1", "", ("programme",)))  # fmt: skip
 
 
 # --- counts ---
@@ -75,273 +76,6 @@ def flash_cancels(desk: Desk, value: float) -> None:
         desk.cancel(ticket)
         desk.wait(200)
     desk.complete()
-
-
-# --- trades that move a price ---
-
-
-def lift(desk: Desk, symbol: str, side: int, shares: int, start: float, end: float, share: float) -> None:
-    """Trades that are `share` of the minute's volume while the price goes from start to end."""
-    desk.market(symbol, start)
-    desk.wait(3_000)
-    far = end * (1.01 if side == BUY else 0.99)
-    ticket = desk.order("A1", side, symbol, shares, far)
-    desk.wait(3_000)
-    desk.fill(ticket, (start + end) / 2, shares - 100)
-    desk.wait(3_000)
-    desk.market(symbol, end, round(shares / share))
-    desk.wait(3_000)
-    desk.fill(ticket, end, 100)
-
-
-def rest(desk: Desk, symbol: str, yuan: float, ms: int) -> None:
-    """The price goes back and stays there: the next move is counted from it."""
-    desk.market(symbol, yuan)
-    desk.wait(ms)
-
-
-def lifting_minutes(desk: Desk, value: float) -> None:
-    """Seventeen minutes of which the controller has `value` of the volume."""
-    desk.until("09:31:00")
-    for _ in range(17):
-        lift(desk, "600001", BUY, 200_000, 5.0, 5.08, value)
-        rest(desk, "600001", 5.0, 3 * MINUTE)
-    desk.complete()
-    lift(desk, "600001", BUY, 200_000, 5.0, 5.08, value)
-
-
-def consecutive(desk: Desk, value: float) -> None:
-    desk.until("09:31:00")
-    for _ in range(7):
-        lift(desk, "600001", BUY, 200_000, 5.0, 5.08, value)
-        rest(desk, "600001", 5.0, 3 * MINUTE)
-    desk.complete()
-    lift(desk, "600001", BUY, 200_000, 5.0, 5.08, value)
-
-
-def turnover(index: str, points: tuple[float, float], symbol: str, yuan: float) -> Callable[[Desk, float], None]:
-    """Aggressive buys for `value` yuan in a minute in which the index moves."""
-
-    def make(desk: Desk, value: float) -> None:
-        desk.until("09:31:00")
-        desk.market(index, points[0])
-        desk.market(symbol, yuan)
-        desk.wait(2_000)
-        shares = round(value / (yuan * 1.01) / 100) * 100
-        ticket = desk.buy("A1", symbol, shares, yuan * 1.01)
-        desk.wait(2_000)
-        desk.market(symbol, yuan * 1.01, shares * 2)
-        desk.market(index, points[1])
-        desk.wait(2_000)
-        desk.fill(ticket, yuan * 1.01)
-        desk.complete()
-
-    return make
-
-
-def lifting(symbol: str, side: int = BUY) -> Callable[[Desk, float], None]:
-    """Three minutes in which the price moves by `value` on 80 % own volume."""
-
-    def make(desk: Desk, value: float) -> None:
-        desk.until("09:31:00")
-        lift(desk, symbol, side, 40_000, 100.0, 100.0 * (1 + value if side == BUY else 1 - value), 0.8)
-        desk.complete()
-
-    return make
-
-
-def lifting_then_reverse(symbol: str, start: float) -> Callable[[Desk, float], None]:
-    """2.5 % up on own volume, then `value` shares sold."""
-
-    def make(desk: Desk, value: float) -> None:
-        desk.until("09:31:00")
-        lift(desk, symbol, BUY, 700_000, start, start * 1.025, 0.8)
-        desk.wait(4 * MINUTE)
-        shares = round(value / 100) * 100
-        ticket = desk.sell("A2", symbol, shares, start)
-        desk.fill(ticket, start * 1.01, shares)
-        desk.complete()
-
-    return make
-
-
-def the_open(symbol: str, start: float, move: float | None) -> Callable[[Desk, float], None]:
-    """Opening call: `value` of its volume at 6 % up; with move None 40 % of it at `value` up."""
-
-    def make(desk: Desk, value: float) -> None:
-        up = start * (1 + (value if move is None else move))
-        share = 0.4 if move is None else value
-        desk.until("09:20:00")
-        ticket = desk.buy("A1", symbol, 400_000, up)
-        desk.until("09:25:01")
-        desk.fill(ticket, up)
-        desk.wait(2_000)
-        desk.market(symbol, up, round(400_000 / share))
-        desk.wait(5_000)
-        desk.market(symbol, up)
-        desk.complete()
-
-    return make
-
-
-def the_close(symbol: str) -> Callable[[Desk, float], None]:
-    """Closing call: 60 % of its volume, the price up by `value`."""
-
-    def make(desk: Desk, value: float) -> None:
-        desk.until("14:55:00")
-        desk.market(symbol, 100.0, 10_000)
-        desk.until("14:58:00")
-        ticket = desk.buy("A1", symbol, 40_000, 104.0)
-        desk.until("15:00:02")
-        desk.fill(ticket, 100.0 * (1 + value))
-        desk.wait(2_000)
-        desk.market(symbol, 100.0 * (1 + value), 66_000)
-        desk.wait(5_000)
-        desk.market(symbol, 100.0 * (1 + value))
-        desk.complete()
-
-    return make
-
-
-def before_the_call(desk: Desk, value: float) -> None:
-    desk.until("14:55:00")
-    lift(desk, "600002", BUY, 40_000, 100.0, 100.0 * (1 + value), 0.8)
-    desk.complete()
-
-
-def ignition(desk: Desk, value: float) -> None:
-    """1.6 % up in a minute on aggressive buys; `value` of them sold again."""
-    desk.until("09:31:00")
-    lift(desk, "600001", BUY, 200_000, 5.0, 5.08, 0.8)
-    desk.wait(20_000)
-    shares = round(200_000 * value / 100) * 100
-    ticket = desk.sell("A2", "600001", shares, 5.05)
-    desk.fill(ticket, 5.06, shares)
-    desk.complete()
-
-
-# --- false orders ---
-
-
-def opening_false(symbol: str, start: float, by_move: bool) -> Callable[[Desk, float], None]:
-    """A buy of `value` shares 6 % up (by_move: 400,000 while the price comes up by `value`), withdrawn, then a sale."""
-
-    def make(desk: Desk, value: float) -> None:
-        shares, up = (400_000, start * (1 + value)) if by_move else (round(value / 100) * 100, start * 1.06)
-        desk.until("09:15:10")
-        ticket = desk.buy("A1", symbol, shares, start * 1.06)
-        desk.wait(10_000)
-        desk.market(symbol, up, bid=500_000)
-        desk.wait(30_000)
-        desk.cancel(ticket)
-        desk.wait(30_000)
-        desk.complete()
-        desk.sell("A2", symbol, 1_000, start * 1.08)
-
-    return make
-
-
-def opening_withdrawn(desk: Desk, value: float) -> None:
-    desk.until("09:15:10")
-    ticket = desk.buy("A1", "600001", round(value / 100) * 100, 5.4)
-    desk.until("09:31:00")
-    desk.complete()
-    desk.cancel(ticket)
-
-
-def shown_and_pulled(symbol: str, yuan: float, times: int, seconds: int) -> Callable[[Desk, float], None]:
-    """`times` orders of `value` shares a tick below the price, each withdrawn, with a small sale in between."""
-
-    def make(desk: Desk, value: float) -> None:
-        desk.until("09:31:00")
-        for _ in range(times):
-            ticket = desk.buy("A1", symbol, round(value / 100) * 100, yuan - 0.01)
-            desk.wait(seconds * 500)
-            sale = desk.sell("A2", symbol, 1_000, yuan)
-            desk.fill(sale, yuan)
-            desk.wait(seconds * 500)
-            desk.cancel(ticket)
-            desk.wait(2_000)
-            desk.market(symbol, yuan, 2_000)
-            desk.wait(2_000)
-        desk.complete()
-        desk.market(symbol, yuan, 2_000)
-
-    return make
-
-
-def at_limit_and_pulled(symbol: str, limit: float) -> Callable[[Desk, float], None]:
-    def make(desk: Desk, value: float) -> None:
-        desk.until("09:31:00")
-        desk.market(symbol, limit, 100_000, bid=1_000_000)
-        desk.wait(2_000)
-        for _ in range(3):
-            ticket = desk.buy("A1", symbol, round(value / 100) * 100, limit)
-            desk.wait(20_000)
-            desk.cancel(ticket)
-            desk.wait(2_000)
-            desk.market(symbol, limit, 100)
-            desk.wait(2_000)
-        desk.complete()
-        desk.market(symbol, limit, 100)
-
-    return make
-
-
-def holding(symbol: str, limit: float) -> Callable[[Desk, float], None]:
-    """`value` shares at the limit, half of what waits there, for twelve minutes."""
-
-    def make(desk: Desk, value: float) -> None:
-        shares = round(value / 100) * 100
-        desk.until("09:31:00")
-        desk.market(symbol, limit, 100_000, bid=shares)
-        desk.wait(4_000)
-        desk.buy("A1", symbol, shares, limit)
-        desk.wait(4_000)
-        desk.market(symbol, limit, 100, bid=2 * shares)
-        for minute in range(48):
-            desk.wait(15_000)
-            desk.market(symbol, limit, 100)
-            if minute * 15 >= 300 * desk.speed + 15:
-                desk.complete()
-
-    return make
-
-
-def holding_into_close(symbol: str, limit: float) -> Callable[[Desk, float], None]:
-    """`value` shares at the limit before the closing call, and more in it."""
-
-    def make(desk: Desk, value: float) -> None:
-        shares = round(value / 100) * 100
-        desk.until("14:50:00")
-        desk.market(symbol, limit, 100_000, bid=shares)
-        desk.wait(2_000)
-        desk.buy("A1", symbol, shares, limit)
-        desk.until("14:57:30")
-        desk.market(symbol, limit, 100, bid=2 * shares)
-        desk.wait(2_000)
-        desk.complete()
-        desk.buy("A2", symbol, 700_000 if limit < 3 else 400_000, limit)
-
-    return make
-
-
-def layering(desk: Desk, value: float) -> None:
-    """Five levels that are `value` of the market's five, three times."""
-    desk.until("09:31:00")
-    for _ in range(3):
-        level = round(50_000 * value / 5 / 100) * 100
-        tickets = [desk.buy("A1", "600001", level, 4.99 - k / 100) for k in range(5)]
-        desk.wait(1_000)
-        sale = desk.sell("A2", "600001", 1_000, 5.0)
-        desk.wait(1_000)
-        desk.fill(sale, 5.0)
-        desk.wait(200)
-        for ticket in tickets:
-            desk.cancel(ticket)
-        desk.wait(20_000)
-    desk.complete()
-    desk.cancel(desk.buy("A1", "600001", 100, 4.9))
 
 
 # --- trades with oneself, speed, the house ---
@@ -383,11 +117,12 @@ def painting(desk: Desk, value: float) -> None:
 def stuffing(desk: Desk, value: float) -> None:
     """`value` messages a second in one stock, for eight seconds."""
     desk.until("09:31:00")
-    for k in range(int(8 * value)):
+    known_ns = desk.stage.now_ns + 4 * SECOND_NS + 100_000_000
+    for _ in range(int(10 * value)):
+        if desk.stage.now_ns >= known_ns:
+            desk.complete()
         desk.buy("A1", "600001", 100, 4.9)
         desk.wait(round(1_000 / value))
-        if k * round(1_000 / value) > 4_100 * desk.speed:
-            desk.complete()
 
 
 def a_minute(account: str, other: str, symbol: str, yuan: float, parts: int) -> Callable[[Desk, float], None]:
@@ -396,7 +131,7 @@ def a_minute(account: str, other: str, symbol: str, yuan: float, parts: int) -> 
     def make(desk: Desk, value: float) -> None:
         desk.until("09:31:00")
         for k in range(parts):
-            desk.buy((account, other)[k % 2], symbol, round(value / yuan / parts / 100) * 100, yuan)
+            desk.buy((account, other)[k % 2], symbol, lots(value / yuan / parts), yuan)
             desk.wait(1_000)
         desk.complete()
 
@@ -406,7 +141,7 @@ def a_minute(account: str, other: str, symbol: str, yuan: float, parts: int) -> 
 def closing_order(desk: Desk, value: float) -> None:
     desk.until("14:58:00")
     desk.complete()
-    desk.buy("A1", "600001", round(value / 100) * 100, 5.15)
+    desk.buy("A1", "600001", lots(value), 5.15)
 
 
 def one_order(clock: str, symbol: str, yuan: float, counted_at: float) -> Callable[[Desk, float], None]:
@@ -415,7 +150,7 @@ def one_order(clock: str, symbol: str, yuan: float, counted_at: float) -> Callab
     def make(desk: Desk, value: float) -> None:
         desk.until(clock)
         desk.complete()
-        desk.buy("B1", symbol, round(value / counted_at / 100) * 100, yuan)
+        desk.buy("B1", symbol, lots(value / counted_at), yuan)
 
     return make
 
@@ -458,28 +193,28 @@ FLOWS = (
     Flow("Z06005-STAR", 2e7 * ABOVE, 1.8e7 * ABOVE, turnover("000688.XSHG", (1000, 1005), "688001", 50.0)),
     Flow("Z06005-CN", 3e7 * ABOVE, 2.7e7 * ABOVE, turnover("399006.XSHE", (2000, 2010), "300002", 20.0)),
     Flow("Z03101", LARGE * ABOVE, 0.9 * LARGE * ABOVE, opening_false("600001", 5.0, False)),
-    Flow("Z03101-ST", 0.05, 0.03, opening_false("600010", 100.0, True)),
+    Flow("Z03101-ST", 0.05, 0.03, opening_false("600011", 10.0, True)),
     Flow("Z03101-L", LARGE * ABOVE, 0.9 * LARGE * ABOVE, opening_withdrawn),
     Flow("Z03202", HUGE * ABOVE, 0, shown_and_pulled("600001", 5.0, 5, 30)),
-    Flow("Z03202-ST", HUGE_ST * ABOVE, 0, shown_and_pulled("600009", 2.0, 5, 30)),
+    Flow("Z03202-ST", HUGE_ST * ABOVE, 0, shown_and_pulled("600009", 2.0, 5, 30, SELL)),
     Flow("Z03201", HUGE * ABOVE, 0, shown_and_pulled("300001", 5.0, 5, 30)),
-    Flow("Z03203", HUGE * ABOVE, 0, at_limit_and_pulled("600001", 5.5)),
-    Flow("Z03203-ST", HUGE_ST * ABOVE, 0, at_limit_and_pulled("600009", 2.2)),
+    Flow("Z03203", HUGE * ABOVE, 0, at_limit_and_pulled("600001", 5.5, BUY)),
+    Flow("Z03203-ST", HUGE_ST * ABOVE, 0, at_limit_and_pulled("600009", 1.8, SELL)),
     Flow("Z01101", 0.30 * ABOVE, 0.27 * ABOVE, the_open("600001", 5.0, 0.06)),
-    Flow("Z01101-ST", 0.05, 0.03, the_open("600010", 100.0, None)),
+    Flow("Z01101-ST", 0.05, 0.03, the_open("600011", 10.0, None)),
     Flow("Z01201", 0.04, 0.036, lifting("600002")),
     Flow("Z01201", 0.04, 0.036, lifting("600002", SELL)),
     Flow("Z01201-50", 0.02, 0.018, lifting("600519")),
     Flow("Z01201-ST", 0.03, 0.027, lifting("600010")),
-    Flow("Z01202", 100_000, 90_000, lifting_then_reverse("600001", 5.0)),
-    Flow("Z01202-ST", 100_000, 90_000, lifting_then_reverse("600009", 2.0)),
+    Flow("Z01202", 100_000, 90_000, moved_then_reverse("600001", 5.0, BUY)),
+    Flow("Z01202-ST", 100_000, 90_000, moved_then_reverse("600009", 2.0, SELL)),
     Flow("Z01301", 0.03, 0.027, the_close("600002")),
     Flow("Z01301-50", 0.02, 0.018, the_close("600519")),
     Flow("Z01302", 0.02, 0, the_close("600002")),
-    Flow("Z05201", HUGE * ABOVE, 0.9 * HUGE * ABOVE, holding("600001", 5.5)),
-    Flow("Z05201-ST", HUGE_ST * ABOVE, 0.9 * HUGE_ST * ABOVE, holding("600009", 2.2)),
-    Flow("Z05301", HUGE * ABOVE, 0.9 * HUGE * ABOVE, holding_into_close("600001", 5.5)),
-    Flow("Z05301-ST", HUGE_ST * ABOVE, 0.9 * HUGE_ST * ABOVE, holding_into_close("600009", 2.2)),
+    Flow("Z05201", HUGE * ABOVE, 0.9 * HUGE * ABOVE, holding("600001", 5.5, BUY)),
+    Flow("Z05201-ST", HUGE_ST * ABOVE, 0.9 * HUGE_ST * ABOVE, holding("600009", 1.8, SELL)),
+    Flow("Z05301", HUGE * ABOVE, 0.9 * HUGE * ABOVE, holding_into_close("600001", 5.5, BUY, 400_000)),
+    Flow("Z05301-ST", HUGE_ST * ABOVE, 0.9 * HUGE_ST * ABOVE, holding_into_close("600009", 1.8, SELL, 700_000)),
     Flow("J3", 0.10 * ABOVE, 0.09 * ABOVE, with_oneself("09:32:00", 50_000)),
     Flow("J3-C", 0.30 * ABOVE, 0.27 * ABOVE, with_oneself("14:58:00", 50_000, True)),
     Flow("Z02", 1e7 * ABOVE, 0.9e7 * ABOVE, a_minute("A1", "A2", "609999", 10.0, 8)),

@@ -35,7 +35,8 @@ def write_control_file(path: Path, ttl_min: int = 30, **subjects: str) -> Path:
 
 def rules_of(shares: int = 300_000, *, mode: str = "enforce", code: str = "breach: block") -> dict[str, str]:
     """One file with one rule: no account may send an order of more shares than this."""
-    return {"sizes.yaml": f"""\
+    return {
+        "sizes.yaml": f"""\
 schema: 1
 rule_set: {{id: sizes, version: 1}}
 rules:
@@ -49,7 +50,8 @@ rules:
   when: "this_shares > {shares} shares"
   {code}
   cool_off: 1 ms
-"""}
+"""
+    }
 
 
 def files(sources: dict[str, str]) -> list[Any]:

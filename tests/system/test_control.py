@@ -1,4 +1,4 @@
-"""The control port of a real gateway: roles, four eyes, kills under flow, alerts over a kill -9, certificates, the command line."""
+"""The control port of a real gateway: roles, four eyes, kills under flow, alerts, mTLS, the command line."""
 
 import json
 import os
@@ -33,8 +33,12 @@ cli.app.add_typer(control, name="control")
 cli.app.add_typer(rules, name="rules")
 sys.exit(cli.run(sys.argv[1:]))
 """
-KILLED = {"account": ("A1", api.ACCOUNT), "group": ("G1", api.GROUP), "firm": ("", api.FIRM),
-          "session": (token_hash("alpha")[:12], api.SESSION)}
+KILLED = {
+    "account": ("A1", api.ACCOUNT),
+    "group": ("G1", api.GROUP),
+    "firm": ("", api.FIRM),
+    "session": (token_hash("alpha")[:12], api.SESSION),
+}
 
 
 def with_group(limits):
@@ -86,8 +90,11 @@ def test_roles_and_identities(start_controlled):
     for name in ("", "nobody"):
         assert "Bearer" in refused_with(grpc.StatusCode.UNAUTHENTICATED, officer(gateway, name).GetStatus)
     refusals = (
-        (vera, "PushRules", "risk_officer"), (anna, "PushRules", "risk_officer"), (olga, "Approve", "risk_approver"),
-        (otto, "SetLevel", "risk_officer or risk_approver"), (vera, "Kill", "risk_officer or risk_approver or operator"),
+        (vera, "PushRules", "risk_officer"),
+        (anna, "PushRules", "risk_officer"),
+        (olga, "Approve", "risk_approver"),
+        (otto, "SetLevel", "risk_officer or risk_approver"),
+        (vera, "Kill", "risk_officer or risk_approver or operator"),
     )
     for person, method, role in refusals:
         text = refused_with(grpc.StatusCode.PERMISSION_DENIED, getattr(person, method))
@@ -101,41 +108,65 @@ def test_roles_and_identities(start_controlled):
 def test_health_reflection_and_channelz(start_controlled):
     gateway = start_controlled()
     vera = officer(gateway, "vera")
-    health = health_pb2_grpc.HealthStub(vera.channel).Check(health_pb2.HealthCheckRequest(service="tidegate.v1.Control"))
+    health = health_pb2_grpc.HealthStub(vera.channel).Check(
+        health_pb2.HealthCheckRequest(service="tidegate.v1.Control")
+    )
     assert health.status == health_pb2.HealthCheckResponse.SERVING
     asked = iter([reflection_pb2.ServerReflectionRequest(list_services="")])
     listed = next(reflection_pb2_grpc.ServerReflectionStub(vera.channel).ServerReflectionInfo(asked))
     assert "tidegate.v1.Control" in [service.name for service in listed.list_services_response.service]
     channelz = channelz_pb2_grpc.ChannelzStub(vera.channel)
-    assert "Bearer" in refused_with(grpc.StatusCode.UNAUTHENTICATED, channelz.GetServers, channelz_pb2.GetServersRequest())
+    assert "Bearer" in refused_with(
+        grpc.StatusCode.UNAUTHENTICATED, channelz.GetServers, channelz_pb2.GetServersRequest()
+    )
     assert len(channelz.GetServers(channelz_pb2.GetServersRequest(), metadata=vera.metadata).server) == 1
 
 
-@pytest.mark.parametrize(("method", "fields", "status", "text"), [
-    ("Kill", {"scope": api.ACCOUNT, "id": "A1"}, "INVALID_ARGUMENT", "reason"),
-    ("Kill", {"scope": api.ACCOUNT, "id": "NOBODY", "reason": "x"}, "NOT_FOUND", "NOBODY"),
-    ("Kill", {"scope": api.GROUP, "id": "NONE", "reason": "x"}, "NOT_FOUND", "group"),
-    ("Kill", {"scope": api.SESSION, "id": "1234567", "reason": "x"}, "NOT_FOUND", "SHA-256"),
-    ("Kill", {"scope": api.FIRM, "id": "A1", "reason": "x"}, "INVALID_ARGUMENT", "firm without an id"),
-    ("Kill", {"id": "A1", "reason": "x"}, "INVALID_ARGUMENT", "scope"),
-    ("Kill", {"scope": 99, "id": "A1", "reason": "x"}, "INVALID_ARGUMENT", "scope"),
-    ("Unkill", {"scope": api.ACCOUNT, "id": "A1", "reason": "x"}, "FAILED_PRECONDITION", "not killed"),
-    ("SetLevel", {"scope": api.ACCOUNT, "id": "A1", "level": 9, "reason": "x"}, "FAILED_PRECONDITION", "level"),
-    ("SetLevel", {"scope": api.ACCOUNT, "id": "A1", "level": 4, "mask": ["no_fun"], "reason": "x"}, "INVALID_ARGUMENT", "mask"),
-    ("SetLevel", {"scope": api.ACCOUNT, "id": "A1", "level": 4, "mask": ["no_buy"], "symbol": "999999",
-                  "security_exchange": "XSHG", "reason": "x"}, "NOT_FOUND", "999999"),
-    ("SetLevel", {"scope": api.SESSION, "id": "A1", "level": 4, "reason": "x"}, "INVALID_ARGUMENT", "session"),
-    ("ReleaseLevel", {"scope": api.ACCOUNT, "id": "A1", "reason": "x"}, "FAILED_PRECONDITION", "stands at 0"),
-    ("CloseTicket", {"ticket": 7, "reason": "x"}, "FAILED_PRECONDITION", "ticket"),
-    ("ConfirmSuspended", {"account": "A1", "cl_ord_id": "none"}, "NOT_FOUND", "none"),
-    ("GetExposure", {"scope": api.SESSION, "id": "x"}, "INVALID_ARGUMENT", "SESSION"),
-    ("GetAccountState", {"id": "NOBODY"}, "NOT_FOUND", "NOBODY"),
-    ("ExplainOrder", {"account": "A1", "cl_ord_id": "none"}, "NOT_FOUND", "none"),
-    ("Refuse", {"proposal": 5, "reason": "x"}, "NOT_FOUND", "5"),
-    ("DiffRules", {}, "INVALID_ARGUMENT", "expected files"),
-    ("RollbackRules", {"reason": "x"}, "FAILED_PRECONDITION", "no rule set"),
-    ("PushRules", {"reason": "x"}, "INVALID_ARGUMENT", "files"),
-])
+@pytest.mark.parametrize(
+    ("method", "fields", "status", "text"),
+    [
+        ("Kill", {"scope": api.ACCOUNT, "id": "A1"}, "INVALID_ARGUMENT", "reason"),
+        ("Kill", {"scope": api.ACCOUNT, "id": "NOBODY", "reason": "x"}, "NOT_FOUND", "NOBODY"),
+        ("Kill", {"scope": api.GROUP, "id": "NONE", "reason": "x"}, "NOT_FOUND", "group"),
+        ("Kill", {"scope": api.SESSION, "id": "1234567", "reason": "x"}, "NOT_FOUND", "SHA-256"),
+        ("Kill", {"scope": api.FIRM, "id": "A1", "reason": "x"}, "INVALID_ARGUMENT", "firm without an id"),
+        ("Kill", {"id": "A1", "reason": "x"}, "INVALID_ARGUMENT", "scope"),
+        ("Kill", {"scope": 99, "id": "A1", "reason": "x"}, "INVALID_ARGUMENT", "scope"),
+        ("Unkill", {"scope": api.ACCOUNT, "id": "A1", "reason": "x"}, "FAILED_PRECONDITION", "not killed"),
+        ("SetLevel", {"scope": api.ACCOUNT, "id": "A1", "level": 9, "reason": "x"}, "FAILED_PRECONDITION", "level"),
+        (
+            "SetLevel",
+            {"scope": api.ACCOUNT, "id": "A1", "level": 4, "mask": ["no_fun"], "reason": "x"},
+            "INVALID_ARGUMENT",
+            "mask",
+        ),
+        (
+            "SetLevel",
+            {
+                "scope": api.ACCOUNT,
+                "id": "A1",
+                "level": 4,
+                "mask": ["no_buy"],
+                "symbol": "999999",
+                "security_exchange": "XSHG",
+                "reason": "x",
+            },
+            "NOT_FOUND",
+            "999999",
+        ),
+        ("SetLevel", {"scope": api.SESSION, "id": "A1", "level": 4, "reason": "x"}, "INVALID_ARGUMENT", "session"),
+        ("ReleaseLevel", {"scope": api.ACCOUNT, "id": "A1", "reason": "x"}, "FAILED_PRECONDITION", "stands at 0"),
+        ("CloseTicket", {"ticket": 7, "reason": "x"}, "FAILED_PRECONDITION", "ticket"),
+        ("ConfirmSuspended", {"account": "A1", "cl_ord_id": "none"}, "NOT_FOUND", "none"),
+        ("GetExposure", {"scope": api.SESSION, "id": "x"}, "INVALID_ARGUMENT", "SESSION"),
+        ("GetAccountState", {"id": "NOBODY"}, "NOT_FOUND", "NOBODY"),
+        ("ExplainOrder", {"account": "A1", "cl_ord_id": "none"}, "NOT_FOUND", "none"),
+        ("Refuse", {"proposal": 5, "reason": "x"}, "NOT_FOUND", "5"),
+        ("DiffRules", {}, "INVALID_ARGUMENT", "expected files"),
+        ("RollbackRules", {"reason": "x"}, "FAILED_PRECONDITION", "no rule set"),
+        ("PushRules", {"reason": "x"}, "INVALID_ARGUMENT", "files"),
+    ],
+)
 def test_bad_requests(bad_requests, method, fields, status, text):
     assert text in refused_with(grpc.StatusCode[status], getattr(bad_requests, method), **fields)
 
@@ -228,8 +259,9 @@ def test_levels_and_reviews(start_controlled, fronts):
     assert (state.level, list(state.mask), state.by) == (4, ["no_buy"], "olga")
     assert front.order(limit_order("b1", "A1", symbol)).reject_code == "R1002"
     front.accepted(limit_order("s1", "A1", symbol, side=pb.SELL, price_e4=104_000))
-    assert "release it" in refused_with(grpc.StatusCode.FAILED_PRECONDITION, olga.SetLevel, scope=api.ACCOUNT, id="A1",
-                                        level=1, reason="x")
+    assert "release it" in refused_with(
+        grpc.StatusCode.FAILED_PRECONDITION, olga.SetLevel, scope=api.ACCOUNT, id="A1", level=1, reason="x"
+    )
     assert olga.ReleaseLevel(scope=api.ACCOUNT, id="A1", reason="seen").state == api.IN_FORCE
     assert not vera.ListLevels().levels
     front.accepted(limit_order("b2", "A1", symbol))
@@ -309,7 +341,9 @@ def test_alerts_come_within_milliseconds_under_flow(start_controlled, fronts, li
     flow.stop()
     newest = olga.GetStatus().newest_alert_seq
     wait_until(lambda: listener.after_seq >= newest, "every alert")
-    delays_ms = sorted((received_ns - alert.time_ns) / 1e6 for received_ns, alert in listener.alerts if alert.kind == "LEVEL")
+    delays_ms = sorted(
+        (received_ns - alert.time_ns) / 1e6 for received_ns, alert in listener.alerts if alert.kind == "LEVEL"
+    )
     median_ms, worst_ms = statistics.median(delays_ms), delays_ms[-1]
     record_property("alert_median_ms", median_ms)
     record_property("alert_worst_ms", worst_ms)
@@ -351,8 +385,13 @@ def test_metrics(start_controlled, listen):
     olga.SetLevel(scope=api.ACCOUNT, id="A2", level=1, reason="x")
     olga.Kill(scope=api.ACCOUNT, id="A1", reason="x")
     olga.Unkill(scope=api.ACCOUNT, id="A1", reason="x")
-    for line in ("tidegate_control_up 1.0", "tidegate_proposals 1.0", "tidegate_alert_streams 1.0",
-                 'tidegate_levels{level="L1"} 1.0', "tidegate_alerts_lag 0.0"):
+    for line in (
+        "tidegate_control_up 1.0",
+        "tidegate_proposals 1.0",
+        "tidegate_alert_streams 1.0",
+        'tidegate_levels{level="L1"} 1.0',
+        "tidegate_alerts_lag 0.0",
+    ):
         wait_until(lambda line=line: line in gateway.metrics(), line, 15.0)
 
 
@@ -369,8 +408,23 @@ def certificate(folder: Path, name: str, issuer: str = "") -> tuple[Path, Path]:
         run("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", key, "-out", made, *subject)
         return made, key
     run("req", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", request, *subject)
-    run("x509", "-req", "-in", request, "-days", "2", "-CA", folder / f"{issuer}.pem", "-CAkey", folder / f"{issuer}.key",
-        "-CAcreateserial", "-out", made, "-extfile", extension)
+    run(
+        "x509",
+        "-req",
+        "-in",
+        request,
+        "-days",
+        "2",
+        "-CA",
+        folder / f"{issuer}.pem",
+        "-CAkey",
+        folder / f"{issuer}.key",
+        "-CAcreateserial",
+        "-out",
+        made,
+        "-extfile",
+        extension,
+    )
     return made, key
 
 
@@ -383,8 +437,9 @@ def test_client_certificates(start_controlled, tmp_path):
     authority, _ = certificate(tmp_path, "authority")
     server, server_key = certificate(tmp_path, "localhost", "authority")
     control = write_control_file(tmp_path / "people.yaml", olga="olga.broker", vera="vera.broker")
-    gateway = start_controlled("--tls-cert", str(server), "--tls-key", str(server_key), "--tls-client-ca", str(authority),
-                               control=control)
+    gateway = start_controlled(
+        "--tls-cert", str(server), "--tls-key", str(server_key), "--tls-client-ca", str(authority), control=control
+    )
 
     def channel_of(name):
         pair = certificate(tmp_path, name, "authority")
@@ -398,9 +453,13 @@ def test_client_certificates(start_controlled, tmp_path):
     assert "the token is vera's, the certificate olga's" in text
     stranger = refused_with(grpc.StatusCode.UNAUTHENTICATED, officer(gateway, "", channel_of("mallory")).GetStatus)
     assert "'mallory' is no person's subject" in stranger
-    bare = grpc.secure_channel(f"127.0.0.1:{gateway.control_port}", grpc.ssl_channel_credentials(authority.read_bytes()))
+    bare = grpc.secure_channel(
+        f"127.0.0.1:{gateway.control_port}", grpc.ssl_channel_credentials(authority.read_bytes())
+    )
     unknown = officer(gateway, "olga", bare)
-    assert refused_with(grpc.StatusCode.UNAVAILABLE, unknown.stub.GetStatus, api.GetStatusRequest(), metadata=unknown.metadata)
+    assert refused_with(
+        grpc.StatusCode.UNAVAILABLE, unknown.stub.GetStatus, api.GetStatusRequest(), metadata=unknown.metadata
+    )
 
 
 # --- the command line ---
@@ -409,9 +468,20 @@ def test_client_certificates(start_controlled, tmp_path):
 def command(gateway, person, *arguments, within_s=30.0):
     """One run of `tidegate ...` as this person."""
     at = f"127.0.0.1:{gateway.control_port}"
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "TIDEGATE_CONTROL": at, "TIDEGATE_TOKEN": person, "COLUMNS": "200"}
-    return subprocess.run([sys.executable, "-c", COMMANDS, *arguments], capture_output=True, text=True, timeout=within_s,
-                          check=False, env=environment)
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "TIDEGATE_CONTROL": at,
+        "TIDEGATE_TOKEN": person,
+        "COLUMNS": "200",
+    }
+    return subprocess.run(
+        [sys.executable, "-c", COMMANDS, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=within_s,
+        check=False,
+        env=environment,
+    )
 
 
 def test_the_command_line(start_controlled, tmp_path):
@@ -427,7 +497,7 @@ def test_the_command_line(start_controlled, tmp_path):
     assert (pushed.returncode, "in force as rule set 1" in pushed.stdout) == (0, True), pushed.stderr
     write(400_000)
     shown = command(gateway, "vera", "rules", "diff", str(folder))
-    assert "+  when: \"this_shares > 400000 shares\"" in shown.stdout
+    assert '+  when: "this_shares > 400000 shares"' in shown.stdout
     assert "a second person is needed" in shown.stdout
     waiting = command(gateway, "olga", "rules", "push", str(folder), "-m", "looser")
     assert "proposal 2 waits for another person" in waiting.stdout
@@ -449,27 +519,87 @@ def test_the_command_line(start_controlled, tmp_path):
     assert json.loads(command(gateway, "vera", "control", "status").stdout)["rules"]["number"] == 3
     alerts = [json.loads(line) for line in command(gateway, "vera", "control", "alerts").stdout.splitlines()]
     assert [int(alert["alert_seq"]) for alert in alerts] == list(range(1, len(alerts) + 1))
-    assert {"pushed", "approved", "in_force", "rolled_back", "refused", "killed"} <= {alert.get("step") for alert in alerts}
+    assert {"pushed", "approved", "in_force", "rolled_back", "refused", "killed"} <= {
+        alert.get("step") for alert in alerts
+    }
 
 
-@pytest.mark.parametrize(("arguments", "code", "text"), [
-    (["control", "kill", "planet", "x", "-m", "x"], 2, "scope: got 'planet', expected one of session"),
-    (["control", "status", "--at", "nowhere"], 2, "--at: got 'nowhere', expected host:port"),
-    (["control", "status", "--at", "127.0.0.1:1"], 1, "UNAVAILABLE: 127.0.0.1:1 cannot be reached"),
-    (["control", "status", "--token-file", "nowhere"], 2, "--token-file: got 'nowhere'"),
-    (["control", "status", "--tls-cert", "x"], 2, "--tls-cert: expected"),
-    (["rules", "push", "nowhere", "-m", "x"], 2, "FILE: got 'nowhere'"),
-    (["control", "approve", "many"], 2, "Invalid value"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["control", "kill", "planet", "x", "-m", "x"], 2, "scope: got 'planet', expected one of session"),
+        (["control", "status", "--at", "nowhere"], 2, "--at: got 'nowhere', expected host:port"),
+        (["control", "status", "--at", "127.0.0.1:1"], 1, "UNAVAILABLE: 127.0.0.1:1 cannot be reached"),
+        (["control", "status", "--token-file", "nowhere"], 2, "--token-file: got 'nowhere'"),
+        (["control", "status", "--tls-cert", "x"], 2, "--tls-cert: expected"),
+        (["rules", "push", "nowhere", "-m", "x"], 2, "FILE: got 'nowhere'"),
+        (["control", "approve", "many"], 2, "Invalid value"),
+    ],
+)
 def test_errors_of_the_command_line_are_one_line(arguments, code, text):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    ran = subprocess.run([sys.executable, "-c", COMMANDS, *arguments], capture_output=True, text=True, timeout=60,
-                         check=False, env=environment)
+    ran = subprocess.run(
+        [sys.executable, "-c", COMMANDS, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=environment,
+    )
     assert (ran.returncode, len(ran.stderr.splitlines())) == (code, 1), ran.stderr
     assert text in ran.stderr
 
 
 # --- rules that judge ---
+
+
+def test_a_pushed_rule_judges_and_is_explained(start_controlled, fronts, listen):
+    gateway = start_controlled()
+    olga, vera = officer(gateway, "olga"), officer(gateway, "vera")
+    listener = listen(vera)
+    front = fronts(gateway, "alpha", "A1")
+    symbol = gateway.symbols["XSHG"][0]
+    front.accepted(limit_order("before", "A1", symbol, qty=30_000))
+    pushed = olga.push(rules_of(20_000), reason="sizes")
+    front.accepted(limit_order("small", "A1", symbol, qty=20_000))
+    refused = front.order(limit_order("large", "A1", symbol, qty=20_100))
+    assert (refused.reject_code, "rule=T0001@1" in refused.text) == ("R1403", True), refused.text
+    hit = wait_until(lambda: [alert for _, alert in listener.alerts if alert.kind == "HIT"], "the hit")[0]
+    assert (hit.rule, hit.rule_name, hit.stage) == ("T0001@1", "too large an order", "breach")
+    assert (hit.account, hit.symbol, hit.side) == ("A1", symbol, "BUY")
+    assert (hit.enforced, hit.blocked) == (True, True)
+    assert [(factor.text, factor.value, factor.limit, factor.unit) for factor in hit.factors] == [
+        ("this_shares", 20_100, 20_000, "shares")
+    ]
+    told = vera.ExplainOrder(account="A1", cl_ord_id="large")
+    assert (told.code, told.rule.id, told.rule.file) == ("R1403 ABNORMAL", "T0001", "sizes.yaml")
+    assert (told.rule_set.number, told.rule_set.by, told.rule_set.reason) == (1, "olga", "sizes")
+    assert told.rule_set.sha256 == pushed.sha256
+    assert [alert.alert_seq for alert in told.hits] == [hit.alert_seq]
+    assert "this_shares" in told.rule.text
+    assert hit.alert_seq in [alert.alert_seq for alert in vera.ExplainAccount(id="A1").alerts]
+
+
+def test_each_order_is_judged_by_one_rule_set_while_they_change_under_flow(start_controlled, fronts):
+    gateway = start_controlled()
+    both, anna = officer(gateway, "both"), officer(gateway, "anna")
+    front = fronts(gateway, "alpha", "A1")
+    symbol = gateway.symbols["XSHG"][0]
+    both.push(rules_of(20_000))
+    flow = Flow(gateway, front, "A1", most=20_000)
+    for turn in range(1, 5):
+        assert both.push(rules_of(20_000 - turn)).state == api.IN_FORCE
+        assert (
+            front.order(limit_order(f"tight{turn}", "A1", symbol, qty=20_000, price_e4=95_000)).reject_code == "R1403"
+        )
+        waiting = both.push(rules_of(20_000 + turn))
+        assert anna.Approve(proposal=waiting.id).state == api.IN_FORCE
+        front.accepted(limit_order(f"loose{turn}", "A1", symbol, qty=20_000, price_e4=95_000))
+    flow.stop()
+    wait_until(lambda: len(front.named()) == flow.sent + 8, "an answer to every order")
+    refusals = [report for report in front.of("execution_report") if report.reject_code]
+    assert {report.reject_code for report in refusals} == {"R1403"}
+    assert len(refusals) == 4
 
 
 def test_two_pushes_at_once(start_controlled):
