@@ -229,8 +229,10 @@ class RuleModel(Day):
         owned = [o.subject for o in self.orders.values() if o.subject.key == subject.key]
         if any(s.account == subject.account for s in owned) or self.accounts[subject.account].start.get(subject.key):
             rows.add("account x instrument")
-        in_group = subject.controller != subject.account
-        if any(s.controller == subject.controller for s in owned) or (not in_group and "account x instrument" in rows):
+        members = [a for a in self.accounts if self.controller(a) == subject.controller]
+        if any(s.controller == subject.controller for s in owned) or any(
+            self.accounts[a].start.get(subject.key) for a in members
+        ):
             rows.add("controller x instrument")
         fact = self.fact("reject", order, order.shares, order.price_e4, now_ns)
         fact.rows = frozenset(rows)
