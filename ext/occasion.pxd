@@ -43,6 +43,7 @@ cdef void open_occasion(Occasion *occasion, State state, int event, uint32_t acc
 cdef void set_rows(Occasion *occasion, State state, const Position *own, const Position *shared) noexcept
 cdef void set_order(Occasion *occasion, const Order *order) noexcept
 cdef void set_amount(Occasion *occasion, int64_t shares, int64_t price_e4) noexcept
+cdef void fetch_rows(RuleBook book, const Occasion *occasion, int event) noexcept
 cdef bint is_at_limit(const Occasion *occasion) noexcept
 cdef bint is_in_best5(const Occasion *occasion) noexcept
 cdef bint meets_filters(const Occasion *occasion, RuleBook book, State state, const Gauge *gauge) noexcept

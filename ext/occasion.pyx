@@ -10,7 +10,8 @@ from ext.program cimport (
     WINDOW_DAY, WINDOW_PHASE,
 )
 from ext.rule_book cimport (
-    NO_ROW, WORD_BOARD, WORD_EVENT, WORD_NOT_ST, WORD_PHASE, WORD_SIDE, WORD_ST, WORD_TAGS, WORD_VENUE, MarkCell,
+    NO_ROW, WORD_BOARD, WORD_EVENT, WORD_NOT_ST, WORD_PHASE, WORD_SIDE, WORD_ST, WORD_TAGS, WORD_VENUE, Block, MarkCell,
+    fetch_row,
 )
 from ext.rule_state cimport fifth_level_e4
 from ext.state cimport FLAG_AGGRESSIVE, NONE, VENUES
@@ -165,3 +166,14 @@ cdef bint is_mark_younger(const Occasion *occasion, State state, const MarkRow *
     if gauge.window_ns == WINDOW_PHASE:
         return (cell.phase[side] if gauge.is_by_venue else cell.any_phase[side]) == phase_number(occasion, state, gauge)
     return occasion.now_ns - cell.last_ns[side] < gauge.window_ns
+
+
+cdef void fetch_rows(RuleBook book, const Occasion *occasion, int event) noexcept:
+    """The cells of every row of ours that such an event feeds."""
+    cdef const Block *block
+    cdef uint32_t at, row
+    for at in range(book.block_count):
+        block = book.blocks[at]
+        row = occasion.rows[block.key]
+        if block.key < KEY_INSTRUMENT and row < block.rows:
+            fetch_row(block, row, event, occasion.side)

@@ -2,11 +2,15 @@
 
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint64_t
 
+from ext.codes cimport BUY
+from ext.events cimport SCOPE_ACCOUNT, SCOPE_FIRM, SCOPE_GROUP, SCOPE_INSTRUMENT, SCOPE_MARKET
 from ext.program cimport (
+    EFFECT_BLOCK, EFFECT_CONFIRM, EFFECT_SELLS, KEY_CONTROLLER, KEY_CONTROLLER_INSTRUMENT, KEY_CONTROLLER_VENUE, KEY_FIRM,
+    KEY_INSTRUMENT, KEY_VENUE, ON_CANCEL, ON_ORDER,
     MODE_CANARY, MODE_SHADOW, NOTHING, OP_HIT, OP_JUMP, OP_LOAD, OP_LOAD_SIDE, OP_MISS, OP_UNLESS_GT, OP_UNLESS_LOAD_GT,
     WINDOW_DAY, WINDOW_PHASE, ExemptEntry, Op, Rule, SecurityEntry,
 )
-from ext.rule_book cimport RARE_EXCEPT, RARE_SECURITIES, RARE_TIME, RARE_VALID, Gauge, RuleBook
+from ext.rule_book cimport RARE_EXCEPT, RARE_SECURITIES, RARE_TIME, RARE_VALID, Gauge, MarkRow, RuleBook
 from ext.state cimport NONE
 from ext.tables cimport hash_bytes, strnlen
 
@@ -147,3 +151,37 @@ cdef bint is_security_listed(RuleBook book, const Rule *rule, const Occasion *oc
         else:
             high = middle
     return False
+
+
+cdef bint is_any_holding(State state, const Occasion *occasion) noexcept:
+    """Whether a condition with `for` that quotes are looked at for holds in this row."""
+    cdef RuleBook book = state.rule_state.book
+    cdef const MarkRow *row_of
+    cdef uint32_t at, number, row
+    for at in range(book.waiting_count):
+        number = book.waiting[at]
+        row_of = &book.marks[book.program.rules[number].for_mark]
+        row = occasion.rows[row_of.key]
+        if row < row_of.rows and row_of.cells != NULL and row_of.cells[row].last_ns[occasion.side]:
+            return True
+    return False
+
+
+cdef bint is_stopping(const Stage *stage, const Occasion *occasion) noexcept:
+    """Whether this stage refuses or suspends what is judged; a sell only when the rule says so, a cancel only by a block."""
+    if occasion.event == ON_CANCEL:
+        return (stage.effects & EFFECT_BLOCK) != 0
+    if occasion.event != ON_ORDER or not stage.effects & (EFFECT_BLOCK | EFFECT_CONFIRM):
+        return False
+    return occasion.side == BUY or (stage.effects & EFFECT_SELLS) != 0
+
+
+cdef int scope_of(int key, const Occasion *occasion) noexcept:
+    """Whose limit it was, for the text of the reject."""
+    if key in (KEY_CONTROLLER, KEY_CONTROLLER_VENUE, KEY_CONTROLLER_INSTRUMENT) and occasion.group != NONE:
+        return SCOPE_GROUP
+    if key == KEY_INSTRUMENT:
+        return SCOPE_INSTRUMENT
+    if key == KEY_VENUE:
+        return SCOPE_MARKET
+    return SCOPE_FIRM if key == KEY_FIRM else SCOPE_ACCOUNT

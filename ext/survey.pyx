@@ -9,34 +9,23 @@ from libc.string cimport memcmp, memset
 from ext.codes cimport BUY, LIMIT, PASS, SELL
 from ext.counting cimport journal_row, row_identity
 from ext.events cimport (
-    EV_HIT, EV_MARK, EV_TRADE, SCOPE_ACCOUNT, SCOPE_FIRM, SCOPE_GROUP, SCOPE_INSTRUMENT, SCOPE_MARKET, HitEvent, MarkEvent,
+    EV_HIT, EV_MARK, EV_TRADE, HitEvent, MarkEvent,
 )
 from ext.journal cimport Journal
 from ext.market cimport TopOfBook
-from ext.occasion cimport counted_price_e4, open_occasion, set_amount, set_order, set_rows
+from ext.occasion cimport counted_price_e4, fetch_rows, open_occasion, set_amount, set_order, set_rows
 from ext.program cimport (
-    EFFECT_BLOCK, EFFECT_CONFIRM, EFFECT_SELLS, KEY_CONTROLLER, KEY_CONTROLLER_INSTRUMENT, KEY_CONTROLLER_VENUE, KEY_FIRM,
-    KEY_INSTRUMENT, KEY_VENUE, MOST_MARKS, MOST_RULES, NOTHING, ON_CANCEL, ON_CANCELED, ON_FILL, ON_ORDER, ON_QUOTE,
+    EFFECT_BLOCK, KEY_CONTROLLER_INSTRUMENT, MOST_MARKS, MOST_RULES, NOTHING, ON_CANCEL, ON_CANCELED, ON_FILL, ON_ORDER, ON_QUOTE,
     ScopePrefix, ScopeSlot,
 )
-from ext.rule_book cimport FETCHED_CANCELED, FETCHED_FILL, FETCHED_ORDER, NO_ROW, RARE_FOR, Block, MarkRow, RuleBook, Run, fetch_row, prefix_hash
+from ext.rule_book cimport FETCHED_FILL, FETCHED_ORDER, NO_ROW, RARE_FOR, MarkRow, RuleBook, Run, fetch_row, prefix_hash
 from ext.rule_code cimport feature_value, is_met, trace
-from ext.rule_scope cimport ACCOUNT_SEED, GROUP_SEED, is_enforced, meets_rare
+from ext.rule_scope cimport ACCOUNT_SEED, GROUP_SEED, is_any_holding, is_enforced, is_stopping, meets_rare, scope_of
 from ext.rule_state cimport HitCell, hit_key
 from ext.state cimport GROUP_OWNER, MOST_INSTRUMENTS, NONE, State
 from ext.tables cimport hash_bytes, map_small_pages, prefetch, strnlen, unmap_pages
 from ext.windows cimport is_within
 
-
-cdef void fetch_rows(RuleBook book, const Occasion *occasion, int event) noexcept:
-    """The cells of every row of ours that such an event feeds."""
-    cdef const Block *block
-    cdef uint32_t at, row
-    for at in range(book.block_count):
-        block = book.blocks[at]
-        row = occasion.rows[block.key]
-        if block.key < KEY_INSTRUMENT and row < block.rows:
-            fetch_row(block, row, event, occasion.side)
 
 
 cdef class Survey(Watching):
@@ -470,7 +459,6 @@ cdef class Survey(Watching):
         open_occasion(&self.occasion, self.state, ON_QUOTE, NONE if is_group else shared.owner, instrument, side, now_ns)
         if is_group:
             self.occasion.group = shared.owner & ~<uint32_t>GROUP_OWNER
-        if is_group:
             set_rows(&self.occasion, self.state, NULL, shared)
         else:
             set_rows(&self.occasion, self.state, shared, shared)
@@ -486,19 +474,6 @@ cdef class Survey(Watching):
                 self.watch(position)
 
 
-cdef bint is_any_holding(State state, const Occasion *occasion) noexcept:
-    """Whether a condition with `for` that quotes are looked at for holds in this row."""
-    cdef RuleBook book = state.rule_state.book
-    cdef const MarkRow *row_of
-    cdef uint32_t at, number, row
-    for at in range(book.waiting_count):
-        number = book.waiting[at]
-        row_of = &book.marks[book.program.rules[number].for_mark]
-        row = occasion.rows[row_of.key]
-        if row < row_of.rows and row_of.cells != NULL and row_of.cells[row].last_ns[occasion.side]:
-            return True
-    return False
-
 
 cdef bint is_aggressive(const Candidate *order) noexcept:
     """Whether the order reaches the opposite best of the live book; a market order does by its nature."""
@@ -509,23 +484,3 @@ cdef bint is_aggressive(const Candidate *order) noexcept:
     if opposite_e4 == 0:
         return False
     return order.price_e4 >= opposite_e4 if order.side == BUY else order.price_e4 <= opposite_e4
-
-
-cdef bint is_stopping(const Stage *stage, const Occasion *occasion) noexcept:
-    """Whether this stage refuses or suspends what is judged; a sell only when the rule says so, a cancel only by a block."""
-    if occasion.event == ON_CANCEL:
-        return (stage.effects & EFFECT_BLOCK) != 0
-    if occasion.event != ON_ORDER or not stage.effects & (EFFECT_BLOCK | EFFECT_CONFIRM):
-        return False
-    return occasion.side == BUY or (stage.effects & EFFECT_SELLS) != 0
-
-
-cdef int scope_of(int key, const Occasion *occasion) noexcept:
-    """Whose limit it was, for the text of the reject."""
-    if key in (KEY_CONTROLLER, KEY_CONTROLLER_VENUE, KEY_CONTROLLER_INSTRUMENT) and occasion.group != NONE:
-        return SCOPE_GROUP
-    if key == KEY_INSTRUMENT:
-        return SCOPE_INSTRUMENT
-    if key == KEY_VENUE:
-        return SCOPE_MARKET
-    return SCOPE_FIRM if key == KEY_FIRM else SCOPE_ACCOUNT

@@ -95,7 +95,6 @@ class RuleModel(Day):
         self.rules: list[Rule] = []
         self.rule_sets = 0
         self.last_hit: dict[tuple[str, Row, int, bool], int] = {}
-        self.enforced_hits: list[tuple[str, Row, int]] = []
         self.levels: dict[Row, int] = {}  # subject -> its response level
         self.holding: dict[tuple[str, Row, int], int] = {}  # a rule with `for`: since when its condition holds
         self.out: list[Hit | MarkSet | Raised] = []

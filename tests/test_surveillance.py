@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ext import queries, surveillance, suspended
+from ext import surveillance, suspended
 from ext.program import validate
 from ext.replay import frames
 from tests.probe import crc_of
@@ -384,7 +384,8 @@ def test_a_mutated_program_is_refused_or_harmless(
 def test_a_confirmed_order_is_judged_as_itself_and_now(make: Make) -> None:
     """Not as whatever order came in last: another account's, at another time."""
     big = 'marks: {big: {on: [order], when: "this_shares >= 500 shares"}}'
-    desk = make(rule("this_shares >= 500 shares and times(big, day) < 1000", breach="{confirm: true, ttl: 30 s}", more=big))
+    when = "this_shares >= 500 shares and times(big, day) < 1000"
+    desk = make(rule(when, breach="{confirm: true, ttl: 30 s}", more=big))
     report = desk.order(0, qty=500)
     desk.wait(SECOND)
     desk.order(1)

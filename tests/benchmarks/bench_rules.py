@@ -13,7 +13,18 @@ from ext import surveillance, tape
 from ext.ahead import Ahead
 from gateway.pb import order_entry_pb2 as pb
 from risk_rules.load import load_rules, rule_files
-from tests.benchmarks.bench_core import ORDERS, SMALL, START_NS, SYMBOLS, TRADED_SYMBOLS, Rig, decision_ns, messages, rig, row
+from tests.benchmarks.bench_core import (
+    ORDERS,
+    SMALL,
+    START_NS,
+    SYMBOLS,
+    TRADED_SYMBOLS,
+    Rig,
+    decision_ns,
+    messages,
+    rig,
+    row,
+)
 
 MANY_RULES = 10_000
 NEVER = 10**9
@@ -129,9 +140,9 @@ def shares_of(count: int, power: float) -> np.ndarray:
 def mixed(accounts: int, count: int, first_order: int, seed: int) -> tuple[bytes, np.ndarray, np.ndarray]:
     """(messages, ends, kinds): orders, and of those cancels (kind 1), fills (2) and quotes (3) of what came before.
 
-    Of 100: 45 orders, 25 cancels, 15 fills, 15 quotes; a fill or cancel names an order by its number. As in a market some are
-    busier than others (accounts by the square root of their rank, an account's instruments by theirs), and what is cancelled
-    or filled was mostly sent a while ago, not hours.
+    Of 100: 45 orders, 25 cancels, 15 fills, 15 quotes; a fill or cancel names an order by its number. As in a market
+    some are busier than others (accounts by the square root of their rank, an account's instruments by theirs), and
+    what is cancelled or filled was sent a while ago, not hours.
     """
     draw = np.random.default_rng(seed)
     kinds = draw.choice(4, count, p=[0.45, 0.25, 0.15, 0.15]).astype(np.int64)
