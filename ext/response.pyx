@@ -57,7 +57,7 @@ def set_level(Engine engine, int subject, uint32_t index, int level, *, int64_t 
     subject: events.Subject; index: of the account or group, 0 for the firm, of a position its record, or with `instrument`
     its owner (account, or GROUP_OWNER | group). mask: RestrictMask, of L4. until_ns: when it steps down by itself, 0: when a
     person releases it; always 0 from L5 on. by: the person; empty for a rule, which then names itself (rule, rule_set).
-    What is in force is joined, never loosened: masks together, the lower throttle, the later end. Raises ValueError for bad
+    What is in force is joined, never loosened: masks together, the lower throttle, the later end (a warning's want of one aside). Raises ValueError for bad
     arguments and for a person's lower level, OSError when the journal is full.
     """
     cdef Standing standing
@@ -72,7 +72,7 @@ def set_level(Engine engine, int subject, uint32_t index, int level, *, int64_t 
     if in_force:
         mask |= standing.mask
         throttle_per_s = min(throttle_per_s or standing.throttle_per_s, standing.throttle_per_s or throttle_per_s)
-        until_ns = 0 if level >= LEVEL_CANCEL_ONLY or not until_ns or not standing.until_ns else max(until_ns, standing.until_ns)
+        until_ns = later_end_ns(level, until_ns, in_force, standing.until_ns)
     if level == in_force and (mask, throttle_per_s, until_ns) == (standing.mask, standing.throttle_per_s, standing.until_ns):
         return 0
     ticket = next_ticket(engine) if level >= LEVEL_FREEZE and in_force < LEVEL_FREEZE else 0
@@ -84,6 +84,15 @@ def set_level(Engine engine, int subject, uint32_t index, int level, *, int64_t 
         write_ticket(engine, ticket, subject, index_of(engine, subject, standing), True, by or f"rule:{rule}", reason, now_ns)
     notify_subject(engine, subject, standing, level, rule_text, level_text(level, mask, reason), now_ns)
     return offset
+
+
+cdef int64_t later_end_ns(int level, int64_t until_ns, int in_force, int64_t in_force_until_ns) noexcept:
+    """The end of both together; 0: a person's release. A warning binds nothing, so its want of an end keeps no level in force."""
+    if level >= LEVEL_CANCEL_ONLY or until_ns == 0:
+        return 0
+    if in_force_until_ns == 0:
+        return until_ns if in_force == LEVEL_WARN < level else 0
+    return max(until_ns, in_force_until_ns)
 
 
 cdef check_level(int subject, int level, int mask, uint32_t throttle_per_s, int64_t until_ns, int64_t now_ns, bint has_author):

@@ -45,6 +45,7 @@ cdef class Survey(Watching):
 
     # what engine and returns call
     cdef void fetch_cells(self, const Candidate *order) noexcept
+    cdef void fetch_report(self, const Order *order, int event) noexcept
     cdef int survey_order(self, Candidate *order) noexcept
     cdef void ask_confirmation(self, Candidate *order, const Found *decisive) noexcept
     cdef int survey_cancel(self, const Order *order, uint32_t order_no, int64_t now_ns) noexcept

@@ -56,6 +56,12 @@ cdef inline int64_t sliding_sum(const SlidingCell *cell, int64_t at) noexcept no
         total -= cell.steps[<size_t>step % CELL_STEPS]
     return total
 
+cdef inline void whole_sum_add(WholeCell *cell, int64_t number, int64_t amount) noexcept nogil:
+    if cell.number != number:
+        cell.number = number
+        cell.value = 0
+    cell.value += amount
+
 cdef inline void sliding_add(SlidingCell *cell, int64_t at, int64_t amount) noexcept nogil:
     cdef int64_t step
     if at > cell.step:

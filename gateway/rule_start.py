@@ -5,6 +5,7 @@ from typing import Any
 
 from ext import oversight
 from ext.clock import utc_now_ns
+from ext.program import names
 from gateway import engine_views
 from gateway.rule_compiler import Compiler, sources_in
 from gateway.rule_store import Entry, RuleStore, StoreError
@@ -37,8 +38,19 @@ def begin_rules(engine: Any, journal: Path, rules: Path | None, trade_date: int,
         log(
             "rules_in_force", number=in_force["number"], id=in_force["id"], sha256=in_force["sha256"], by=in_force["by"]
         )
+    else:
+        log("no_rules_in_force", reason="none approved, none in --rules: limits and the ladder alone decide")
     if offered and compiler.compile(offered).sha256 != in_force["sha256"]:
         log("rules_offered_not_in_force", folder=str(rules), reason="others were approved; push these to change that")
+
+
+def rules_in_words(engine: Any) -> str | None:
+    """`cn-equity@1, 53 rules, sha256 5f0c...`, all of its digits; None: no rules are in force."""
+    now = engine_views.rule_set(engine)
+    if not now:
+        return None
+    known = names(now["program"])
+    return f"{now['id']}@{known['rule_set']['version']}, {len(known['rules'])} rules, sha256 {now['sha256']}"
 
 
 def put_approved(engine: Any, store: RuleStore, newest: Entry, compiler: Compiler) -> dict[str, Any]:

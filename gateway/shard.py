@@ -43,7 +43,7 @@ from gateway.log import logger
 from gateway.metrics import MetricSources, MetricsServer, StageSummary
 from gateway.order_entry import OrderEntry
 from gateway.reference import load_instruments
-from gateway.rule_start import STORE, begin_rules
+from gateway.rule_start import STORE, begin_rules, rules_in_words
 from gateway.settings import SettingError, Settings, VenueAddress
 from gateway.venue import SESSIONS, LinkState, VenueConfig, VenueSession
 
@@ -105,6 +105,7 @@ class Shard:
             "port": self.server.port,
             "metrics_port": self.metrics.port if self.metrics else None,
             "control_port": self.control.port if self.control else None,
+            "rule_set": rules_in_words(self.engine),
             "transport": settings.transport,
             "pid": os.getpid(),
             **queries.counts(self.engine),

@@ -12,6 +12,7 @@ import numpy as np
 
 from ext.buffers import Turn
 from ext.clock import utc_now_ns
+from ext.codes import VENUES
 from loadtest.client import LoadClient
 from loadtest.grpc_client import connect
 from loadtest.measure import Outcome
@@ -135,7 +136,9 @@ class Drive:
 
     async def follow(self, tracker: OrderTracker, endpoint: Endpoint, ends: AsyncExitStack) -> TouchFeed:
         """Subscribe to one exchange's market data."""
-        touches = {int(share.symbol): at for at, share in enumerate(self.plan.instruments)}
+        touches: dict[int, dict[int, int]] = {venue: {} for venue in VENUES.values()}
+        for at, share in enumerate(self.plan.instruments):
+            touches[VENUES[share.security_exchange]][int(share.symbol)] = at
         make = asyncio.get_running_loop().create_connection
         with named(endpoint):
             transport, feed = await make(lambda: TouchFeed(tracker, touches), endpoint.host, endpoint.port)

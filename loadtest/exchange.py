@@ -4,11 +4,13 @@ import asyncio
 import gc
 import json
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import date, time
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from ext.buffers import Turn
 from ext.clock import utc_now_ns
@@ -16,9 +18,9 @@ from loadtest.background import Tape, generated_tape, replay_tape, seed_tape
 from loadtest.exchange_core import ExchangeCore
 from loadtest.faults import ControlProtocol, Faults
 from loadtest.market_day import NS, MarketDay, Phase, of_day_ns
-from loadtest.market_feed import Subscriber
+from loadtest.market_feed import Index, Subscriber
 from loadtest.order_desk import OrderDesk
-from loadtest.universe import Instrument, read_universe
+from loadtest.universe import INDEX, INDEX_BOARD, Instrument, read_universe
 from loadtest.venue_acceptor import MemberConfig
 
 TICK_S = 0.002
@@ -91,9 +93,12 @@ class Exchange:
         self.orders = OrderDesk(settings.venue, self.turn, settings.members, int(f"{settings.day:%Y%m%d}"),
                                 settings.partitions)
         self.core = ExchangeCore(self.orders.desk)
+        indices = [i for i in listed if i.board == INDEX]
+        self.listed = listed = [i for i in listed if i.board != INDEX]
         for instrument in listed:
             list_on(self.core, instrument, settings.cage)
-        self.listed = listed
+        for index in indices:
+            self.core.feed.add_index(index_of(index, listed))
         self.tapes = plan_tapes(settings, listed)
         self.day = MarketDay(settings.day, settings.clock, settings.speed, settings.end, utc_now_ns())
         self.faults = Faults(self.core, self.orders, self.day)
@@ -145,6 +150,7 @@ class Exchange:
         if now_ns >= self.next_status_ns:
             self.next_status_ns = now_ns + NS
             feed.publish_status()
+            feed.publish_indices()
         if now_ns >= self.next_quotes_ns:
             if feed.publish_quotes(QUOTES_PER_TURN):
                 self.next_quotes_ns = now_ns + self.settings.quote_interval_ms * 1_000_000
@@ -193,6 +199,14 @@ def list_on(core: ExchangeCore, instrument: Instrument, cage: bool) -> None:
         max_limit_shares=instrument.max_limit_shares, max_market_shares=instrument.max_market_shares,
         cage_bps=200 if cage else 0, cage_ticks=CAGE_TICKS[instrument.board],
         suspended=instrument.status == "SUSPENDED")
+
+
+def index_of(index: Instrument, listed: Sequence[Instrument]) -> Index:
+    """An index of the listed shares of its board, or of all when it has none, each counted by its float."""
+    board = INDEX_BOARD.get(index.symbol, "")
+    books = [at for at, share in enumerate(listed) if not board or share.board == board]
+    shares = [float(listed[at].float_shares) for at in books]
+    return Index(int(index.symbol), index.prev_close_e4, np.array(books, np.int64), np.array(shares, np.float64))
 
 
 def plan_tapes(settings: Settings, listed: list[Instrument]) -> list[Tape]:

@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from loadtest.alerts import Surveillance
 from loadtest.drive import Endpoint, Progress
 from loadtest.flow_csv import FlowError
-from loadtest.page import LATENCY_HEAD, latency_cells
-from loadtest.processes import StartError
+from loadtest.page import LATENCY_HEAD, RULE_HEAD, latency_cells, rule_cells, scene_lines
+from loadtest.processes import SHIPPED_RULES, StartError
 from loadtest.report import Objectives, Report
 from loadtest.runner import Options, prepare, run_load
 from loadtest.scenario import write_scenario
@@ -53,6 +54,7 @@ Out = Annotated[Path, typer.Option(help="Where report.json and report.html go.")
 Svg = Annotated[Path | None, typer.Option(help="Also write the latency plot as SVG here.")]
 Keep = Annotated[Path | None, typer.Option(help="Keep inputs, journal and logs here.")]
 Realtime = Annotated[bool, typer.Option("--realtime", help="The load goes before all else on its core.")]
+Rules = Annotated[Path, typer.Option(help="Folder of the rules in force in the gateway that the run starts.")]
 Demo = Annotated[bool, typer.Option("--demo", help="The main job: 1,000/s with surges to 50,000/s, both exchanges.")]
 
 
@@ -85,6 +87,7 @@ def run(
     svg: Svg = None,
     keep: Keep = None,
     realtime: Realtime = False,
+    rules: Rules = SHIPPED_RULES,
     demo: Demo = False,
 ) -> None:
     """Load a gateway and judge it; exit code 0: passed, 1: failed, 2: cannot be run as asked."""
@@ -99,7 +102,7 @@ def run(
             tuple(Endpoint.parse(text) for text in market_data.split(",") if text),
             Endpoint.parse(metrics) if metrics else None, instruments, background, transport,
             parse_duration_ns(drain, "drain") / 1e9, burst_us * 1_000, objectives, out, svg, keep,
-            realtime,
+            realtime, rules, demo and target is None,
         )
         report = show_run(options)
     except BAD_USAGE as error:
@@ -191,11 +194,26 @@ def show(report: Report, console: Console) -> None:
                 *(f"{number:,}" for number in (reject.expected, reject.unexpected, reject.missing, reject.cancels)),
             )
         console.print(rejects)
+    if report.surveillance is not None:
+        show_rules(report.surveillance, console)
     for note in report.notes:
         console.print(note, soft_wrap=True)
     for reason in report.reasons:
         console.print(f"failed: {reason}", soft_wrap=True)
     console.print(report.summary(), soft_wrap=True)
+
+
+def show_rules(rules: Surveillance, console: Console) -> None:
+    """What the rules met, and the demonstration's trader."""
+    table = Table(*RULE_HEAD, title=f"rules in force: {rules.rule_set}")
+    for row in rules.rules:
+        table.add_row(*rule_cells(row))
+    if rules.rules:
+        console.print(table)
+    else:
+        console.print(f"rules in force: {rules.rule_set}; none was met")
+    for line in scene_lines(rules.scene) if rules.scene else ():
+        console.print(line, soft_wrap=True)
 
 
 __all__ = ["load"]

@@ -1,6 +1,7 @@
 """Market data out: status, conflated quotes and every trade to bounded subscribers. Decides nothing about orders."""
 
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
+from ext.book cimport Book
 from ext.quotes cimport (MAX_QUOTE_FRAME, MarketStatus, MarketTrade, Quote, encode_market_status, encode_quote, encode_trade)
 
 
@@ -27,12 +28,23 @@ cdef class Subscriber(Outlet):
         self.mark()
 
 
+cdef class Index:
+    """One index: the worth of its shares against that at the previous close. books, shares: of each share, one length."""
+
+    def __init__(self, uint32_t symbol, int64_t prev_close_e4, const int64_t[::1] books, const double[::1] shares):
+        memset(&self.quote, 0, sizeof(Quote))
+        self.quote.symbol = symbol
+        self.quote.prev_close_e4 = self.quote.last_px_e4 = prev_close_e4
+        self.books, self.shares = books, shares
+
+
 cdef class MarketFeed:
     """Sends a market to its subscribers; times are the market's own clock, set in market_time_ns."""
 
     def __init__(self, Market market not None):
         self.market = market
         self.subscribers = []
+        self.indices = []
 
     def add(self, Subscriber subscriber not None) -> None:
         """Begin with the market's status and a quote of every instrument, then everything that changes."""
@@ -43,6 +55,21 @@ cdef class MarketFeed:
             size = self.quote_frame(frame, book)
             put(subscriber, frame, size)
         self.subscribers.append(subscriber)
+
+    def add_index(self, Index index not None) -> None:
+        """Publish this index from now on, once its shares are listed."""
+        cdef Py_ssize_t at
+        for at in range(index.books.shape[0]):
+            index.base += index.shares[at] * self.market.books[index.books[at]].prev_close_e4
+        self.indices.append(index)
+
+    def publish_indices(self) -> None:
+        """A quote of every index: last price, volume and turnover of its shares; no levels."""
+        cdef uint8_t frame[MAX_QUOTE_FRAME]
+        cdef Index index
+        for index in self.indices:
+            self.measure(index)
+            self.send(frame, encode_quote(frame, &index.quote))
 
     def remove(self, Subscriber subscriber not None) -> None:
         """Forget a subscriber whose connection is gone."""
@@ -68,6 +95,20 @@ cdef class MarketFeed:
             if self.subscribers:
                 self.send(frame, self.quote_frame(frame, book))
         return market.changed_count == 0
+
+    cdef void measure(self, Index index) noexcept:
+        cdef const Book *book
+        cdef double worth = 0
+        cdef Py_ssize_t at
+        index.quote.market_time_ns = self.market_time_ns
+        index.quote.total_volume_shares = index.quote.total_turnover_e4 = 0
+        for at in range(index.books.shape[0]):
+            book = &self.market.books[index.books[at]]
+            worth += index.shares[at] * (book.last_px_e4 if book.last_px_e4 else book.prev_close_e4)
+            index.quote.total_volume_shares += book.volume_shares
+            index.quote.total_turnover_e4 += book.turnover_e4
+        if index.base > 0:
+            index.quote.last_px_e4 = <int64_t>(index.quote.prev_close_e4 * (worth / index.base))
 
     cdef size_t status_frame(self, uint8_t *dst) noexcept:
         cdef MarketStatus status

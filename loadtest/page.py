@@ -7,6 +7,7 @@ from pathlib import Path
 from hdrh.histogram import HdrHistogram
 
 from loadtest import plots
+from loadtest.alerts import RuleCount, Scene
 from loadtest.measure import Latency
 from loadtest.report import Report
 
@@ -30,7 +31,9 @@ header { display: flex; align-items: center; gap: 14px; margin-bottom: 6px; }
 .wide { overflow-x: auto; } svg { width: 100%; height: auto; display: block; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: 4px 10px; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th { color: var(--soft); font-weight: 500; } th:first-child, td:first-child { text-align: left; }
+th { color: var(--soft); font-weight: 500; }
+th:first-child, td:first-child { text-align: left; }
+.told th, .told td { text-align: left; white-space: normal; vertical-align: top; }
 """
 
 
@@ -50,6 +53,7 @@ def render_page(report: Report) -> str:
         _section("Inside the gateway", report.gateway_stages),
         "<h2>Rejections</h2>",
         _reject_table(report),
+        _rules_section(report),
         "<h2>The machine's own hiccups</h2>"
         "<p>How late a thread that only sleeps was woken on each core, while the run lasted.</p>",
         _hiccup_table(report),
@@ -151,6 +155,12 @@ def _tiles(report: Report) -> str:
                 (f"{label} p50", plots.latency_text(row.p50_us)),
                 (f"{label} p99", plots.latency_text(row.p99_us)),
             ]
+    if report.surveillance is not None:
+        rules = report.surveillance
+        tiles.append(("benign orders stopped by rules", f"{rules.benign_stopped:,}"))
+        if rules.latency.count:
+            tiles.append(("alert p50", plots.latency_text(rules.latency.p50_us)))
+            tiles.append(("alert max", plots.latency_text(rules.latency.max_us)))
     return (
         '<div class="tiles">'
         + "".join(
@@ -202,6 +212,52 @@ def _reject_table(report: Report) -> str:
             for row in report.rejects
         ),
     )
+
+
+RULE_HEAD = ("rule", "warnings", "breaches", "observed only", "alerts that stopped an order")
+
+
+def rule_cells(row: RuleCount) -> list[str]:
+    """One rule and how often it was met, as text."""
+    counts = (row.warnings, row.breaches, row.observed, row.stopped)
+    return [f"{row.rule} {row.name}", *(f"{number:,}" for number in counts)]
+
+
+def scene_lines(scene: Scene) -> list[str]:
+    """The demonstration's trader, told in a few sentences."""
+    lines = [f"{scene.account} withdrew {scene.flash_cancels} orders within a second of sending them:"]
+    for alert in scene.alerts:
+        lines.append(f"  {alert.at_s:.2f} s  {alert.what}, told {alert.after_ms:.1f} ms later")
+        lines += [f"      {factor}" for factor in alert.factors]
+    return [*lines, f"  of his {scene.late_orders} later buys {scene.refused} were refused (R1002)"]
+
+
+def _rules_section(report: Report) -> str:
+    rules = report.surveillance
+    if rules is None:
+        return ""
+    text = (
+        f"In force: {rules.rule_set}. {rules.hits:,} hits, {rules.levels:,} levels set; {rules.stopped:,} orders "
+        f"stopped, {rules.benign_stopped:,} of them of benign accounts."
+    )
+    met = _table(RULE_HEAD, (rule_cells(row) for row in rules.rules)) if rules.rules else "<p>No rule was met.</p>"
+    late = _latency_table([rules.latency]) if rules.latency.count else ""
+    scene = f"<h2>A burst of flash cancels</h2>{_scene(rules.scene)}" if rules.scene else ""
+    return f"<h2>Rules</h2><p>{escape(text)}</p>{met}{late}{scene}"
+
+
+def _scene(scene: Scene) -> str:
+    rows = [
+        (f"{alert.at_s:.2f} s", alert.what, "; ".join(alert.factors), f"{alert.after_ms:.1f} ms")
+        for alert in scene.alerts
+    ]
+    text = (
+        f"{scene.account} withdrew {scene.flash_cancels} orders within a second of sending each. What an officer was "
+        f"told, and how long after its cause:"
+    )
+    after = f"Of his {scene.late_orders} later buys {scene.refused} were refused (R1002): his level forbids them."
+    told = _table(("at", "what", "measured", "told after"), rows)
+    return f'<p>{escape(text)}</p><div class="told">{told}</div><p>{escape(after)}</p>'
 
 
 def _hiccup_table(report: Report) -> str:

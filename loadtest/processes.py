@@ -20,6 +20,8 @@ from loadtest.scenario import Scenario
 ROOT = Path(__file__).parent.parent
 EXCHANGE = "import typer; from loadtest.cli import exchange; typer.run(exchange)"
 GATEWAY = "from gateway.cli import main; main()"
+WATCH = "import runpy; runpy.run_module('loadtest.alerts', run_name='__main__', alter_sys=True)"
+SHIPPED_RULES = ROOT / "risk_rules"
 START_S = 60.0
 STOP_S = 10.0
 LOOPBACK = "127.0.0.1"
@@ -100,16 +102,23 @@ class Plant:
     """Two exchanges and one gateway, up between `with` and its end.
 
     background_per_s: generated orders and cancels a second on each exchange; transport: native or grpcio; flags: more
-    of the gateway's.
+    of the gateway's. rules: folder of the rules in force; with it come a control port and a follower of its alerts.
     """
 
     def __init__(
-        self, scenario: Scenario, background_per_s: float, transport: str = "native", flags: Sequence[str] = ()
+        self,
+        scenario: Scenario,
+        background_per_s: float,
+        transport: str = "native",
+        flags: Sequence[str] = (),
+        rules: Path | None = None,
     ) -> None:
         self.scenario = scenario
         self.background_per_s = background_per_s
         self.transport = transport
         self.flags = flags
+        self.rules = rules
+        self.rule_set = ""  # in force at the start, in words
         self.children: list[Child] = []
         self.ready: dict[str, Any] = {}  # the gateway's ready line
         self.market_data: list[Endpoint] = []
@@ -179,6 +188,7 @@ class Plant:
                 self.transport,
                 "--date",
                 TRADING_DAY,
+                *self.control_flags(),
                 *(("--cpu", str(own), "--awake") if own is not None else ()),
                 *self.flags,
             ],
@@ -187,6 +197,20 @@ class Plant:
         self.target = Endpoint(LOOPBACK, int(self.ready["port"]))
         self.metrics_port = int(self.ready.get("metrics_port") or 0)
         self.wait_for_links()
+        if self.rules is not None:
+            self.watch(set(cores) - {own} if own is not None else set(cores))
+
+    def control_flags(self) -> tuple[str, ...]:
+        if self.rules is None:
+            return ()
+        return "--rules", str(self.rules), "--control-port", "0", "--control", str(self.scenario.control)
+
+    def watch(self, cores: set[int]) -> None:
+        """Somebody who follows the alerts, as an officer would, beside the load."""
+        address = f"{LOOPBACK}:{self.ready['control_port']}"
+        watch = self.child("alerts", WATCH, [address, str(self.scenario.alerts)])
+        self.rule_set = watch.ready()["rule_set"]
+        watch.pin(cores)
 
     def child(self, name: str, code: str, arguments: list[str]) -> Child:
         child = Child(name, code, arguments, self.scenario.folder / f"{name.replace(' ', '-')}.log")

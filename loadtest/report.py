@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from ext.codes import REJECT_CODES
+from loadtest.alerts import Surveillance
 from loadtest.measure import (
     Ints,
     Latency,
@@ -26,6 +27,10 @@ from loadtest.schedule import Pace
 SCHEMA = "tidegate.load/1"
 # Cage, collar and the exchange's own cage: a good order meets them when prices move between its pricing and its check.
 MOVED_CODES = (1107, 1108, 1602)
+# What rules, and the levels they set, reject with; the load's own limits are too wide for any of these.
+RULE_CODES = (1002, 1204, 1403, 1502)
+MOST_BENIGN_STOPPED = 0.001  # of all orders
+MOST_ALERT_US = 5e6
 REJECT_NAMES = {code: name for code, (name, _, _) in REJECT_CODES.items()}
 
 
@@ -51,6 +56,7 @@ class Counts(msgspec.Struct, kw_only=True):
     rejected_expected: int
     rejected_unexpected: int
     rejected_moved: int  # of these, refused by a price check after the market had moved on
+    rejected_by_rules: int  # of these, stopped by a rule or a level that one set
     rejections_missing: int  # had to be rejected and were not, or were with another code
     trades: int
     repeated: int
@@ -111,6 +117,7 @@ class Report(msgspec.Struct, kw_only=True):
     windows: list[Window]
     machine: Machine
     notes: list[str]
+    surveillance: Surveillance | None = None  # None: no rules were in force, or nobody could watch
 
     def find(self, name: str) -> Latency | None:
         """The latency of that name, if anything fell into it."""
@@ -126,7 +133,17 @@ class Report(msgspec.Struct, kw_only=True):
             row = self.find(name)
             if row is not None:
                 parts.append(f"{label} p50/p99/p99.9 {row.p50_us:,.0f}/{row.p99_us:,.0f}/{row.p99_9_us:,.0f} us")
-        return " | ".join([*parts, f"lost {self.counts.lost}"])
+        return " | ".join([*parts, *self.rules_words(), f"lost {self.counts.lost}"])
+
+    def rules_words(self) -> list[str]:
+        """Of the one line, what the rules did."""
+        rules = self.surveillance
+        if rules is None:
+            return []
+        row = rules.latency
+        times = f" p50/max {row.p50_us / 1e3:,.1f}/{row.max_us / 1e3:,.1f} ms" if row.count else ""
+        stopped = f"{rules.stopped} orders stopped ({rules.benign_stopped} benign)"
+        return [f"rules: {rules.hits} hits, {stopped}, {rules.alerts} alerts{times}"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +161,12 @@ class RunFacts:
 
 
 def build_report(
-    facts: RunFacts, outcome: Outcome, objectives: Objectives, hiccups: list[Hiccups], gateway_stages: list[Latency]
+    facts: RunFacts,
+    outcome: Outcome,
+    objectives: Objectives,
+    hiccups: list[Hiccups],
+    gateway_stages: list[Latency],
+    surveillance: Surveillance | None = None,
 ) -> Report:
     """Count, measure and judge one run."""
     pace = facts.pace
@@ -173,6 +195,7 @@ def build_report(
         windows=windows(outcome, pace.duration_ns),
         machine=this_machine(),
         notes=list(facts.notes),
+        surveillance=surveillance,
     )
     report.reasons = failures(report, outcome)
     report.verdict = "FAIL" if report.reasons else "PASS"
@@ -198,6 +221,7 @@ def count(outcome: Outcome) -> Counts:
         rejected_expected=met,
         rejected_unexpected=int((rejected & (wanted == 0)).sum()),
         rejected_moved=int((rejected & (wanted == 0) & np.isin(got, MOVED_CODES)).sum()),
+        rejected_by_rules=int((rejected & (wanted == 0) & np.isin(got, RULE_CODES)).sum()),
         rejections_missing=int((orders & decided & (wanted > 0) & (got != wanted)).sum()),
         trades=outcome.trade_count,
         repeated=outcome.repeated_count,
@@ -219,16 +243,19 @@ def failures(report: Report, outcome: Outcome) -> list[str]:
             ("events out of order", counts.disorder),
             ("reports of unknown orders", counts.stray),
             ("messages that cannot be read", counts.malformed),
-            ("unreadable messages", counts.malformed),
             ("bad orders that were not rejected as they must be", counts.rejections_missing),
         )
         if number
     ]
-    moved, unexpected = counts.rejected_moved, counts.rejected_unexpected - counts.rejected_moved
+    moved, ruled = counts.rejected_moved, counts.rejected_by_rules
+    unexpected = counts.rejected_unexpected - moved - ruled
     if unexpected > asked.max_unexpected_share * counts.orders:
         reasons.append(f"good orders rejected: {unexpected:,}")
     if moved > asked.max_moved_share * counts.orders:
         reasons.append(f"good orders refused by a price check (R1107, R1108, R1602): {moved:,}")
+    if ruled > MOST_BENIGN_STOPPED * counts.orders:
+        reasons.append(f"good orders stopped by rules: {ruled:,}: {rules_met(report.surveillance)}")
+    reasons += watch_failures(report.surveillance)
     reasons += [f"session ended early: {why}" for why in outcome.broken_sessions]
     for name, limit_us in (("order to decision", asked.decision_p99_us), ("order to exchange ack", asked.ack_p99_us)):
         row = report.find(name)
@@ -236,6 +263,24 @@ def failures(report: Report, outcome: Outcome) -> list[str]:
             reasons.append(f"{name}: nothing measured, expected p99 under {limit_us:,.0f} us")
         if limit_us is not None and row is not None and row.p99_us > limit_us:
             reasons.append(f"{name}: p99 {row.p99_us:,.0f} us, expected under {limit_us:,.0f} us")
+    return reasons
+
+
+def rules_met(rules: Surveillance | None) -> str:
+    """The rules that had breaches, by number of them."""
+    rows = [f"{row.rule} {row.name} x{row.breaches}" for row in (rules.rules if rules else []) if row.breaches]
+    return ", ".join(rows) or "no rule's alert says why"
+
+
+def watch_failures(rules: Surveillance | None) -> list[str]:
+    """Alerts that never came, late ones, and a trader who was not caught."""
+    if rules is None:
+        return []
+    reasons = [f"alerts that never came: {rules.missing}"] if rules.missing else []
+    if rules.latency.max_us > MOST_ALERT_US:
+        reasons.append(f"an alert came {rules.latency.max_us / 1e6:.1f} s after its cause, expected under 5 s")
+    if rules.scene is not None and not any(alert.factors for alert in rules.scene.alerts):
+        reasons.append(f"no alert about {rules.scene.account}, who withdrew {rules.scene.flash_cancels} orders at once")
     return reasons
 
 

@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,20 +13,24 @@ import numpy as np
 import uvloop
 
 from loadtest import sources
+from loadtest.alerts import Scene as SceneReport
+from loadtest.alerts import Seen, Surveillance, alerts_of, read_alerts, watched
 from loadtest.cpu_use import CpuUse
 from loadtest.drive import Drive, Endpoint, Progress, Sessions
 from loadtest.hiccup import HiccupMeter
-from loadtest.measure import WINDOW_NS
+from loadtest.measure import CANCEL_ORDER, WINDOW_NS, Outcome
 from loadtest.page import write_page, write_svg
 from loadtest.plan import Plan, make_plan
-from loadtest.processes import Plant, read_metrics, stages_of
-from loadtest.report import Objectives, Report, RunFacts, build_report, hiccups_of, write_json
-from loadtest.scenario import TOKEN, write_scenario
+from loadtest.processes import SHIPPED_RULES, Plant, read_metrics, stages_of
+from loadtest.report import RULE_CODES, Objectives, Report, RunFacts, build_report, hiccups_of, write_json
+from loadtest.scenario import TOKEN, Scenario, write_scenario
+from loadtest.scene import SCENE_ACCOUNT, SCENE_NS, STOPPED_CODE, add_scene
 from loadtest.schedule import Pace, planned_times_ns
 from loadtest.universe import Instrument, generate_universe, read_universe
 
 MARKET_FOLDER = Path("..") / "shared" / "data"
 MEMORY_FOLDER = "/dev/shm"
+SCENE_START_NS = 2_000_000_000
 SETTLE_S = 1.0  # quotes reach the gateway before the first order does
 
 
@@ -57,6 +61,8 @@ class Options:
     svg: Path | None = None
     keep: Path | None = None  # where scenario and logs stay; None: a temporary directory, in memory if possible
     realtime: bool = False  # the load's own process goes before every other on its core
+    rules: Path | None = SHIPPED_RULES  # in force in the gateway that the run starts; None: no rules, no control port
+    scene: bool = False  # one account trades abnormally, and must be stopped by the shipped rules
     gateway_flags: tuple[str, ...] = ()  # more flags for the gateway that the run starts
     beside: Callable[[Plant], AbstractContextManager[Any]] = nullcontext  # what goes on while the load runs
 
@@ -127,7 +133,11 @@ def prepare(options: Options) -> tuple[list[Instrument], sources.Source, Plan]:
         arrivals_us = np.sort(sources.load_flow(path).rows["ts_us"])
     times = planned_times_ns(options.pace, options.arrivals, options.seed, arrivals_us)
     source = choose_source(options, universe, path, len(times))
-    return universe, source, make_plan(source, times, options.accounts, options.lanes, options.bad_share, options.seed)
+    plan = make_plan(source, times, options.accounts, options.lanes, options.bad_share, options.seed)
+    if options.scene and options.pace.duration_ns < SCENE_START_NS + SCENE_NS:
+        raise ValueError(f"duration: {options.pace.duration_ns / 1e9:g}s, expected at least "
+                         f"{-(-(SCENE_START_NS + SCENE_NS) // 10**9)}s with the demonstration's trader in it")
+    return universe, source, add_scene(plan, SCENE_START_NS) if options.scene else plan
 
 
 def choose_source(options: Options, universe: list[Instrument], path: Path | None, count: int) -> sources.Source:
@@ -149,6 +159,38 @@ class Subject:
     pids: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Where the alerts of a run are told, and the rule set it began with; empty: without rules."""
+
+    scenario: Scenario
+    rule_set: str
+
+    def over(self, plan: Plan, outcome: Outcome, start_ns: int) -> Surveillance | None:
+        """What the rules did to this plan."""
+        if not self.rule_set:
+            return None
+        alerts = read_alerts(self.scenario.alerts)
+        scene = scene_of(plan, outcome, alerts, start_ns) if SCENE_ACCOUNT in plan.accounts else None
+        stopped = outcome.orders & np.isin(outcome.reject_code, RULE_CODES)
+        benign = stopped & (outcome.expected_code == 0)
+        return watched(alerts, self.rule_set, start_ns, int(stopped.sum()), int(benign.sum()), scene)
+
+
+def scene_of(plan: Plan, outcome: Outcome, alerts: Sequence[Seen], start_ns: int) -> SceneReport:
+    """What became of the demonstration's trader. All that he sends after he was caught must be refused."""
+    mine = plan.account == plan.accounts.index(SCENE_ACCOUNT)
+    late = mine & (plan.expected_code == STOPPED_CODE)
+    outcome.expected_code[mine & outcome.orders & (outcome.reject_code == STOPPED_CODE)] = STOPPED_CODE
+    return SceneReport(
+        account=SCENE_ACCOUNT,
+        flash_cancels=int((mine & (plan.kind == CANCEL_ORDER) & (outcome.acked_ns >= 0)).sum()),
+        refused=int((late & (outcome.reject_code == STOPPED_CODE)).sum()),
+        late_orders=int(late.sum()),
+        alerts=alerts_of(alerts, SCENE_ACCOUNT, start_ns),
+    )
+
+
 def run_plan(
     options: Options,
     universe: list[Instrument],
@@ -165,14 +207,16 @@ def run_plan(
     say("starting two exchanges and the gateway")
     scenario = write_scenario(folder, universe, plan, options.accounts, options.lanes)
     cores = sorted(os.sched_getaffinity(0))
-    with Plant(scenario, options.background_per_s, options.transport, options.gateway_flags) as plant:
+    with Plant(
+        scenario, options.background_per_s, options.transport, options.gateway_flags, options.rules
+    ) as plant:
         if len(cores) > 1:
             os.sched_setaffinity(0, set(cores[:-1]))
         say(f"gateway on {plant.target}" + (f", core {cores[-1]} its own" if len(cores) > 1 else ""))
         metrics = Endpoint(plant.target.host, plant.metrics_port) if plant.metrics_port else None
         subject = Subject(plant.target, tuple(plant.market_data), metrics, plant.pids)
         with options.beside(plant):
-            report = measured(options, subject, flow, plan, on_progress)
+            report = measured(options, subject, flow, plan, on_progress, Watch(scenario, plant.rule_set))
         fallen = plant.fallen()
     if fallen:
         report.reasons += fallen
@@ -181,7 +225,12 @@ def run_plan(
 
 
 def measured(
-    options: Options, subject: Subject, flow: str, plan: Plan, on_progress: Callable[[Progress], None]
+    options: Options,
+    subject: Subject,
+    flow: str,
+    plan: Plan,
+    on_progress: Callable[[Progress], None],
+    watch: Watch | None = None,
 ) -> Report:
     """Drive the plan with a hiccup meter on every core, then judge."""
     started_at = datetime.now().strftime("%Y-%m-%d %H:%M:%S")
@@ -206,4 +255,5 @@ def measured(
     facts = RunFacts(
         started_at, target, flow, options.arrivals, options.accounts, options.sessions, options.pace, (cpu_use,)
     )
-    return build_report(facts, outcome, options.objectives, hiccups, stages)
+    surveillance = watch.over(plan, outcome, start_ns) if watch else None
+    return build_report(facts, outcome, options.objectives, hiccups, stages, surveillance)

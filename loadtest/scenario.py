@@ -1,11 +1,13 @@
-"""Writes what a load run's gateway and exchanges start from: instruments, limits, positions. Starts nothing."""
+"""Writes what a load run starts from: instruments, limits, positions, who may watch. Starts nothing."""
 
 import csv
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from loadtest.alerts import TOKEN as WATCH_TOKEN
 from loadtest.plan import POOR_COUNT, Plan, holdings
+from loadtest.scene import SCENE_ACCOUNT
 from loadtest.universe import Instrument, write_instruments
 
 TOKEN = "load"
@@ -47,10 +49,16 @@ accounts:
   - {{ids: LT000001-LT{accounts:06d}, profile: load, shareholder: {{XSHG: A200000001, XSHE: "0200000001"}},
      cash_yuan: 1000000000000}}
   - {{ids: LP000001-LP{poor:06d}, profile: load, shareholder: {{XSHG: A300000001, XSHE: "0300000001"}}, cash_yuan: 1}}
+  - {{id: {scene}, profile: load, shareholder: {{XSHG: A400000001, XSHE: "0400000001"}}, cash_yuan: 1000000000000}}
 positions_file: positions.csv
 tokens:
-  - {{token_sha256: {token}, accounts: ["LT*", "LP*"], rate_in_per_s: 10000000, cancel_rate_in_per_s: 10000000,
+  - {{token_sha256: {token}, accounts: ["LT*", "LP*", "LX*"], rate_in_per_s: 10000000, cancel_rate_in_per_s: 10000000,
      reject_streak_max: 1000000000, reject_latch_ms: 1}}
+"""
+CONTROL = """\
+schema: 1
+people:
+  - {{name: load-watch, roles: [viewer], token_sha256: {token}}}
 """
 
 
@@ -73,8 +81,20 @@ class Scenario:
         return self.folder / "positions.csv"
 
     @property
+    def control(self) -> Path:
+        return self.folder / "control.yaml"
+
+    @property
+    def alerts(self) -> Path:
+        return self.folder / "alerts.jsonl"
+
+    @property
     def journal(self) -> Path:
         return self.folder / "journal"
+
+
+def sha256(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def write_scenario(folder: Path, universe: list[Instrument], plan: Plan, accounts: int, lanes: int) -> Scenario:
@@ -82,8 +102,10 @@ def write_scenario(folder: Path, universe: list[Instrument], plan: Plan, account
     folder.mkdir(parents=True, exist_ok=True)
     scenario = Scenario(folder)
     write_instruments(scenario.instruments, universe)
-    token = hashlib.sha256(TOKEN.encode()).hexdigest()
-    scenario.limits.write_text(LIMITS.format(accounts=accounts, poor=POOR_COUNT, token=token, **ORD_TYPES))
+    scenario.limits.write_text(
+        LIMITS.format(accounts=accounts, poor=POOR_COUNT, scene=SCENE_ACCOUNT, token=sha256(TOKEN), **ORD_TYPES)
+    )
+    scenario.control.write_text(CONTROL.format(token=sha256(WATCH_TOKEN)))
     with scenario.positions.open("w", encoding="utf-8", newline="") as lines:
         writer = csv.writer(lines)
         writer.writerow(("account", "symbol", "security_exchange", "total_shares", "sellable_shares"))

@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from loadtest.flow import FLOW_DTYPE, FlowSymbol, arrays, load_flow, load_profile
 from loadtest.flow_csv import BUY, CANCEL, NEW, SELL
-from loadtest.universe import Instrument
+from loadtest.universe import INDEX, Instrument
 
 RECORDED = Path("dev_sse_l2_20230711_3stocks") / "flow.csv.zst"
 CONTINUOUS_US = 34_200_000_000  # 09:30
 TICK_E4 = 100
-FIXED, NEAR, REST, CROSS = range(4)  # tracker.PriceRule
+FIXED, NEAR, REST, CROSS, BEHIND = range(5)  # tracker.PriceRule
 MIX_KINDS = ("new", "cancel", "cross", "bad")
 
 
@@ -47,7 +47,7 @@ def recorded(path: Path, universe: Sequence[Instrument], count: int, lanes: int)
     if len(rows) < 100 * lanes:
         raise SourceError("flow", f"{path}: {len(rows)} requests from 09:30 on", f"at least {100 * lanes}")
     width = len(flow.symbols)
-    own = {share.symbol: share for share in universe}
+    own = {share.symbol: share for share in universe if share.board != INDEX}
     spare = iter_spare(universe, set(flow.symbols))
     instruments: list[Instrument] = []
     parts: list[npt.NDArray[np.void]] = []

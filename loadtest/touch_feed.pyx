@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int32_t, uint32_t, uint8_t
 
-from ext.quotes cimport MSG_QUOTE, MarketStatus, MarketTrade, Quote, decode_frame
+from ext.quotes cimport MSG_MARKET_STATUS, MSG_QUOTE, MarketStatus, MarketTrade, Quote, decode_frame
 from loadtest.tracker cimport OrderTracker
 
 cdef enum:
@@ -14,20 +14,22 @@ import numpy as np
 cdef class TouchFeed:
     """An asyncio protocol that reads one exchange's market-data port.
 
-    touches: symbol (as a number) -> its index in the tracker; quotes of others are skipped.
+    touches: venue -> symbol (as a number) -> its index in the tracker; quotes of others are skipped. Which venue it is, the
+    market's status says, which comes first of all.
     """
 
     cdef OrderTracker tracker
-    cdef int32_t[::1] touch_of
+    cdef dict touches
+    cdef int32_t[::1] touch_of         # of this venue
+    cdef uint8_t venue                 # 0: not known yet
     cdef bytes rest
     cdef readonly Py_ssize_t quote_count
     cdef readonly str error            # why the feed ended, or empty
 
     def __init__(self, OrderTracker tracker, dict touches):
         self.tracker = tracker
+        self.touches = touches
         self.touch_of = np.full(SYMBOL_COUNT, -1, dtype=np.int32)
-        for symbol, touch in touches.items():
-            self.touch_of[<Py_ssize_t>symbol] = touch
         self.rest = b""
         self.error = ""
 
@@ -53,8 +55,15 @@ cdef class TouchFeed:
                 break
             if msg_type == MSG_QUOTE:
                 self.take(&quote)
+            elif msg_type == MSG_MARKET_STATUS and self.venue != status.venue:
+                self.enter(status.venue)
             at += used
         self.rest = octets[at:]
+
+    cdef enter(self, uint8_t venue):
+        self.venue = venue
+        for symbol, touch in self.touches.get(venue, {}).items():
+            self.touch_of[<Py_ssize_t>symbol] = touch
 
     cdef void take(self, const Quote *quote) noexcept:
         self.quote_count += 1

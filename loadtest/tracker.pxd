@@ -12,11 +12,13 @@ cdef enum PriceRule:
     NEAR = 1                           # as planned, but held within the cage around the live touch, where that is known
     REST = 2                           # joins the own side of the touch; price_e4 is used until it is known
     CROSS = 3                          # takes the other side of the touch; likewise
+    BEHIND = 4                         # rests well behind the own side of the touch, not beyond price_e4
 
 cdef class OrderTracker:
     cdef readonly Py_ssize_t count
     cdef readonly Py_ssize_t sent_count, answered_count
     cdef readonly int64_t repeated_count, disorder_count, stray_count, malformed_count, trade_count
+    cdef readonly int64_t notice_count # rules that warned; no answer to anything
     cdef readonly Histogram recent_decision, recent_ack  # since the last progress line
     cdef readonly int64_t start_ns     # UTC; planned times count from here
 

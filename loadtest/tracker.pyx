@@ -6,12 +6,13 @@ from libc.string cimport memcmp, memcpy
 
 from ext.codes cimport (BUY, EXEC_CANCELED, EXEC_NEW, EXEC_PENDING_NEW, EXEC_REJECTED, EXEC_TRADE, STATUS_FILLED,
                         STATUS_PENDING_NEW)
-from loadtest.wire cimport (CL_ORD_ID_SIZE, EVENT_CANCEL_REJECT, EVENT_EXECUTION_REPORT, OrderRequest, encode_cancel_order,
-                            encode_new_order)
+from loadtest.wire cimport (CL_ORD_ID_SIZE, EVENT_CANCEL_REJECT, EVENT_EXECUTION_REPORT, EVENT_RISK_NOTICE, OrderRequest,
+                            encode_cancel_order, encode_new_order)
 
 cdef enum:
     PREFIX_SIZE = 6
     TICK_E4 = 100                      # A-shares trade in steps of 0.01 yuan
+    BEHIND_BPS = 150                   # no trade soon, and within the gateway's collar
     CAGE_BPS = 90                      # well inside the exchange's 2 %, because the touch may be a moment old
 
 
@@ -75,6 +76,10 @@ cdef class OrderTracker:
             return price
         if rule == REST:
             return (bid if buys else ask) or price
+        if rule == BEHIND:
+            if buys:
+                return max(price, bid * (10_000 - BEHIND_BPS) // (10_000 * TICK_E4) * TICK_E4)
+            return min(price, (ask * (10_000 + BEHIND_BPS) // (10_000 * TICK_E4) + 1) * TICK_E4) if ask else price
         if rule == CROSS:
             return (ask if buys else bid) or price
         # NEAR: the gateway measures the cage from the opposite side, then the own side, then the last price; rounded inwards
@@ -103,6 +108,9 @@ cdef class OrderTracker:
     cdef void on_event(self, const ServerEvent *event, int64_t recv_ns) noexcept:
         cdef Py_ssize_t number
         cdef int32_t account
+        if event.kind == EVENT_RISK_NOTICE:
+            self.notice_count += 1
+            return
         if event.kind != EVENT_EXECUTION_REPORT and event.kind != EVENT_CANCEL_REJECT:
             self.malformed_count += 1
             return

@@ -1,9 +1,9 @@
 """The instruments of a trading day: one CSV that the exchanges list and the gateway checks against. Sends no order.
 
 Columns, prices in 1e-4 yuan, quantities in shares:
-symbol (six digits), security_exchange (XSHG|XSHE), board (MAIN|STAR|CHINEXT), name, is_st (0|1), tick_e4,
+symbol (six digits), security_exchange (XSHG|XSHE), board (MAIN|STAR|CHINEXT|INDEX), name, is_st (0|1), tick_e4,
 buy_min_shares, buy_step_shares, max_limit_shares, max_market_shares, prev_close_e4, up_limit_e4, down_limit_e4,
-status (NORMAL|SUSPENDED|DELISTED), t_plus (0|1), float_shares.
+status (NORMAL|SUSPENDED|DELISTED), t_plus (0|1), float_shares. An INDEX is quoted and never traded.
 """
 
 import csv
@@ -52,8 +52,18 @@ BOARDS = {
     "STAR": BoardRules(200, 1, 100_000, 50_000, 20),
     "CHINEXT": BoardRules(100, 100, 300_000, 150_000, 20),
 }
-CHOICES = {"security_exchange": ("XSHG", "XSHE"), "board": tuple(BOARDS), "status": ("NORMAL", "SUSPENDED", "DELISTED"),
-           "is_st": (0, 1), "t_plus": (0, 1)}
+INDEX = "INDEX"
+# (symbol, exchange, name, board whose shares it is of (empty: all of the exchange), previous close)
+INDICES = (
+    ("000001", "XSHG", "SSE Composite", "", 32_000_000),
+    ("000688", "XSHG", "STAR 50", "STAR", 10_000_000),
+    ("399001", "XSHE", "SZSE Component", "", 100_000_000),
+    ("399006", "XSHE", "ChiNext", "CHINEXT", 20_000_000),
+    ("399106", "XSHE", "SZSE Composite", "", 20_000_000),
+)
+INDEX_BOARD = {symbol: board for symbol, _, _, board, _ in INDICES}
+CHOICES = {"security_exchange": ("XSHG", "XSHE"), "board": (*BOARDS, INDEX),
+           "status": ("NORMAL", "SUSPENDED", "DELISTED"), "is_st": (0, 1), "t_plus": (0, 1)}
 
 
 class UniverseError(ValueError):
@@ -87,13 +97,19 @@ def list_share(symbol: str, name: str, is_st: int, prev_close_e4: int, status: s
                       rules.max_limit_shares, rules.max_market_shares, close_e4, up, down, status, 1, float_shares)
 
 
+def list_indices() -> list[Instrument]:
+    """The indices that rules look at, each at a round previous close."""
+    return [Instrument(symbol, exchange, INDEX, name, 0, TICK_E4, 0, 0, 0, 0, close_e4, 0, 0, "NORMAL", 0, 0)
+            for symbol, exchange, name, _, close_e4 in INDICES]
+
+
 # code range, how many of it, median price in yuan
 SYNTHETIC = [(600_000, 606_000, 1_650, 10.0), (688_000, 689_000, 550, 32.0), (1, 4_000, 1_400, 9.0),
              (300_000, 302_000, 1_300, 18.0)]
 
 
 def generate_universe(seed: int) -> list[Instrument]:
-    """A synthetic market of about 2,200 Shanghai and 2,700 Shenzhen shares, the same for the same seed."""
+    """A synthetic market of about 2,200 Shanghai and 2,700 Shenzhen shares and indices, the same for the same seed."""
     random = np.random.default_rng(seed)
     shares: dict[str, Instrument] = {}
     for first, end, count, median in SYNTHETIC:
@@ -107,7 +123,7 @@ def generate_universe(seed: int) -> list[Instrument]:
             free = int(random.lognormal(19.3, 1.0)) // 100 * 100
             shares[symbol] = list_share(symbol, f"{'*ST ' if is_st else ''}Share {symbol}", is_st,
                                         round(price * 100) * TICK_E4, status, free)
-    return list(shares.values())
+    return [*shares.values(), *list_indices()]
 
 
 def from_reference(folder: Path) -> list[Instrument]:
@@ -148,15 +164,16 @@ def parse_universe(source: str, reader: "csv.DictReader[str]") -> Iterator[Instr
     if tuple(reader.fieldnames or ()) != Instrument._fields:
         found = ",".join(reader.fieldnames or ())
         raise UniverseError(f"{source}:1: columns {found}, expected {','.join(Instrument._fields)}")
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
     for row in reader:
         where = f"{source}:{reader.line_num}"
         if None in row or None in row.values():
             raise UniverseError(f"{where}: expected {len(Instrument._fields)} columns")
         instrument = parse_instrument(where, row)
-        if instrument.symbol in seen:
+        key = (instrument.security_exchange, instrument.symbol)
+        if key in seen:
             raise UniverseError(f"{where}: symbol: {instrument.symbol} is listed twice")
-        seen.add(instrument.symbol)
+        seen.add(key)
         yield instrument
 
 
@@ -172,6 +189,8 @@ def parse_instrument(where: str, row: dict[str, str]) -> Instrument:
     if len(row["symbol"]) != 6 or not row["symbol"].isdecimal():
         raise UniverseError(f"{where}: symbol: {row['symbol']!r}, expected six digits")
     instrument = Instrument(**parsed)  # type: ignore[arg-type]
+    if instrument.board == INDEX:
+        return instrument
     if instrument.tick_e4 == 0 or instrument.buy_step_shares == 0:
         raise UniverseError(f"{where}: tick_e4 and buy_step_shares: expected at least 1")
     if not 0 < instrument.down_limit_e4 <= instrument.prev_close_e4 <= instrument.up_limit_e4:

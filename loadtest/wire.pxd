@@ -26,6 +26,7 @@ cdef enum EventKind:                   # the field numbers of ServerMessage
     EVENT_SESSION_REJECT = 4
     EVENT_HEARTBEAT = 5
     EVENT_MASS_CANCEL_REPORT = 6
+    EVENT_RISK_NOTICE = 7
 
 cdef struct ServerEvent:               # pointers lead into the message
     int kind

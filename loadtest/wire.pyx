@@ -187,7 +187,7 @@ cdef void decode_server_message(const uint8_t *message, size_t size, ServerEvent
     memset(event, 0, sizeof(ServerEvent))
     at = get_field(at, end, &field)
     # Exactly one known message inside
-    if at != end or field.wire_type != BYTES or field.number > EVENT_MASS_CANCEL_REPORT:
+    if at != end or field.wire_type != BYTES or field.number > EVENT_RISK_NOTICE:
         return
     event.body, event.body_size = field.octets, field.value
     event.kind = field.number

@@ -152,7 +152,12 @@ def set_level(model: Model, subject: Subject, change: Change, now_ns: int) -> in
     if in_force:
         mask |= old.mask
         throttle = min(t for t in (throttle, old.throttle) if t) if throttle or old.throttle else 0
-        until_ns = max(until_ns, old.until_ns) if change.level < 5 and until_ns and old.until_ns else 0
+        if change.level >= 5 or not until_ns:
+            until_ns = 0
+        elif old.until_ns:
+            until_ns = max(until_ns, old.until_ns)
+        elif not (in_force == 1 and change.level > 1):  # a warning without an end keeps no harder level in force
+            until_ns = 0
     if change.level == in_force and (mask, throttle, until_ns) == (old.mask, old.throttle, old.until_ns):
         return NOTHING
     model.standings[subject] = Standing(change.level, mask, throttle, until_ns, until_ns - now_ns if until_ns else 0)

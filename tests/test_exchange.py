@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ext.quotes import decode as decode_quote
-from loadtest.universe import list_share, write_instruments
+from loadtest.universe import list_indices, list_share, write_instruments
 from tests.venue_client import (
     ACCEPTED,
     BUSINESS_REJECT,
@@ -223,6 +223,22 @@ def test_market_data_begins_whole_and_then_follows(shanghai: Venue) -> None:
     shanghai.order("b2", BUY, 10.01, 100)
     quote = feed.until("quote", symbol=shanghai.symbol, bid_qty_shares=[100, 0, 0, 0, 0])
     assert quote["bid_px_e4"][0] == quote["ask_px_e4"][0] == 100_100
+
+
+def test_an_index_follows_its_shares(tmp_path: Path) -> None:
+    """Two shares of equal float: one that rises by 1 % lifts their index by half of that."""
+    path = tmp_path / "instruments.csv"
+    shares = [list_share(symbol, symbol, 0, 100_000, "NORMAL", 10**9) for symbol in ("600000", "600001")]
+    write_instruments(path, [*shares, *list_indices()])
+    with running_exchange("XSHG", path, *STILL) as ready:
+        assert ready["instruments"] == 2
+        feed, market = Feed(ready["market_data_port"]), Venue("XSHG", ready)
+        index = feed.until("quote", symbol=1)
+        assert (index["last_px_e4"], index["prev_close_e4"], index["bid_px_e4"]) == (32_000_000, 32_000_000, [0] * 5)
+        market.order("s1", SELL, 10.10, 300)
+        market.order("b1", BUY, 10.10, 200)
+        index = feed.until("quote", symbol=1, last_px_e4=32_160_000)
+        assert (index["total_volume_shares"], index["total_turnover_e4"]) == (200, 200 * 101_000)
 
 
 def test_market_status_comes_every_second_and_can_be_muted(shanghai: Venue) -> None:

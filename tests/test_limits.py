@@ -2,6 +2,7 @@
 
 # ruff: noqa: E501  (the table of messages reads best with one message to a line)
 import hashlib
+import re
 import tempfile
 import time
 from pathlib import Path
@@ -316,3 +317,20 @@ def test_a_broken_file_is_an_error_not_a_traceback(data):
         path = Path(directory) / "limits.yaml"
         path.write_text("\n".join(lines))
         assert all(text.startswith(f"{path}:") for text in faults_of(load_limits, path))
+
+
+def test_the_shipped_file_is_good_with_and_without_what_it_shows(tmp_path):
+    """Lines that begin with `#:` are examples: each must be as good as the rest once the mark is taken away."""
+    text = SHIPPED.read_text()
+    plain, full = load_limits(SHIPPED), tmp_path / "full.yaml"
+    full.write_text(text.replace("#:", ""))
+    shown = load_limits(full)
+    assert not plain.strategies
+    assert (len(shown.strategies), len(shown.units), len(shown.locates)) == (1, 1, 1)
+    assert shown.accounts[1].tags
+    manual = (SHIPPED.parents[1] / "docs" / "limits.md").read_text()
+    table = manual[manual.index("Optional ones") : manual.index("And of an account alone")]
+    named = re.findall(r"`(\w+)`(?=[^|]*\|[^|]*\|\n)", table)
+    missing = [field for field in named if f"{field}:" not in text]
+    assert len(named) > 15
+    assert not missing, f"docs/limits.md names {missing}; the shipped file shows no example of them"

@@ -48,8 +48,32 @@ def test_orders_pass_through_both_exchanges_and_none_is_lost(tmp_path):
     assert {stage.name for stage in report.gateway_stages} >= {"decided", "acked"}
     assert sum("flow" in line for line in said) == 1
     assert "gateway" in report.notes[0]
+    rules = report.surveillance
+    assert rules.rule_set.startswith("cn-equity@")
+    assert (rules.missing, rules.benign_stopped, rules.scene) == (0, 0, None)
+    assert "0 benign" in report.summary()
     assert read_json(tmp_path / "report.json") == report
     assert (tmp_path / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.timeout(180)
+def test_flash_cancels_are_caught_told_and_stopped(tmp_path):
+    pace = Pace(100, 19 * S)
+    options = Options(pace, accounts=64, lanes=4, background_per_s=50.0, out=tmp_path, drain_s=30.0, scene=True)
+    report = run_load(options)
+    assert report.verdict == "PASS", report.reasons
+    scene = report.surveillance.scene
+    assert scene.refused == scene.late_orders > 0
+    assert scene.flash_cancels > 500
+    whats = [alert.what for alert in scene.alerts]
+    assert [what.split()[0] for what in whats] == ["Z06003@1", "level", "Z06003@1", "level"]
+    assert whats[3] == "level L4 set for 30 min"
+    assert scene.alerts[2].factors[0] == "cancels(day, within=1 s): 501, limit 500"
+    assert all(alert.after_ms < 5_000 for alert in scene.alerts)
+    assert report.surveillance.benign_stopped == 0
+    page = (tmp_path / "report.html").read_text()
+    assert "A burst of flash cancels" in page
+    assert "cancels(day, within=1 s): 501, limit 500" in page
 
 
 def test_the_mirror_answers_everything_at_once():

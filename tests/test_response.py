@@ -148,6 +148,15 @@ def test_set_level_only_tightens(desk: Desk) -> None:
     assert raise_to(desk, A, 4, mask=2) == 0
 
 
+def test_a_warning_without_an_end_keeps_no_harder_level_in_force(desk: Desk) -> None:
+    raise_to(desk, A, 1, by="", rule=9)
+    raise_to(desk, A, 4, mask=1, until_ns=desk.now_ns + 900 * MS, by="", rule=9)
+    row = queries.levels(engine_of(desk))[0]
+    assert (row["level"], row["until_ns"]) == (4, desk.now_ns + 900 * MS)
+    desk.wait(901)
+    assert desk.code() == PASS
+
+
 def test_it_steps_down_one_level_for_each_cool_off(desk: Desk) -> None:
     raise_to(desk, A, 4, mask=1, until_ns=desk.now_ns + 900 * MS)
     desk.wait(899)

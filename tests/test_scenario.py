@@ -18,6 +18,7 @@ from loadtest.plan import BAD_KINDS, SIDE_BUY, SIDE_SELL, make_plan
 from loadtest.processes import EXCHANGE, Child, StartError, stages_of
 from loadtest.runner import Options, prepare
 from loadtest.scenario import write_scenario
+from loadtest.scene import FLASHES, SCENE_ACCOUNT, add_scene
 from loadtest.schedule import Pace, even_steps
 from loadtest.universe import generate_universe
 
@@ -84,6 +85,21 @@ def test_every_kind_of_bad_order_is_planned(source):
     assert abs(np.count_nonzero(plan.expected_code) - 150) <= 1
 
 
+def test_the_abnormal_trader_joins_a_plan_and_every_cancel_still_names_its_order(source):
+    plan = plan_from(source, 3_000)
+    whole = add_scene(plan, 500_000)
+    mine = whole.account == whole.accounts.index(SCENE_ACCOUNT)
+    assert np.all(np.diff(whole.planned_ns) >= 0)
+    assert np.count_nonzero(whole.kind == CANCEL_ORDER) == np.count_nonzero(plan.kind == CANCEL_ORDER) + FLASHES
+    cancels = np.flatnonzero(whole.kind == CANCEL_ORDER)
+    targets = whole.cancel_of[cancels]
+    assert np.all(whole.account[targets] == whole.account[cancels])
+    assert np.all(whole.touch[targets] == whole.touch[cancels])
+    assert np.all(whole.planned_ns[cancels[mine[cancels]]] - whole.planned_ns[targets[mine[cancels]]] < S)
+    assert np.array_equal(whole.price_e4[~mine], plan.price_e4)
+    assert {share.security_exchange for share in (whole.instruments[at] for at in whole.touch[mine])} == {"XSHG"}
+
+
 def test_an_account_never_meets_itself(source):
     plan = plan_from(source, 3_000, bad=0.0)
     seen = {}
@@ -97,7 +113,7 @@ def test_the_files_are_read_by_the_gateway_and_cover_every_sell(source, tmp_path
     limits = load_limits(scenario.limits)
     assert len(load_instruments(scenario.instruments)) == len(UNIVERSE)
     names = [account.id for account in limits.accounts]
-    assert names == plan.accounts[:-1]
+    assert names == [*plan.accounts[:-1], SCENE_ACCOUNT]
     assert len(limits.tokens[0].account_indexes) == len(names)
     held = {(names[row.account_index], row.symbol): row.sellable_shares for row in limits.positions}
     sold = {}

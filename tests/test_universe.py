@@ -7,6 +7,7 @@ import pytest
 
 from loadtest.universe import (
     ALWAYS_LISTED,
+    INDEX,
     Instrument,
     UniverseError,
     board_of,
@@ -46,7 +47,10 @@ def test_the_synthetic_market_reads_back_and_repeats(tmp_path: Path) -> None:
     counts = Counter((i.security_exchange, i.board) for i in market)
     assert 2_100 < counts["XSHG", "MAIN"] + counts["XSHG", "STAR"] < 2_300
     assert 2_600 < counts["XSHE", "MAIN"] + counts["XSHE", "CHINEXT"] < 2_800
-    assert all(i.down_limit_e4 < i.prev_close_e4 < i.up_limit_e4 for i in market)
+    assert all(i.down_limit_e4 < i.prev_close_e4 < i.up_limit_e4 for i in market if i.board != INDEX)
+    assert {f"{i.symbol}.{i.security_exchange}" for i in market if i.board == INDEX} == {
+        "000001.XSHG", "000688.XSHG", "399001.XSHE", "399006.XSHE", "399106.XSHE",
+    }
     assert {i.buy_min_shares for i in market if i.board == "STAR"} == {200}
 
 

@@ -46,6 +46,7 @@ def loaded(with_reloads: bool) -> tuple[Report, Judged, Pusher]:
                 out=None,
                 keep=kept,
                 realtime=True,
+                rules=None,  # the pusher's
                 gateway_flags=pusher.flags,
                 beside=pusher.beside if with_reloads else nullcontext,
             )
