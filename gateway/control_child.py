@@ -39,6 +39,7 @@ class ControlSettings(msgspec.Struct, frozen=True):
     tls_cert: str = ""
     tls_key: str = ""
     tls_client_ca: str = ""
+    limits: str = ""  # file of the accounts that pushed rules are held against; empty: they are not
     watch: str = ""  # folder of rule files; empty: not watched
     debug: bool = False
 

@@ -115,7 +115,7 @@ class ControlServer:
         self.desk = Desk(
             store,
             self.link,
-            Compiler(settings.trade_date),
+            Compiler(settings.trade_date, Path(settings.limits) if settings.limits else None),
             settings.trade_date,
             self.people.proposal_ttl_min,
             utc_now_ns,

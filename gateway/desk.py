@@ -72,7 +72,7 @@ class Desk:
         fault = name_fault(list(sources))
         if fault is not None:
             raise ControlError("INVALID_ARGUMENT", fault)
-        return await asyncio.to_thread(self.compiler.compile, sources)
+        return await asyncio.to_thread(self.compiler.compile_new, sources)
 
     async def comparison(self, base: dict[str, Any] | None, sources: Mapping[str, str]) -> Comparison:
         before = self.store.load(base["sha256"]) if base else None

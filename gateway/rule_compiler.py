@@ -3,14 +3,18 @@
 import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
 
 from gateway.rule_store import StoreError
+from risk_rules.accounts import read_accounts
+from risk_rules.errors import RuleErrors
 from risk_rules.load import NO_RULES, load_rules, rule_files
 from risk_rules.loosening import compare, far_looser, needs_second_person
-from risk_rules.rule_types import Change, RuleSet
+from risk_rules.marked import ConfigError
+from risk_rules.rule_types import Account, Change, RuleSet
 
 MOST_FILES = 100
 TEST_SUFFIX = "_test.yaml"
@@ -25,14 +29,31 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 class Compiler:
-    """Compiles for one trading day (YYYYMMDD); a rule that is not valid on it is left out."""
+    """Compiles for one trading day (YYYYMMDD); a rule that is not valid on it is left out.
 
-    def __init__(self, trade_date: int) -> None:
+    limits: the file whose accounts new rules are held against; without it nobody looks whom they bind.
+    """
+
+    def __init__(self, trade_date: int, limits: Path | None = None) -> None:
         self.day = date(trade_date // 10_000, trade_date // 100 % 100, trade_date % 100)
+        self.limits = limits
+
+    @cached_property
+    def accounts(self) -> list[Account] | None:
+        """Read at the first push: a day's accounts do not change."""
+        return read_accounts(self.limits) if self.limits else None
 
     def compile(self, sources: Mapping[str, str]) -> RuleSet:
         """The rule set; raises RuleErrors with its faults by file name, as they were pushed."""
         return loaded(sources, self.day)
+
+    def compile_new(self, sources: Mapping[str, str]) -> RuleSet:
+        """The same of rules that nobody used yet: one that binds none of the accounts is a mistake, too."""
+        try:
+            accounts = self.accounts
+        except ConfigError as error:
+            raise RuleErrors(error.errors) from None
+        return loaded(sources, self.day, accounts)
 
     def compare(self, before: Mapping[str, str] | None, after: Mapping[str, str]) -> Comparison:
         """Over all days: what loosens tomorrow needs its second person today. None before: nothing can be looser."""
@@ -51,12 +72,12 @@ def change_text(change: Change) -> str:
     return " ".join(f"{change.rule} {change.verdict}: {change.what}{moved}{times}".split())[:400]
 
 
-def loaded(sources: Mapping[str, str], day: date | None) -> RuleSet:
+def loaded(sources: Mapping[str, str], day: date | None, accounts: list[Account] | None = None) -> RuleSet:
     """The rule set of sources, read like any other files: from a folder, which is theirs alone."""
     with tempfile.TemporaryDirectory(prefix="tidegate-rules-") as folder:
         for name, text in sources.items():
             (Path(folder) / name).write_text(text, encoding="utf-8", newline="")
-        return load_rules(rule_files(Path(folder)), day=day, root=Path(folder))
+        return load_rules(rule_files(Path(folder)), day=day, accounts=accounts, root=Path(folder))
 
 
 def name_fault(names: Sequence[str]) -> str | None:

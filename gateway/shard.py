@@ -261,7 +261,7 @@ def control_settings(settings: Settings) -> ControlSettings:
     own = {settings.cpu} if settings.cpu is not None else set()
     cpus = set(range(os.cpu_count() or 1)) - own
     paths = {"tls_cert": settings.tls_cert, "tls_key": settings.tls_key, "tls_client_ca": settings.tls_client_ca,
-             "watch": settings.rules if settings.watch_rules else None}
+             "limits": settings.limits, "watch": settings.rules if settings.watch_rules else None}
     return ControlSettings(
         fd=-1, host=settings.host, port=settings.control_port or 0, control=str(settings.control),
         store=str(settings.journal / STORE), trade_date=settings.trade_date, shard=settings.shard,

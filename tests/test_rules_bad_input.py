@@ -13,6 +13,7 @@ import pytest
 from ext import response, suspended
 from gateway import cli
 from gateway.pb import control_pb2 as api
+from gateway.rule_compiler import Compiler
 from tests.rule_desk import SECOND, RuleDesk
 from tests.rule_files import HEAD, rule
 from tests.system.officers import rules_of
@@ -102,6 +103,24 @@ def test_a_scope_nobody_matches(check: Any, tmp_path: Path) -> None:
     accounts.write_text("accounts:\n- {id: A1}\n- {id: B1}\n")
     fault = f"{path}:9:7: T1: its scope matches none of the 2 accounts\n"
     assert check(str(path), "--limits-accounts", str(accounts)) == (1, fault)
+
+
+def test_a_push_that_binds_nobody_changes_nothing(tmp_path: Path) -> None:
+    limits = tmp_path / "limits.yaml"
+    limits.write_text("accounts:\n- {id: A1}\n- {id: B1}\n")
+
+    async def whole() -> None:
+        world = await World(tmp_path / "store").open()
+        world.desk.compiler.limits = limits
+        pushed = await world.desk.push("olga", {"rules.yaml": NOBODY}, "typo")
+        assert list(pushed.errors) == ["rules.yaml:9:7: T1: its scope matches none of the 2 accounts"]
+        assert not world.shard.rule_sets
+        limits.write_text("accounts: [")
+        world.desk.compiler = Compiler(20261123, limits)
+        (error,) = (await world.desk.push("olga", {"rules.yaml": NOBODY}, "typo")).errors
+        assert error.startswith(f"{limits}:")
+
+    asyncio.run(whole())
 
 
 def test_a_folder_without_rules(check: Any, tmp_path: Path) -> None:
