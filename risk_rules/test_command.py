@@ -43,13 +43,14 @@ def play(files: Files = None, only: Only = "", coverage: Coverage = True, branch
 
 
 def test_files(given: list[Path]) -> list[Path]:
-    """Files as they are, folders as the test files in them."""
+    """Files as they are, of a rule file the tests beside it, folders as the test files in them."""
     found: list[Path] = []
     for path in given:
         if path.is_dir():
             found += sorted(path.glob("*_test.yaml"))
         elif path.is_file():
-            found.append(path)
+            beside = path.with_name(f"{path.stem}_test.yaml")
+            found.append(beside if beside.is_file() else path)
         else:
             raise typer.BadParameter(f"{path}: no such file or folder")
     return found
