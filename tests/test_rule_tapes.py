@@ -9,6 +9,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as some
 
+from risk_rules.errors import RuleErrors
+from risk_rules.load import load_rules
 from risk_rules.marked import ConfigError
 from risk_rules.tapes import load_tests, step_of, steps_of
 from risk_rules.test_command import play
@@ -171,3 +173,18 @@ def test_the_example_of_the_manual(tmp_path):
     (tmp_path / "manual_test.yaml").write_text(block)
     report = run_file(load_tests(tmp_path / "manual_test.yaml"))
     assert (report.failed, report.checks) == ([], 3)
+
+
+def test_the_manual_of_a_rules_life_is_true(tmp_path: Path) -> None:
+    """The rule and the test of docs/risk.md: what it says is met, and the slip is told as it says."""
+    manual = (Path(__file__).parents[1] / "docs" / "risk.md").read_text()
+    rule, test = (block.split("```")[0] for block in manual.split("```yaml\n")[1:3])
+    (tmp_path / "desk.yaml").write_text(rule)
+    (tmp_path / "desk_test.yaml").write_text(test)
+    assert play([tmp_path / "desk_test.yaml"]) == play([tmp_path / "desk.yaml"]) == 0
+    (tmp_path / "desk.yaml").write_text(rule.replace("order_yuan(1 min", "ordr_yuan(1 min"))
+    with pytest.raises(RuleErrors) as caught:
+        load_rules([tmp_path / "desk.yaml"], day=None, root=tmp_path)
+    assert [f"my_rules/{line}" for line in caught.value.errors] == [
+        line for line in manual.splitlines() if "did you mean" in line
+    ]

@@ -224,6 +224,7 @@ class Gateway:
         self.address = ""
         self.metrics_port = 0
         self.control_port: int | None = None
+        self.rule_set: str | None = None  # in force at the start
 
     @property
     def journal_file(self) -> Path:
@@ -270,6 +271,7 @@ class Gateway:
         self.address = f"127.0.0.1:{ready['port']}"
         self.metrics_port = ready["metrics_port"]
         self.control_port = ready["control_port"]
+        self.rule_set = ready["rule_set"]
         self.channel = grpc.insecure_channel(self.address)
         for venue in venues:
             self.wait_for_link(venue)

@@ -123,7 +123,10 @@ def test_first_rules_and_a_watched_folder(start_controlled, listen, tmp_path):
     gateway = start_controlled("--rules", str(folder), "--watch-rules")
     vera, anna = officer(gateway, "vera"), officer(gateway, "anna")
     listener = listen(vera)
-    assert vera.GetRules().in_force.by == "start"
+    first = vera.GetRules().in_force
+    assert first.by == "start"
+    assert gateway.rule_set == f"sizes@1, 1 rules, sha256 {first.sha256}"
+    assert len(gateway.child.logged("rules_in_force")) == 1
     (folder / "sizes.yaml").write_text(rules_of(200_000)["sizes.yaml"])
     tighter = wait_until(lambda: (rules := vera.GetRules()).in_force.number == 2 and rules, "the tighter rules")
     assert tighter.in_force.by == "watch"
