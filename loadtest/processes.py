@@ -142,22 +142,7 @@ class Plant:
         """Exchanges first, because the gateway logs on to them; the gateway on a core of its own if there are two."""
         cores = sorted(os.sched_getaffinity(0))
         own = cores[-1] if len(cores) > 1 else None
-        exchanges = [
-            self.child(
-                f"exchange {venue}",
-                EXCHANGE,
-                [
-                    venue,
-                    "--instruments",
-                    str(self.scenario.instruments),
-                    "--rate",
-                    f"{self.background_per_s:g}",
-                    "--date",
-                    TRADING_DAY,
-                ],
-            )
-            for venue in ("XSHG", "XSHE")
-        ]
+        exchanges = [self.start_exchange(venue) for venue in ("XSHG", "XSHE")]
         venues = []
         for exchange in exchanges:
             ready = exchange.ready()
@@ -199,6 +184,12 @@ class Plant:
         self.wait_for_links()
         if self.rules is not None:
             self.watch(set(cores) - {own} if own is not None else set(cores))
+
+    def start_exchange(self, venue: str) -> Child:
+        flags = ["--rate", f"{self.background_per_s:g}", "--date", TRADING_DAY]
+        return self.child(
+            f"exchange {venue}", EXCHANGE, [venue, "--instruments", str(self.scenario.instruments), *flags]
+        )
 
     def control_flags(self) -> tuple[str, ...]:
         if self.rules is None:
