@@ -7,16 +7,16 @@ from ext.events cimport (
     EV_ADMIN, EV_HIT, EV_LEVEL, EV_MARK, EV_PHASE, EV_QUOTE, EV_RULE_SET, EV_TICKET, RuleSetEvent,
 )
 from ext.occasion cimport (
-    Occasion, amount_of, counted_price_e4, is_counted, open_occasion, place_of, set_amount, set_order, set_rows,
+    Occasion, open_occasion, passes, place_of, set_amount, set_order, set_rows,
 )
 from ext.program cimport (
     AMOUNT_E4, FEATURE_SUM, FILTER_MARKET, KEY_ACCOUNT_INSTRUMENT, KEY_CONTROLLER, KEY_CONTROLLER_INSTRUMENT, KEY_CONTROLLER_VENUE, KEY_FIXED, KEY_VENUE, NOTHING, ON_CANCEL, ON_CANCELED, ON_FILL, ON_MARK,
     ON_ORDER, ON_QUOTE, ON_REJECT, WINDOW_DAY, Rule, validate_program,
 )
-from ext.rule_book cimport NO_ROW, Gauge, MarkRow, RuleBook, Run, step_of
+from ext.rule_book cimport NO_ROW, Gauge, MarkRow, RuleBook, Run, step_of, touch
 from ext.rule_state cimport MOST_RULE_SETS, RECENT_FILLS, FillRing, HitCell, RecentFill, RecordedQuote, RuleState, hit_key
 from ext.state cimport GROUP_OWNER, NONE, VENUES, Position, position_key
-from ext.windows cimport SlidingCell, cell_add, sliding_add
+from ext.windows cimport SlidingCell, WholeCell, cell_add, sliding_add, whole_sum_add
 
 cdef enum:
     SELF_FILL_NS = 1000000             # two sides of a trade against oneself come within this time
@@ -48,33 +48,33 @@ cdef inline void open_own(Occasion *occasion, State state, int event, const Orde
 cdef void count_own(State state, int event, const Order *order, int64_t shares, int64_t price_e4, int64_t now_ns) noexcept:
     """price_e4: of a trade, else 0 for the order's."""
     cdef Occasion occasion
-    if state.rule_state.book.fed_by[event].count == 0:
+    if state.rule_state.book.fed_by[event][order.side].count == 0:
         return
     open_own(&occasion, state, event, order, now_ns)
     set_amount(&occasion, shares, price_e4 if price_e4 else occasion.order_price_e4)
-    feed(state, &occasion, state.rule_state.book.fed_by[event])
+    feed(state, &occasion, state.rule_state.book.fed_by[event][order.side])
 
 
 cdef void count_fill(State state, const Order *order, const ReportEvent *event) noexcept:
     cdef RuleBook book = state.rule_state.book
     cdef Occasion occasion
-    if book.fed_by[<int>ON_FILL].count == 0:
+    if book.fed_by[<int>ON_FILL][order.side].count == 0:
         return
     open_own(&occasion, state, ON_FILL, order, event.head.time_ns)
-    set_amount(&occasion, event.last_qty_shares, event.last_px_e4)
     if book.is_self_counted:
         occasion.is_self = meets_own_fill(&state.rule_state.rings[order.match_position], order.side, event)
-    feed(state, &occasion, book.fed_by[<int>ON_FILL])
+    set_amount(&occasion, event.last_qty_shares, event.last_px_e4)
+    feed(state, &occasion, book.fed_by[<int>ON_FILL][order.side])
 
 
 cdef void count_reject(State state, uint32_t account, uint32_t instrument, int side, int64_t now_ns) noexcept:
     """An order that we rejected; it opens no record, and counts in those that are there."""
     cdef Occasion occasion
-    if state.rule_state.book.fed_by[<int>ON_REJECT].count == 0:
+    if state.rule_state.book.fed_by[<int>ON_REJECT][side].count == 0:
         return
     open_occasion(&occasion, state, ON_REJECT, account, instrument, side, now_ns)
     find_rows(&occasion, state)
-    feed(state, &occasion, state.rule_state.book.fed_by[<int>ON_REJECT])
+    feed(state, &occasion, state.rule_state.book.fed_by[<int>ON_REJECT][side])
 
 
 cdef bint meets_own_fill(FillRing *ring, int side, const ReportEvent *event) noexcept:
@@ -98,21 +98,23 @@ cdef bint meets_own_fill(FillRing *ring, int side, const ReportEvent *event) noe
 
 
 cdef void feed(State state, const Occasion *occasion, Run run) noexcept:
-    """Count the event in every feature of the run."""
+    """Count the event in every feature of the run, which has those of its side."""
     cdef RuleBook book = state.rule_state.book
-    cdef Gauge *gauge
+    cdef const Gauge *gauge
     cdef uint32_t at, row
-    cdef char *cell
+    cdef int64_t amount
     for at in range(run.first, run.first + run.count):
         gauge = &book.gauges[book.feeds[at]]
         row = occasion.rows[gauge.key]
-        if row >= gauge.rows or not is_counted(occasion, book, state, gauge):
+        if row >= gauge.rows or (gauge.filters and not passes(occasion, book, state, gauge)):
             continue
-        cell = gauge.cells + <size_t>row * gauge.cell_size
-        if gauge.step_ns and gauge.kind == FEATURE_SUM:
-            sliding_add(<SlidingCell *>cell, step_of(book, gauge, occasion.now_ns), amount_of(occasion, gauge))
+        amount = occasion.amounts[gauge.amount]
+        if gauge.kind != FEATURE_SUM:
+            cell_add(touch(gauge, row), gauge.kind, gauge.step_ns != 0, place_of(occasion, book, state, gauge), amount)
+        elif gauge.step_ns:
+            sliding_add(<SlidingCell *>touch(gauge, row), step_of(book, gauge, occasion.now_ns), amount)
         else:
-            cell_add(cell, gauge.kind, gauge.step_ns != 0, place_of(occasion, book, state, gauge), amount_of(occasion, gauge))
+            whole_sum_add(<WholeCell *>touch(gauge, row), place_of(occasion, book, state, gauge), amount)
 
 
 # Frames of the rules themselves
@@ -187,7 +189,7 @@ cdef void feed_market(State state, const QuoteEvent *event, int64_t volume_share
                 amount = 0
         elif amount == 0:
             continue
-        cell_add(gauge.cells + <size_t>row * gauge.cell_size, gauge.kind, gauge.step_ns != 0,
+        cell_add(touch(gauge, row), gauge.kind, gauge.step_ns != 0,
                  place_of(&occasion, book, state, gauge), amount)
 
 
@@ -202,7 +204,7 @@ cdef void set_mark(State state, uint32_t number, const Frame *head, uint32_t row
     cdef RuleBook book = state.rule_state.book
     cdef MarkRow *mark = &book.marks[number]
     cdef Occasion occasion
-    cdef Run fed = book.fed_by[<int>ON_MARK]
+    cdef Run fed
     cdef int venue = 0 if instrument >= state.instrument_count else state.instruments[instrument].venue
     cdef uint32_t at
     if mark.cells == NULL or row >= mark.rows or not 0 <= side <= SELL:
@@ -211,9 +213,11 @@ cdef void set_mark(State state, uint32_t number, const Frame *head, uint32_t row
         mark.cells[row].last_ns[side] = 0
         mark.cells[row].last_ns[0] = max(mark.cells[row].last_ns[<int>BUY], mark.cells[row].last_ns[<int>SELL])
         return
+    mark.is_set = True
     mark.cells[row].last_ns[0] = mark.cells[row].last_ns[side] = head.time_ns
     mark.cells[row].phase[0] = mark.cells[row].phase[side] = state.phase_number[venue]
     mark.cells[row].any_phase[0] = mark.cells[row].any_phase[side] = state.phase_number[0]
+    fed = book.fed_by[<int>ON_MARK][side]
     if fed.count == 0:
         return
     open_occasion(&occasion, state, ON_MARK, NONE if head.account >= state.account_count else head.account,
@@ -289,7 +293,7 @@ cdef void apply_hit(State state, const HitEvent *event) noexcept:
     group = group_of_row(state, rule.key, row) if event.head.account >= state.account_count else state.accounts[event.head.account].group
     cell = state.rule_state.find_hit(
         hit_key(book.rule_keys[event.rule - 1],
-                row_identity(state, rule.key, row, event.head.account, group, event.instrument), event.stage), True)
+                row_identity(state, rule.key, row, event.head.account, group, event.instrument), event.stage, event.enforced), True)
     if cell != NULL:
         cell.last_ns = event.head.time_ns
     if event.enforced and rule.hit_mark != NOTHING:

@@ -5,6 +5,7 @@ from libc.stdint cimport uint32_t
 from ext.codes cimport BUY, PHASE_CLOSE_CALL, PHASE_OPEN_CALL, PHASE_OPEN_CALL_LOCKED, SELL
 from ext.occasion cimport counted_price_e4, is_at_limit, is_in_best5
 from ext.program cimport (
+    AMOUNT_E4, AMOUNT_SHARES,
     INSTANT_BEST5_SHARES, INSTANT_BOUGHT_TODAY_SHARES, INSTANT_DEVIATION, INSTANT_IS_AT_LIMIT, INSTANT_LAST_PRICE,
     INSTANT_LIMIT_SHARES, INSTANT_OPEN_ORDERS, INSTANT_OPEN_SHARES, INSTANT_OWN_BEST5_SHARES, INSTANT_OWN_LEVELS,
     INSTANT_OWN_LIMIT_SHARES, INSTANT_PHASE_AGE, INSTANT_POSITION_SHARES, INSTANT_PREV_CLOSE, INSTANT_SENT_1S,
@@ -46,9 +47,9 @@ cdef int64_t instant_value(const Occasion *occasion, State state, const Gauge *g
 
 cdef int64_t this_value(const Occasion *occasion, int instant) noexcept:
     if instant == INSTANT_THIS_SHARES:
-        return occasion.shares
+        return occasion.amounts[<int>AMOUNT_SHARES]
     if instant == INSTANT_THIS_YUAN:
-        return occasion.e4
+        return occasion.amounts[<int>AMOUNT_E4]
     if instant == INSTANT_THIS_PRICE:
         return occasion.price_e4
     if instant == INSTANT_THIS_DEVIATION:
@@ -77,7 +78,7 @@ cdef int64_t own_value(const Occasion *occasion, State state, const Gauge *gauge
     if instant == INSTANT_OPEN_ORDERS:
         return (0 if owner == NULL else owner.open_orders) + (occasion.event == ON_ORDER)
     if instant == INSTANT_OPEN_SHARES:
-        return (0 if owner == NULL else open_shares(owner, gauge.side)) + (occasion.shares if is_judged else 0)
+        return (0 if owner == NULL else open_shares(owner, gauge.side)) + (occasion.amounts[<int>AMOUNT_SHARES] if is_judged else 0)
     if instant == INSTANT_OWN_LEVELS:
         return own_levels(occasion, state, gauge.side, is_account, is_judged)
     return own_shares_where(occasion, state, gauge.side, is_account, is_judged, instant)
@@ -109,7 +110,7 @@ cdef int64_t own_shares_where(const Occasion *occasion, State state, int side, b
     cdef const Order *order
     cdef int64_t shares = 0
     if is_judged and is_met(occasion, instant, occasion.side, occasion.order_price_e4):
-        shares = occasion.shares
+        shares = occasion.amounts[<int>AMOUNT_SHARES]
     while order_no != NONE:
         order = &state.orders[order_no]
         if ((side == 0 or order.side == side) and (not is_account or order.account == occasion.account_index)

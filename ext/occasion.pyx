@@ -4,13 +4,13 @@ from libc.string cimport memset
 
 from ext.codes cimport BUY, LIMIT, SELL, VENUE_COUNT
 from ext.program cimport (
-    AMOUNT_ONE, AMOUNT_SHARES, FILTER_AFTER, FILTER_AGGRESSIVE, FILTER_AT_LIMIT, FILTER_BEST5, FILTER_BEYOND,
+    AMOUNT_E4, AMOUNT_ONE, AMOUNT_SHARES, FILTER_AFTER, FILTER_AGGRESSIVE, FILTER_AT_LIMIT, FILTER_BEST5, FILTER_BEYOND,
     FILTER_PASSIVE, FILTER_SELF, FILTER_WITHIN, KEY_ACCOUNT, KEY_ACCOUNT_INSTRUMENT, KEY_ACCOUNT_VENUE, KEY_CONTROLLER,
     KEY_CONTROLLER_INSTRUMENT, KEY_CONTROLLER_VENUE, KEY_COUNT, KEY_FIRM, KEY_FIXED, KEY_INSTRUMENT, KEY_VENUE, PPM,
     WINDOW_DAY, WINDOW_PHASE,
 )
 from ext.rule_book cimport (
-    NO_ROW, WORD_BOARD, WORD_EVENT, WORD_NOT_ST, WORD_PHASE, WORD_SIDE, WORD_ST, WORD_TAGS, WORD_VENUE, MarkCell, step_of,
+    NO_ROW, WORD_BOARD, WORD_EVENT, WORD_NOT_ST, WORD_PHASE, WORD_SIDE, WORD_ST, WORD_TAGS, WORD_VENUE, MarkCell,
 )
 from ext.rule_state cimport fifth_level_e4
 from ext.state cimport FLAG_AGGRESSIVE, NONE, VENUES
@@ -28,6 +28,7 @@ cdef void open_occasion(Occasion *occasion, State state, int event, uint32_t acc
     occasion.instrument_index = instrument
     occasion.group = NONE
     occasion.deviation_ppm = UNDEFINED
+    occasion.amounts[<int>AMOUNT_ONE] = 1
     occasion.word = <uint64_t>1 << (WORD_SIDE + side) | <uint64_t>1 << (WORD_EVENT + event)
     if account != NONE:
         occasion.account = &state.accounts[account]
@@ -83,9 +84,11 @@ cdef void set_amount(Occasion *occasion, int64_t shares, int64_t price_e4) noexc
     """How much of it, and how far the order's price is from the previous close."""
     cdef int64_t prev_close_e4 = 0 if occasion.instrument == NULL else occasion.instrument.prev_close_e4
     cdef int64_t away
-    occasion.shares = shares
     occasion.price_e4 = price_e4
-    occasion.e4 = shares * price_e4
+    occasion.amounts[<int>AMOUNT_SHARES] = shares
+    occasion.amounts[<int>AMOUNT_E4] = shares * price_e4
+    occasion.met = ((FILTER_AGGRESSIVE if occasion.is_aggressive else FILTER_PASSIVE) | (FILTER_SELF if occasion.is_self else 0)
+                    | (FILTER_AT_LIMIT if is_at_limit(occasion) else 0))
     if prev_close_e4 > 0:
         away = (occasion.order_price_e4 - prev_close_e4) * PPM
         occasion.deviation_ppm = away // prev_close_e4
@@ -124,22 +127,12 @@ cdef inline bint is_beyond(const Occasion *occasion, int64_t beyond_ppm) noexcep
     return worse_e4 * PPM >= beyond_ppm * prev_close_e4
 
 
-cdef bint is_counted(const Occasion *occasion, RuleBook book, State state, const Gauge *gauge) noexcept:
-    """Whether the feature counts this event: its side, and every one of its filters."""
+cdef bint meets_filters(const Occasion *occasion, RuleBook book, State state, const Gauge *gauge) noexcept:
+    """Whether this event has what the feature's other filters ask for; what few events have is asked first."""
     cdef int filters = gauge.filters
-    if gauge.side and gauge.side != occasion.side:
-        return False
-    if filters == 0:
-        return True
-    if filters & FILTER_AGGRESSIVE and not occasion.is_aggressive:
-        return False
-    if filters & FILTER_PASSIVE and occasion.is_aggressive:
-        return False
-    if filters & FILTER_SELF and not occasion.is_self:
+    if filters & FILTER_AFTER and not book.marks[gauge.mark].is_set:
         return False
     if filters & FILTER_WITHIN and occasion.age_ns > gauge.within_ns:
-        return False
-    if filters & FILTER_AT_LIMIT and not is_at_limit(occasion):
         return False
     if filters & FILTER_BEST5 and not is_in_best5(occasion):
         return False
@@ -149,26 +142,13 @@ cdef bint is_counted(const Occasion *occasion, RuleBook book, State state, const
                                                          SELL if occasion.side == BUY else BUY)
 
 
-cdef inline uint32_t phase_number(const Occasion *occasion, State state, const Gauge *gauge) noexcept:
+cdef int64_t phase_number(const Occasion *occasion, State state, const Gauge *gauge) noexcept:
     cdef int venue = 0
     if gauge.key == KEY_FIXED:
         venue = gauge.venue
     elif gauge.is_by_venue:
         venue = occasion.venue
     return state.phase_number[venue if 0 <= venue < VENUE_COUNT else 0]
-
-
-cdef int64_t place_of(const Occasion *occasion, RuleBook book, State state, const Gauge *gauge) noexcept:
-    """Now's step, or the phase's number, or 0 for the day: what cells are read and added at."""
-    if gauge.step_ns:
-        return step_of(book, gauge, occasion.now_ns)
-    return phase_number(occasion, state, gauge) if gauge.window_ns == WINDOW_PHASE else 0
-
-
-cdef int64_t amount_of(const Occasion *occasion, const Gauge *gauge) noexcept:
-    if gauge.amount == AMOUNT_ONE:
-        return 1
-    return occasion.shares if gauge.amount == AMOUNT_SHARES else occasion.e4
 
 
 cdef bint is_mark_younger(const Occasion *occasion, State state, const MarkRow *mark, const Gauge *gauge, int side) noexcept:

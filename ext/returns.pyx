@@ -15,6 +15,7 @@ from ext.events cimport (
 )
 from ext.fields cimport copy_cancel_name
 from ext.journal cimport Journal
+from ext.rule_book cimport FETCHED_CANCELED, FETCHED_FILL
 from ext.state cimport FLAG_CANCEL_SENT, FLAG_CONFIRMED, NONE, State
 from ext.venue cimport (
     REASON_DUPLICATE_CL_ORD_ID, REPORT_ACCEPTED, REPORT_APPLIED, REPORT_BUSINESS_REJECT, REPORT_CANCEL_REJECTED,
@@ -51,6 +52,8 @@ cdef class Returns(Survey):
         else:
             kind = decode_venue_id(report.cl_ord_id, self.state.shard, &number)
         self.reports_applied += 1
+        if kind == ID_ORDER and 0 < number <= self.state.order_count:
+            self.fetch_report(&self.state.orders[number], FETCHED_FILL if report.kind == REPORT_TRADE else FETCHED_CANCELED)
         if report.kind == REPORT_BUSINESS_REJECT:
             self.on_business_reject(kind, number, venue, report, now_ns)
         elif report.kind == REPORT_CANCEL_REJECTED and kind == ID_ORDER and 0 < number <= self.state.order_count \

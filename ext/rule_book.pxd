@@ -3,15 +3,41 @@
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from ext.codes cimport VENUE_COUNT
 from ext.program cimport KEY_COUNT, RULE_EVENT_COUNT, ExemptEntry, Op, Program, Rule, ScopePrefix, ScopeSlot
-from ext.tables cimport hash_bytes
+from ext.tables cimport hash_bytes, prefetch
 
 cdef enum:
     NO_ROW = 0xFFFFFFFF
     MOST_CLOCKS = 64                   # window lengths that share their step number; more of them count for themselves
-    SIDES = 3                          # of a mark: any, BUY, SELL
+    SIDES = 3                          # any, BUY, SELL
+    HEAD_WORDS = 4                     # of a row: a bit for each cell
+    MOST_CELLS = 64 * HEAD_WORDS       # of a row
+
+cdef enum Fetched:                     # events that are worth fetching cells for ahead
+    FETCHED_ORDER = 0
+    FETCHED_FILL = 1
+    FETCHED_CANCELED = 2
+    FETCHED = 3
+
+cdef struct Span:                      # in a row
+    uint32_t first
+    uint32_t size
+
+# Cells of the features of one key that came into force together, a row's side by side: what one event touches lies in few
+# cache lines. A row begins with a bit for each of its cells: one that nothing was ever added to is not even looked at.
+cdef struct Block:
+    char *base
+    size_t stride                      # octets of a row
+    uint32_t rows
+    uint32_t features                  # that still have their cells here
+    Span fetched[FETCHED][SIDES]       # cells that every order, fill or canceled rest of a side feeds
+    uint8_t key
+    uint8_t is_listed                  # while a list of blocks is made
 
 cdef struct Gauge:                     # a feature that some rule uses
-    char *cells                        # one a row, NULL: an instant, or an age
+    Block *block                       # NULL: an instant, or an age
+    char *base                         # of its block
+    size_t stride
+    size_t offset                      # of its cell in a row
     int64_t step_ns                    # of a sliding window, else 0
     int64_t window_ns
     int64_t beyond_ppm
@@ -20,6 +46,7 @@ cdef struct Gauge:                     # a feature that some rule uses
     int64_t since_ns                   # counted since then; 0: since the day began
     uint32_t since_phase[VENUE_COUNT]  # phase numbers at that time
     uint32_t cell_size
+    uint32_t bit                       # of its cell in a row's head
     uint32_t rows
     uint32_t clock                     # of its step number, MOST_CLOCKS: none
     uint32_t mark
@@ -34,7 +61,6 @@ cdef struct Gauge:                     # a feature that some rule uses
     uint8_t unit
     uint8_t instant
     uint8_t is_used
-    uint8_t is_fetched                 # an order's rules read it
     uint8_t is_by_venue                # its phase is one exchange's
 
 cdef struct Clock:                     # the step that contains the newest time it was asked for
@@ -57,6 +83,7 @@ cdef struct MarkRow:                   # a mark and its cells
     uint8_t events
     uint8_t key
     uint8_t is_used
+    uint8_t is_set                     # some row's ever was
 
 cdef enum Rare:                        # what few rules ask for, bits
     RARE_TIME = 1
@@ -72,6 +99,8 @@ cdef struct Gate:                      # what decides whether a rule, or a rule'
     uint32_t code                      # that is run first
     uint32_t mark                      # NOTHING: the rule itself
     uint32_t rare
+    uint32_t feature                   # that must be above `least` or nothing is met, NOTHING: not known without running it
+    int64_t least
 
 cdef struct Run:                       # a stretch of gates
     uint32_t first
@@ -95,10 +124,10 @@ cdef class RuleBook:
     cdef Gate *general                 # of every account, by event
     cdef Run of_event[RULE_EVENT_COUNT]
     cdef uint32_t *feeds               # features by the event that feeds them
-    cdef Run fed_by[RULE_EVENT_COUNT]
+    cdef Run fed_by[RULE_EVENT_COUNT][SIDES]   # by the event's side
     cdef Run market_fed                # in feeds: by recorded quotes
-    cdef uint32_t *asked               # features that an order reads or feeds
-    cdef uint32_t asked_count
+    cdef Block **blocks
+    cdef uint32_t block_count
     cdef uint32_t *prefix_heads        # by hash of a prefix: its first ScopePrefix + 1
     cdef uint32_t *prefix_next
     cdef uint64_t prefix_mask
@@ -118,10 +147,12 @@ cdef class RuleBook:
     cdef uint32_t room[KEY_COUNT]      # rows of each key
     cdef load(self, const uint8_t *octets, size_t size, RuleBook before, int64_t now_ns, const uint32_t *phases)
     cdef note_used(self)
-    cdef note_reached(self, uint8_t events, bint is_fetched)
-    cdef void note_feature(self, uint32_t number, bint is_fetched) noexcept
+    cdef note_reached(self)
     cdef note_entry(self, uint8_t *reached, uint32_t entry)
     cdef open_features(self, RuleBook before, int64_t now_ns, const uint32_t *phases)
+    cdef open_block(self, list numbers, int key, int64_t now_ns)
+    cdef list_blocks(self)
+    cdef uint32_t add_feeds(self, uint32_t count, uint32_t event, int side)
     cdef open_marks(self, RuleBook before)
     cdef void set_clock(self, Gauge *gauge) noexcept
     cdef open_feeds(self)
@@ -129,10 +160,30 @@ cdef class RuleBook:
     cdef open_prefixes(self)
     cdef note_judged(self, uint32_t total)
     cdef void set_gate(self, Gate *gate, uint32_t rule, uint32_t code, uint8_t events) noexcept
+    cdef void set_least(self, Gate *gate) noexcept
     cdef bint is_general(self, uint32_t rule) noexcept
 
 cdef inline uint64_t prefix_hash(const uint8_t *text, size_t size) noexcept nogil:
     return hash_bytes(text, size, 7)
+
+cdef inline void fetch_row(const Block *block, uint32_t row, int event, int side) noexcept nogil:
+    """Start loading the lines of a row that such an event touches."""
+    cdef const char *head = block.base + row * block.stride
+    prefetch(head, HEAD_WORDS * 8)
+    prefetch(head + block.fetched[event][0].first, block.fetched[event][0].size)
+    prefetch(head + block.fetched[event][side].first, block.fetched[event][side].size)
+
+cdef inline char *row_of(const Gauge *gauge, uint32_t row) noexcept nogil:
+    return gauge.base + row * gauge.stride
+
+cdef inline bint is_touched(const Gauge *gauge, const char *head) noexcept nogil:
+    return (<const uint64_t *>head)[gauge.bit >> 6] >> (gauge.bit & 63) & 1
+
+# The cell, to be added to.
+cdef inline char *touch(const Gauge *gauge, uint32_t row) noexcept nogil:
+    cdef char *head = row_of(gauge, row)
+    (<uint64_t *>head)[gauge.bit >> 6] |= <uint64_t>1 << (gauge.bit & 63)
+    return head + gauge.offset
 
 # Number of now's step in a sliding window. Windows of one length share the division.
 cdef inline int64_t step_of(RuleBook book, const Gauge *gauge, int64_t now_ns) noexcept:

@@ -10,11 +10,15 @@ from libc.string cimport memcpy, memset
 from ext.codes cimport PHASE_OPEN_CALL, PHASE_OPEN_CALL_LOCKED
 from ext.program cimport (
     FEATURE_AGE, FEATURE_HIGH, FEATURE_INSTANT, FEATURE_LOW, FEATURE_MOVE, FILTER_MARKET, FILTER_SELF, KEY_ACCOUNT,
-    KEY_CONTROLLER, KEY_FIRM, KEY_INSTRUMENT, MODE_OFF, NOTHING, ON_ORDER, ON_QUOTE, OP_HIT, OP_JUMP, OP_LOAD, OP_LOAD_SIDE, OP_MISS, OP_UNLESS_GT,
+    KEY_CONTROLLER, KEY_FIRM, KEY_INSTRUMENT, MODE_OFF, NOTHING, ON_CANCELED, ON_FILL, ON_ORDER, ON_QUOTE, OP_HIT, OP_JUMP, OP_LOAD, OP_LOAD_SIDE, OP_MISS, OP_UNLESS_GT,
     OP_UNLESS_LOAD_GT, WINDOW_DAY, Feature, Mark, open_program,
 )
 from ext.tables cimport hash_bytes, map_pages, map_small_pages, unmap_pages
 from ext.windows cimport CELL_STEPS, cell_size
+
+cdef enum:
+    LINE = 64                          # octets of a cache line
+
 
 cdef void *cleared(size_t count, size_t size) except NULL:
     """Zeroed memory for so many structs, and one to spare: none of them is no reason to fail."""
@@ -40,7 +44,7 @@ cdef class RuleBook:
         cdef uint32_t at
         if self.gauges != NULL:
             for at in range(self.feature_count):
-                unmap_pages(self.gauges[at].cells, <size_t>self.gauges[at].rows * self.gauges[at].cell_size)
+                leave_block(self.gauges[at].block)
         if self.marks != NULL:
             for at in range(self.mark_count):
                 unmap_pages(self.marks[at].cells, <size_t>self.marks[at].rows * sizeof(MarkCell))
@@ -52,7 +56,7 @@ cdef class RuleBook:
         free(self.gates)
         free(self.general)
         free(self.feeds)
-        free(self.asked)
+        free(self.blocks)
         free(self.prefix_heads)
         free(self.prefix_next)
         free(self.seen)
@@ -106,8 +110,7 @@ cdef class RuleBook:
                 self.marks[rule.hit_mark].is_used = True
             if rule.for_mark != NOTHING:
                 self.marks[rule.for_mark].is_used = True
-        self.note_reached(0xFF, False)
-        self.note_reached(1 << ON_ORDER, True)
+        self.note_reached()
         for at in range(self.feature_count):
             if self.gauges[at].is_used and self.program.features[at].mark != NOTHING:
                 self.marks[self.program.features[at].mark].is_used = True
@@ -115,8 +118,8 @@ cdef class RuleBook:
             if self.program.rules[self.program.marks[at].rule].mode == MODE_OFF:
                 self.marks[at].is_used = False
 
-    cdef note_reached(self, uint8_t events, bint is_fetched):
-        """Mark the features that code run at any of these events reaches as used, or as fetched ahead for an order."""
+    cdef note_reached(self):
+        """Mark the features that any code that is run reaches."""
         cdef uint32_t count = self.program.head.op_count
         cdef uint8_t *reached = <uint8_t *>cleared(count, 1)
         cdef const Rule *rule
@@ -124,11 +127,11 @@ cdef class RuleBook:
         cdef uint32_t at
         for at in range(self.rule_count):
             rule = &self.program.rules[at]
-            if rule.mode != MODE_OFF and rule.events & events:
+            if rule.mode != MODE_OFF:
                 self.note_entry(reached, rule.warn.code)
                 self.note_entry(reached, rule.breach.code)
         for at in range(self.mark_count):
-            if self.program.marks[at].events & events and self.program.rules[self.program.marks[at].rule].mode != MODE_OFF:
+            if self.program.rules[self.program.marks[at].rule].mode != MODE_OFF:
                 self.note_entry(reached, self.program.marks[at].code)
                 # A mark that nothing asks for is set, too, and keeps its gap.
                 if self.program.marks[at].code != NOTHING:
@@ -138,20 +141,14 @@ cdef class RuleBook:
             if not reached[at]:
                 continue
             if op.code == OP_LOAD or op.code == OP_LOAD_SIDE or op.code >= OP_UNLESS_LOAD_GT:
-                self.note_feature(op.a, is_fetched)
+                self.gauges[op.a].is_used = True
             if op.code == OP_LOAD_SIDE:
-                self.note_feature(op.b, is_fetched)
+                self.gauges[op.b].is_used = True
             if op.code == OP_JUMP or op.code >= OP_UNLESS_GT:
                 reached[op.to] = True
             if op.code != OP_JUMP and op.code != OP_HIT and op.code != OP_MISS:
                 reached[at + 1] = True
         free(reached)
-
-    cdef void note_feature(self, uint32_t number, bint is_fetched) noexcept:
-        if is_fetched:
-            self.gauges[number].is_fetched = True
-        else:
-            self.gauges[number].is_used = True
 
     cdef note_entry(self, uint8_t *reached, uint32_t entry):
         if entry != NOTHING:
@@ -164,7 +161,8 @@ cdef class RuleBook:
         cdef uint32_t at, old
         cdef Gauge *gauge
         cdef const Feature *feature
-        kept = {before.gauges[old].signature: old for old in range(before.feature_count) if before.gauges[old].cells != NULL}
+        kept = {before.gauges[old].signature: old for old in range(before.feature_count) if before.gauges[old].block != NULL}
+        fresh = {}
         for at in range(self.feature_count):
             gauge = &self.gauges[at]
             feature = &self.program.features[at]
@@ -181,12 +179,49 @@ cdef class RuleBook:
             found = kept.pop(feature.signature, None)
             old = 0 if found is None else found
             if found is None or not is_same_shape(gauge, &before.gauges[old]):
-                gauge.cells = <char *>new_cells(<size_t>gauge.rows * gauge.cell_size, now_ns)
+                fresh.setdefault(feature.key, []).append(at)
                 continue
-            gauge.cells = before.gauges[old].cells
+            set_place(gauge, before.gauges[old].block, before.gauges[old].offset, before.gauges[old].bit)
             gauge.since_ns = before.gauges[old].since_ns
             memcpy(gauge.since_phase, before.gauges[old].since_phase, sizeof(gauge.since_phase))
-            before.gauges[old].cells = NULL
+            before.gauges[old].block = NULL
+        for key, numbers in fresh.items():
+            numbers.sort(key=lambda number: place_in_row(&self.gauges[<uint32_t>number]))
+            for at in range(0, len(numbers), MOST_CELLS):
+                self.open_block(numbers[at:at + MOST_CELLS], key, now_ns)
+        self.list_blocks()
+
+    cdef open_block(self, list numbers, int key, int64_t now_ns):
+        """New cells for features of one key, in this order in every row."""
+        cdef Block *block = <Block *>cleared(1, sizeof(Block))
+        cdef size_t size = HEAD_WORDS * sizeof(uint64_t)
+        cdef uint32_t number, bit
+        block.key = <uint8_t>key
+        block.rows = self.rows_of(key)
+        for bit, number in enumerate(numbers):
+            set_place(&self.gauges[number], block, size, bit)
+            if fetched_by(&self.gauges[number]) < FETCHED:
+                widen(&block.fetched[fetched_by(&self.gauges[number])][self.gauges[number].side], size, self.gauges[number].cell_size)
+            size += self.gauges[number].cell_size
+        block.features = <uint32_t>len(numbers)
+        block.stride = (size + LINE - 1) // LINE * LINE
+        block.base = <char *>new_cells(block.rows * block.stride, now_ns)
+        for number in numbers:
+            set_place(&self.gauges[number], block, self.gauges[number].offset, self.gauges[number].bit)
+
+    cdef list_blocks(self):
+        """The blocks that features in force have cells in, each once."""
+        cdef uint32_t at
+        cdef Block *block
+        self.blocks = <Block **>cleared(self.feature_count, sizeof(Block *))
+        for at in range(self.feature_count):
+            block = self.gauges[at].block
+            if block != NULL and not block.is_listed:
+                block.is_listed = True
+                self.blocks[self.block_count] = block
+                self.block_count += 1
+        for at in range(self.block_count):
+            self.blocks[at].is_listed = False
 
     cdef open_marks(self, RuleBook before):
         cdef uint32_t at, old
@@ -207,6 +242,7 @@ cdef class RuleBook:
             old = 0 if found is None else found
             if found is not None and before.marks[old].key == mark.key:
                 mark.cells = before.marks[old].cells
+                mark.is_set = before.marks[old].is_set
                 before.marks[old].cells = NULL
             else:
                 mark.cells = <MarkCell *>map_small_pages(<size_t>mark.rows * sizeof(MarkCell))
@@ -223,29 +259,27 @@ cdef class RuleBook:
             gauge.clock = at
 
     cdef open_feeds(self):
-        """Which features each event feeds, and which an order touches at all: those are fetched ahead."""
-        cdef uint32_t at, event
+        """Which features each event of each side feeds, and which recorded quotes do."""
+        cdef uint32_t event
         cdef uint32_t count = 0
-        cdef const Gauge *gauge
-        self.feeds = <uint32_t *>cleared((RULE_EVENT_COUNT + 1) * self.feature_count, sizeof(uint32_t))
-        self.asked = <uint32_t *>cleared(self.feature_count, sizeof(uint32_t))
-        for event in range(RULE_EVENT_COUNT + 1):
-            for at in range(self.feature_count):
-                gauge = &self.gauges[at]
-                if gauge.cells != NULL and is_fed(gauge, event):
-                    self.feeds[count] = at
-                    count += 1
-            if event == RULE_EVENT_COUNT:
-                self.market_fed.first = self.fed_by[RULE_EVENT_COUNT - 1].first + self.fed_by[RULE_EVENT_COUNT - 1].count
-                self.market_fed.count = count - self.market_fed.first
-            else:
-                self.fed_by[event].first = 0 if event == 0 else self.fed_by[event - 1].first + self.fed_by[event - 1].count
-                self.fed_by[event].count = count - self.fed_by[event].first
+        cdef int side
+        self.feeds = <uint32_t *>cleared((RULE_EVENT_COUNT * SIDES + 1) * self.feature_count, sizeof(uint32_t))
+        for event in range(RULE_EVENT_COUNT):
+            for side in range(SIDES):
+                self.fed_by[event][side].first = count
+                count = self.add_feeds(count, event, side)
+                self.fed_by[event][side].count = count - self.fed_by[event][side].first
+        self.market_fed.first = count
+        self.market_fed.count = self.add_feeds(count, RULE_EVENT_COUNT, 0) - count
+
+    cdef uint32_t add_feeds(self, uint32_t count, uint32_t event, int side):
+        """Append the features that the event feeds; how many there are then."""
+        cdef uint32_t at
         for at in range(self.feature_count):
-            if (self.gauges[at].cells != NULL and self.gauges[at].key < KEY_INSTRUMENT
-                    and (self.gauges[at].is_fetched or is_fed(&self.gauges[at], ON_ORDER))):
-                self.asked[self.asked_count] = at
-                self.asked_count += 1
+            if self.gauges[at].block != NULL and is_fed(&self.gauges[at], event) and self.gauges[at].side in (0, side):
+                self.feeds[count] = at
+                count += 1
+        return count
 
     # Rules
 
@@ -318,6 +352,7 @@ cdef class RuleBook:
         allowed |= (phases & 0x1FF) << WORD_PHASE
         allowed |= <uint64_t>events << WORD_EVENT
         gate.forbidden = ~allowed
+        self.set_least(gate)
         gate.rare = RARE_TIME if rule.time_from_s or rule.time_to_s < 86400 else 0
         gate.rare |= RARE_VALID if rule.valid_from_ns or rule.valid_to_ns else 0
         gate.rare |= RARE_SECURITIES if rule.security_count else 0
@@ -325,6 +360,18 @@ cdef class RuleBook:
         for at in range(rule.exempt, rule.exempt + rule.exempt_count):
             if self.program.exempts[at].until_ns == INT64_MAX:
                 gate.rare |= RARE_EXCEPT
+
+    cdef void set_least(self, Gate *gate) noexcept:
+        """Most conditions begin with a comparison that must hold, and almost never does."""
+        cdef const Op *op
+        gate.feature = NOTHING
+        if gate.code == NOTHING:
+            return
+        op = &self.program.ops[gate.code]
+        if op.code != OP_UNLESS_LOAD_GT or self.program.ops[op.to].code != OP_MISS:
+            return
+        gate.feature = op.a
+        gate.least = op.value
 
     cdef open_prefixes(self):
         """A hash table over the prefixes that accounts are named by: as many probes as there are different lengths."""
@@ -344,6 +391,47 @@ cdef class RuleBook:
             at = prefix_hash(<const uint8_t *>prefix.prefix, prefix.size) & self.prefix_mask
             self.prefix_next[number] = self.prefix_heads[at]
             self.prefix_heads[at] = number + 1
+
+
+cdef void leave_block(Block *block) noexcept:
+    """One feature less has its cells there; the last one gives them back."""
+    if block == NULL:
+        return
+    block.features -= 1
+    if block.features == 0:
+        unmap_pages(block.base, block.rows * block.stride)
+        free(block)
+
+
+cdef void set_place(Gauge *gauge, Block *block, size_t offset, uint32_t bit) noexcept:
+    gauge.block = block
+    gauge.base = block.base
+    gauge.stride = block.stride
+    gauge.offset = offset
+    gauge.bit = bit
+
+
+cdef int fetched_by(const Gauge *gauge) noexcept:
+    """The event that always feeds it, FETCHED: none, or only some events."""
+    if gauge.filters:
+        return FETCHED
+    if is_fed(gauge, ON_ORDER):
+        return FETCHED_ORDER
+    if is_fed(gauge, ON_FILL):
+        return FETCHED_FILL
+    return FETCHED_CANCELED if is_fed(gauge, ON_CANCELED) else FETCHED
+
+
+cdef void widen(Span *span, size_t first, size_t size) noexcept:
+    """One cell more at its end."""
+    if span.size == 0:
+        span.first = <uint32_t>first
+    span.size = <uint32_t>(first + size) - span.first
+
+
+cdef tuple place_in_row(const Gauge *gauge):
+    """What sorts the cells of a row: those that the same event always feeds stand together, by side."""
+    return (fetched_by(gauge), gauge.side, gauge.cell_size)
 
 
 cdef inline uint32_t first_code(const Rule *rule) noexcept:

@@ -7,7 +7,7 @@ from libc.stdint cimport uint64_t
 
 from ext.events cimport MOST_FACTORS
 from ext.instants cimport instant_value
-from ext.occasion cimport amount_of, is_counted, place_of
+from ext.occasion cimport is_counted, place_of
 from ext.codes cimport BUY
 from ext.program cimport (
     FEATURE_AGE, FEATURE_INSTANT, FEATURE_MAX, FEATURE_SUM, MOST_STACK, OP_ABS, OP_ADD, OP_CONST, OP_HIT, OP_JUMP,
@@ -15,8 +15,8 @@ from ext.program cimport (
     OP_UNLESS_GT, OP_UNLESS_LE, OP_UNLESS_LOAD_GE, OP_UNLESS_LOAD_GT, OP_UNLESS_LOAD_LE, OP_UNLESS_LOAD_LT, OP_UNLESS_LT,
     UNIT_COUNT, UNIT_RATIO, Op,
 )
-from ext.rule_book cimport Gauge, MarkCell, MarkRow, Memo, step_of
-from ext.windows cimport SlidingCell, UNDEFINED, cell_value, sliding_sum, with_one_more
+from ext.rule_book cimport Gauge, MarkCell, MarkRow, Memo, is_touched, row_of, step_of
+from ext.windows cimport UNDEFINED, SlidingCell, WholeCell, cell_value, sliding_sum, with_one_more
 
 cdef extern from *:
     """
@@ -72,23 +72,27 @@ cdef int64_t feature_value(const Occasion *occasion, State state, RuleBook book,
 
 cdef inline int64_t read_feature(const Occasion *occasion, State state, RuleBook book, const Gauge *gauge) noexcept:
     cdef uint32_t row
-    cdef const char *cell
+    cdef const char *head
+    cdef const WholeCell *cell
     cdef int64_t value = 0
     if gauge.kind == FEATURE_INSTANT:
         return instant_value(occasion, state, gauge)
     if gauge.kind == FEATURE_AGE:
         return mark_age(occasion, &book.marks[gauge.mark], gauge.side)
     row = occasion.rows[gauge.key]
-    if row < gauge.rows:
-        cell = gauge.cells + <size_t>row * gauge.cell_size
+    head = NULL if row >= gauge.rows else row_of(gauge, row)
+    if head != NULL and is_touched(gauge, head):
         if gauge.step_ns and gauge.kind == FEATURE_SUM:
-            value = sliding_sum(<const SlidingCell *>cell, step_of(book, gauge, occasion.now_ns))
+            value = sliding_sum(<const SlidingCell *>(head + gauge.offset), step_of(book, gauge, occasion.now_ns))
+        elif gauge.kind == FEATURE_SUM:
+            cell = <const WholeCell *>(head + gauge.offset)
+            value = cell.value if cell.number == place_of(occasion, book, state, gauge) else 0
         else:
-            value = cell_value(cell, gauge.kind, gauge.step_ns != 0, place_of(occasion, book, state, gauge))
+            value = cell_value(head + gauge.offset, gauge.kind, gauge.step_ns != 0, place_of(occasion, book, state, gauge))
     elif gauge.kind > FEATURE_MAX:
         return UNDEFINED
     if occasion.is_pending and gauge.events & (1 << occasion.event) and is_counted(occasion, book, state, gauge):
-        return with_one_more(gauge.kind, value, amount_of(occasion, gauge))
+        return with_one_more(gauge.kind, value, occasion.amounts[gauge.amount])
     return value
 
 

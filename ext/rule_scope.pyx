@@ -117,7 +117,7 @@ cdef uint64_t part_of(State state, const Occasion *occasion) noexcept:
 
 
 cdef bint is_gauge_full(State state, const Gauge *gauge, int64_t now_ns) noexcept:
-    if gauge.since_ns == 0 or gauge.cells == NULL:
+    if gauge.since_ns == 0 or gauge.block == NULL:
         return True
     if gauge.window_ns == WINDOW_DAY:
         return False

@@ -23,7 +23,7 @@ cdef struct RecordedQuote:             # the newest EV_QUOTE of an instrument: a
     int64_t ask_qty_shares[5]
 
 cdef struct HitCell:
-    uint64_t key                       # of rule id, row and stage
+    uint64_t key                       # of rule id, row, stage, and whether it was enforced
     int64_t last_ns
 
 cdef struct RecentFill:
@@ -68,7 +68,7 @@ cdef class RuleState:
     cdef size_t group_rows(self, int key, uint32_t groups) noexcept
     cdef hash_into(self, object digest, uint32_t accounts, uint32_t groups, uint32_t positions, uint32_t instruments)
 
-cdef uint64_t hit_key(uint64_t rule_key, uint64_t row, int stage) noexcept
+cdef uint64_t hit_key(uint64_t rule_key, uint64_t row, int stage, bint enforced) noexcept
 
 # The price of the fifth recorded level of a side, or of the last there is; 0: none.
 cdef inline int64_t fifth_level_e4(const RecordedQuote *quote, int side) noexcept nogil:

@@ -1,15 +1,18 @@
 """The tables behind the rules. Decides nothing; only apply writes them."""
 
+from libc.string cimport memcpy
+
 from ext.codes cimport VENUE_COUNT
 from ext.program cimport (
     KEY_ACCOUNT, KEY_ACCOUNT_INSTRUMENT, KEY_ACCOUNT_VENUE, KEY_CONTROLLER, KEY_CONTROLLER_INSTRUMENT, KEY_CONTROLLER_VENUE,
     KEY_COUNT, KEY_FIRM, KEY_FIXED, KEY_INSTRUMENT, KEY_VENUE,
 )
-from ext.rule_book cimport MarkCell
+from ext.rule_book cimport Block, Gauge, MarkCell
 from ext.tables cimport MapSlot, map_close, map_find, map_full, map_next, map_open, map_pages, map_put, map_small_pages, mix, unmap_pages
 
 cdef enum:
     EXCHANGES = VENUE_COUNT - 1
+    STAGES = 2                         # a warning and a breach
 
 
 cdef class RuleState:
@@ -56,17 +59,16 @@ cdef class RuleState:
     cdef void note_pages(self) noexcept:
         """Tell the thread that works ahead where the cells are now. It may read this half written: then it asks the kernel for
         pages that are not there, and is refused."""
+        cdef const Block *block
         cdef uint32_t at
         cdef uint32_t count = 0
         self.page_count = 0
-        for at in range(self.book.feature_count):
-            gauge = &self.book.gauges[at]
-            if gauge.cells == NULL:
-                continue
-            self.pages[count].base = <uint8_t *>gauge.cells
-            self.pages[count].row_size = gauge.cell_size
-            self.pages[count].rows = gauge.rows
-            self.pages[count].is_by_position = gauge.key in (KEY_ACCOUNT_INSTRUMENT, KEY_CONTROLLER_INSTRUMENT)
+        for at in range(self.book.block_count):
+            block = self.book.blocks[at]
+            self.pages[count].base = <uint8_t *>block.base
+            self.pages[count].row_size = block.stride
+            self.pages[count].rows = block.rows
+            self.pages[count].is_by_position = block.key in (KEY_ACCOUNT_INSTRUMENT, KEY_CONTROLLER_INSTRUMENT)
             count += 1
         self.page_count = count
 
@@ -114,12 +116,10 @@ cdef class RuleState:
         cdef size_t last
         for at in range(self.book.feature_count):
             gauge = &self.book.gauges[at]
-            if gauge.cells != NULL:
+            if gauge.block != NULL:
                 digest.update(repr((gauge.signature, gauge.since_ns)).encode())
-                add_rows(digest, gauge.cells, <size_t>used[gauge.key] * gauge.cell_size)
-                last = self.group_rows(gauge.key, groups)
-                add_rows(digest, gauge.cells + (gauge.rows - self.group_rows(gauge.key, self.groups)) * gauge.cell_size,
-                         last * gauge.cell_size)
+                add_cells(digest, gauge, 0, used[gauge.key])
+                add_cells(digest, gauge, gauge.rows - self.group_rows(gauge.key, self.groups), self.group_rows(gauge.key, groups))
         for at in range(self.book.mark_count):
             mark = &self.book.marks[at]
             if mark.cells != NULL:
@@ -138,5 +138,16 @@ cdef add_rows(object digest, const void *rows, size_t size):
         digest.update(<const unsigned char[:size]><unsigned char *>rows)
 
 
-cdef uint64_t hit_key(uint64_t rule_key, uint64_t row, int stage) noexcept:
-    return mix(rule_key + <uint64_t>stage, row)
+cdef add_cells(object digest, const Gauge *gauge, size_t first, size_t count):
+    """One feature's cells of so many rows, side by side wherever they lie."""
+    cdef bytearray copy = bytearray(count * gauge.cell_size)
+    cdef char *to = copy
+    cdef size_t at
+    for at in range(count):
+        memcpy(to + at * gauge.cell_size, gauge.base + (first + at) * gauge.stride + gauge.offset, gauge.cell_size)
+    digest.update(copy)
+
+
+cdef uint64_t hit_key(uint64_t rule_key, uint64_t row, int stage, bint enforced) noexcept:
+    """What hits are kept apart by: one that was only watched cools none that is enforced."""
+    return mix(rule_key + <uint64_t>stage + (STAGES if enforced else 0), row)

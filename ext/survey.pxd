@@ -45,6 +45,7 @@ cdef class Survey(Watching):
 
     # what engine and returns call
     cdef void fetch_cells(self, const Candidate *order) noexcept
+    cdef void fetch_report(self, const Order *order, int event) noexcept
     cdef int survey_order(self, Candidate *order) noexcept
     cdef void ask_confirmation(self, Candidate *order, const Found *decisive) noexcept
     cdef int survey_cancel(self, const Order *order, uint32_t order_no, int64_t now_ns) noexcept
@@ -65,7 +66,7 @@ cdef class Survey(Watching):
     cdef bint has_held(self, const Occasion *occasion, const Rule *rule) noexcept
     cdef void note_mark(self, uint32_t mark, bint ends) noexcept
     cdef void note_hit(self, const Occasion *occasion, const Gate *gate) noexcept
-    cdef bint is_cooling(self, const Occasion *occasion, uint32_t rule, int stage) noexcept
+    cdef bint is_cooling(self, const Occasion *occasion, const Found *found) noexcept
     cdef void record_hit(self, Found *found, uint32_t order_no) noexcept
     cdef int level_after(self, const Found *found) noexcept
     cdef void respond(self, const Found *found, int level) noexcept

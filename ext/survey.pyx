@@ -15,17 +15,29 @@ from ext.journal cimport Journal
 from ext.market cimport TopOfBook
 from ext.occasion cimport counted_price_e4, open_occasion, set_amount, set_order, set_rows
 from ext.program cimport (
-    EFFECT_BLOCK, EFFECT_CONFIRM, EFFECT_SELLS, FEATURE_SUM, KEY_CONTROLLER, KEY_CONTROLLER_INSTRUMENT, KEY_CONTROLLER_VENUE, KEY_FIRM,
+    EFFECT_BLOCK, EFFECT_CONFIRM, EFFECT_SELLS, KEY_CONTROLLER, KEY_CONTROLLER_INSTRUMENT, KEY_CONTROLLER_VENUE, KEY_FIRM,
     KEY_INSTRUMENT, KEY_VENUE, MOST_MARKS, MOST_RULES, NOTHING, ON_CANCEL, ON_CANCELED, ON_FILL, ON_ORDER, ON_QUOTE,
     ScopePrefix, ScopeSlot,
 )
-from ext.rule_book cimport NO_ROW, RARE_FOR, Gauge, MarkRow, RuleBook, Run, prefix_hash, step_of
+from ext.rule_book cimport FETCHED_CANCELED, FETCHED_FILL, FETCHED_ORDER, NO_ROW, RARE_FOR, Block, MarkRow, RuleBook, Run, fetch_row, prefix_hash
 from ext.rule_code cimport feature_value, is_met, trace
 from ext.rule_scope cimport ACCOUNT_SEED, GROUP_SEED, is_enforced, meets_rare
 from ext.rule_state cimport HitCell, hit_key
 from ext.state cimport GROUP_OWNER, MOST_INSTRUMENTS, NONE, State
 from ext.tables cimport hash_bytes, map_small_pages, prefetch, strnlen, unmap_pages
-from ext.windows cimport CELL_STEPS, SlidingCell
+from ext.windows cimport is_within
+
+
+cdef void fetch_rows(RuleBook book, const Occasion *occasion, int event) noexcept:
+    """The cells of every row of ours that such an event feeds."""
+    cdef const Block *block
+    cdef uint32_t at, row
+    for at in range(book.block_count):
+        block = book.blocks[at]
+        row = occasion.rows[block.key]
+        if block.key < KEY_INSTRUMENT and row < block.rows:
+            fetch_row(block, row, event, occasion.side)
+
 
 cdef class Survey(Watching):
     """The rules of one shard. The rule set itself is state; here is what one evaluation needs."""
@@ -44,10 +56,7 @@ cdef class Survey(Watching):
     cdef void fetch_cells(self, const Candidate *order) noexcept:
         """Start loading the cells that the rules will read for this order, while the ladder is at work."""
         cdef RuleBook book = self.state.rule_state.book
-        cdef const Gauge *gauge
-        cdef const char *cell
-        cdef size_t at_step
-        cdef uint32_t at, row
+        cdef uint32_t at
         self.is_open = False
         if book.number == 0 or order.instrument == NULL:
             return
@@ -58,15 +67,35 @@ cdef class Survey(Watching):
         if book.program.head.slot_count:
             at = <uint32_t>hash_bytes(<const uint8_t *>order.account.id, order.account.id_size, ACCOUNT_SEED)
             prefetch(&book.program.slots[at & (book.program.head.slot_count - 1)], sizeof(ScopeSlot))
-        for at in range(book.asked_count):
-            gauge = &book.gauges[book.asked[at]]
-            row = self.occasion.rows[gauge.key]
-            if row < gauge.rows:
-                cell = gauge.cells + <size_t>row * gauge.cell_size
-                prefetch(cell, 8)
-                if gauge.step_ns and gauge.kind == FEATURE_SUM:
-                    at_step = <size_t>step_of(book, gauge, order.now_ns) % CELL_STEPS
-                    prefetch(&(<const SlidingCell *>cell).steps[at_step], 8)
+        fetch_rows(book, &self.occasion, FETCHED_ORDER)
+
+    cdef void fetch_report(self, const Order *order, int event) noexcept:
+        """Start loading what a report on an order will touch, while it is judged whether it is the next one."""
+        cdef RuleBook book = self.state.rule_state.book
+        cdef Occasion rows
+        prefetch(&self.state.accounts[order.account], 128)
+        prefetch(&self.state.positions[order.position], sizeof(Position))
+        if order.match_position != order.position:
+            prefetch(&self.state.positions[order.match_position], sizeof(Position))
+        if book.block_count == 0:
+            return
+        rows.account_index = order.account
+        rows.instrument_index = order.instrument
+        rows.group = self.state.accounts[order.account].group
+        rows.venue = order.venue
+        rows.side = order.side
+        set_rows(&rows, self.state, &self.state.positions[order.position], &self.state.positions[order.match_position])
+        fetch_rows(book, &rows, event)
+
+    cdef void fetch_watched(self, uint32_t position) noexcept:
+        """Start loading a row of our own that a recorded quote will be looked at for, on either side."""
+        cdef RuleBook book = self.state.rule_state.book
+        cdef uint32_t at
+        prefetch(&self.state.positions[position], sizeof(Position))
+        for at in range(book.block_count):
+            if book.blocks[at].key == KEY_CONTROLLER_INSTRUMENT:
+                fetch_row(book.blocks[at], position, FETCHED_FILL, BUY)
+                fetch_row(book.blocks[at], position, FETCHED_FILL, SELL)
 
     cdef int survey_order(self, Candidate *order) noexcept:
         """PASS, or the code of the rule that stops an order which passed the ladder; also whether it is aggressive."""
@@ -180,6 +209,8 @@ cdef class Survey(Watching):
             gate = &book.general[at]
             if gate.forbidden & occasion.word or (gate.tags_any and not gate.tags_any & occasion.tags):
                 continue
+            if gate.feature != NOTHING and not gate.rare and feature_value(occasion, self.state, book, gate.feature) <= gate.least:
+                continue
             self.look(occasion, gate)
         if book.program.head != NULL and (book.program.head.slot_count or book.prefix_sizes):
             self.look_at_named(occasion)
@@ -265,9 +296,7 @@ cdef class Survey(Watching):
         cdef int64_t last_ns = 0
         if row < row_of.rows and row_of.cells != NULL:
             last_ns = row_of.cells[row].last_ns[self.occasion.side]
-        if ends and last_ns == 0:
-            return
-        if not ends and last_ns and row_of.gap_ns and self.occasion.now_ns - last_ns < row_of.gap_ns:
+        if (ends and last_ns == 0) or (not ends and last_ns and is_within(self.occasion.now_ns, last_ns, row_of.gap_ns)):
             return
         if self.met_count < MOST_MARKS + MOST_RULES:
             self.met[self.met_count].mark = mark
@@ -275,13 +304,13 @@ cdef class Survey(Watching):
             self.met_count += 1
 
     cdef bint has_held(self, const Occasion *occasion, const Rule *rule) noexcept:
-        """Whether a condition with `for` has held long enough; it begins to hold now when it did not before."""
+        """Whether a condition with `for` has held long enough; it begins to hold now when it did not before, by this clock."""
         cdef const MarkRow *row_of = &self.state.rule_state.book.marks[rule.for_mark]
         cdef uint32_t row = occasion.rows[row_of.key]
         cdef int64_t since_ns = 0
         if row < row_of.rows and row_of.cells != NULL:
             since_ns = row_of.cells[row].last_ns[occasion.side]
-        if since_ns == 0:
+        if since_ns == 0 or since_ns > occasion.now_ns:
             self.note_mark(rule.for_mark, False)
             return False
         return occasion.now_ns - since_ns >= rule.for_ns
@@ -311,15 +340,17 @@ cdef class Survey(Watching):
         found.factor_count = trace(occasion, self.state, book, stage.code, found.factors)
         found.is_enforced = is_enforced(occasion, self.state, gate.rule)
         found.is_blocking = found.is_enforced and is_stopping(stage, occasion)
-        found.is_cooling = self.is_cooling(occasion, gate.rule, number)
+        found.is_cooling = self.is_cooling(occasion, found)
 
-    cdef bint is_cooling(self, const Occasion *occasion, uint32_t number, int stage) noexcept:
+    cdef bint is_cooling(self, const Occasion *occasion, const Found *found) noexcept:
+        """Whether the same hit was recorded not long ago. One from the future, before the clock was set back, keeps nothing apart."""
         cdef RuleBook book = self.state.rule_state.book
-        cdef const Rule *rule = &book.program.rules[number]
+        cdef const Rule *rule = &book.program.rules[found.rule]
         cdef uint64_t row = row_identity(self.state, rule.key, occasion.rows[rule.key], occasion.account_index, occasion.group,
                                          occasion.instrument_index)
-        cdef const HitCell *cell = self.state.rule_state.find_hit(hit_key(book.rule_keys[number], row, stage), False)
-        return cell != NULL and occasion.now_ns - cell.last_ns < rule.cool_off_ns
+        cdef uint64_t key = hit_key(book.rule_keys[found.rule], row, found.stage, found.is_enforced)
+        cdef const HitCell *cell = self.state.rule_state.find_hit(key, False)
+        return cell != NULL and is_within(occasion.now_ns, cell.last_ns, rule.cool_off_ns)
 
     cdef const Found *decisive(self) noexcept:
         """The first rule that refuses, else the first that suspends; NULL: none stops it."""
@@ -439,7 +470,10 @@ cdef class Survey(Watching):
         open_occasion(&self.occasion, self.state, ON_QUOTE, NONE if is_group else shared.owner, instrument, side, now_ns)
         if is_group:
             self.occasion.group = shared.owner & ~<uint32_t>GROUP_OWNER
-        set_rows(&self.occasion, self.state, NULL if is_group else shared, shared)
+        if is_group:
+            set_rows(&self.occasion, self.state, NULL, shared)
+        else:
+            set_rows(&self.occasion, self.state, shared, shared)
 
     cdef void watch_holding(self, uint32_t position) noexcept:
         """Go on watching a row while a condition with `for` holds in it."""

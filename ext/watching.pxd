@@ -15,4 +15,5 @@ cdef class Watching(Recorder):
     cdef void watch(self, uint32_t position) noexcept
     cdef void unwatch(self, uint32_t instrument) noexcept
     cdef void survey_left(self, int64_t now_ns) noexcept
+    cdef void fetch_watched(self, uint32_t position) noexcept
     cdef void survey_row(self, uint32_t position, uint32_t instrument, int64_t now_ns) noexcept

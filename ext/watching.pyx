@@ -57,6 +57,8 @@ cdef class Watching(Recorder):
             position = self.watch_head[instrument] - 1
             self.watch_head[instrument] = self.watch_next[position]
             self.is_watched[position] = False
+            if self.watch_head[instrument]:
+                self.fetch_watched(self.watch_head[instrument] - 1)
             self.survey_row(position, instrument, now_ns)
             count += 1
             if position + 1 == stop:
@@ -82,6 +84,10 @@ cdef class Watching(Recorder):
             position = self.watch_head[instrument] - 1
             self.watch_head[instrument] = self.watch_next[position]
             self.is_watched[position] = False
+
+    cdef void fetch_watched(self, uint32_t position) noexcept:
+        """Start loading the row that is next (ext/survey)."""
+        pass
 
     cdef void survey_row(self, uint32_t position, uint32_t instrument, int64_t now_ns) noexcept:
         """Look at one row (ext/survey)."""

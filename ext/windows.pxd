@@ -56,6 +56,12 @@ cdef inline int64_t sliding_sum(const SlidingCell *cell, int64_t at) noexcept no
         total -= cell.steps[<size_t>step % CELL_STEPS]
     return total
 
+cdef inline void whole_sum_add(WholeCell *cell, int64_t number, int64_t amount) noexcept nogil:
+    if cell.number != number:
+        cell.number = number
+        cell.value = 0
+    cell.value += amount
+
 cdef inline void sliding_add(SlidingCell *cell, int64_t at, int64_t amount) noexcept nogil:
     cdef int64_t step
     if at > cell.step:
@@ -70,3 +76,7 @@ cdef inline void sliding_add(SlidingCell *cell, int64_t at, int64_t amount) noex
         cell.step = at
     cell.steps[<size_t>cell.step % CELL_STEPS] += amount
     cell.total += amount
+
+# Whether two times lie less than a span apart. A time long after now was written before the clock was set back: it is not.
+cdef inline bint is_within(int64_t now_ns, int64_t before_ns, int64_t span_ns) noexcept nogil:
+    return -span_ns < now_ns - before_ns < span_ns

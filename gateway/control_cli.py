@@ -18,6 +18,7 @@ from gateway.settings import SHANGHAI, SettingError
 
 SCOPES = {"session": api.SESSION, "account": api.ACCOUNT, "group": api.GROUP, "firm": api.FIRM}
 AGAIN_S = 1.0
+OF_HITS = ("enforced", "blocked")  # said even when they are false
 
 control = typer.Typer(no_args_is_help=True, help="Kill switch, levels, reviews and alerts of a running gateway.")
 
@@ -207,7 +208,10 @@ def confirm(
     """Confirm (or deny) a suspended order; it is judged again."""
     method = "DenySuspended" if deny else "ConfirmSuspended"
     answer = connection.call(method, api.SuspendedDecision(account=account, cl_ord_id=cl_ord_id, reason=reason))
-    typer.echo(" ".join(part for part in (answer.ord_status, answer.text) if part))
+    if answer.reject_code and not deny:
+        typer.echo(f"tidegate: error: {account} {cl_ord_id} is confirmed, but refused: {answer.text}", err=True)
+        raise typer.Exit(1)
+    typer.echo(f"{account} {cl_ord_id} is {'denied' if deny else 'confirmed'}: {answer.ord_status}")
 
 
 @control.command()
@@ -270,7 +274,7 @@ def print_alerts(connection: Connection, after: int, follow: bool) -> None:
         try:
             with connection.stub() as stub:
                 for alert in stub.Alerts(api.AlertsRequest(after_seq=after), metadata=connection.metadata()):
-                    typer.echo(as_text(alert, indent=None))
+                    typer.echo(alert_line(alert))
                     after = alert.alert_seq
                     if not follow and after >= newest:
                         return
@@ -278,6 +282,16 @@ def print_alerts(connection: Connection, after: int, follow: bool) -> None:
             if not follow:
                 raise
             time.sleep(AGAIN_S)
+
+
+def alert_line(alert: api.Alert) -> str:
+    """One line of JSON. A hit says in words whether it was enforced, and shows factors and limits of 0 as well."""
+    if alert.kind != "HIT":
+        return as_text(alert, indent=None)
+    row: dict[str, Any] = MessageToDict(
+        alert, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+    return json.dumps({name: value for name, value in row.items() if name in OF_HITS or value}, ensure_ascii=False)
 
 
 def scope_of(name: str) -> api.ControlScope:

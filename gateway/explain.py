@@ -43,6 +43,7 @@ def explain_order(day: Day, offset: int) -> Facts:
         "hits": [hit_facts(day, hit) for hit in hits],
         "quotes": quote_facts(day, order, offset),
         "levels": [level_facts(day, level) for level in standing_levels(day, order, account, offset)],
+        "kills": kills_of(day, order["account"], account["group"], port=order["port"], before=offset),
         "in_force": in_force(day, order["rule_set"], offset, account),
         "ended": None,
     }
@@ -134,13 +135,18 @@ def hit_facts(day: Day, hit: Facts) -> Facts:
         "comparisons": comparisons(day, hit["rule_set"], hit["factors"]),
         "security": day.instrument(hit["instrument"]),
         "order_id": hit["order_id"],
-        "quote": {key: shown(hit[f"{key}_px_e4"], "price") for key in ("bid", "ask", "last")},
+        "quote": {key: quoted(hit[f"{key}_px_e4"]) for key in ("bid", "ask", "last")},
     }
+
+
+def quoted(px_e4: int) -> str:
+    """A price of the market; a side where nobody quotes has none."""
+    return shown(px_e4, "price") if px_e4 else "none"
 
 
 def quote_facts(day: Day, order: Facts, offset: int) -> Facts:
     """The live top of book the decision saw, and the newest recorded quote: what the rules see."""
-    live = {key: shown(order[f"{key}_px_e4"], "price") for key in ("bid", "ask", "last")}
+    live = {key: quoted(order[f"{key}_px_e4"]) for key in ("bid", "ask", "last")}
     recorded = (
         lookback.newest_quote(day.journal, order["instrument"], offset) if order["instrument"] != NOTHING else None
     )
@@ -152,7 +158,7 @@ def quote_facts(day: Day, order: Facts, offset: int) -> Facts:
             "time": when(recorded["time_ns"]),
             "age": shown(order["time_ns"] - recorded["time_ns"], "time"),
             "phase": name_of(PHASES, recorded["phase"]),
-            "last": shown(recorded["last_px_e4"], "price"),
+            "last": quoted(recorded["last_px_e4"]),
             "volume_shares": recorded["total_volume_shares"],
             "bids": [f"{shown(px, 'price')} x {qty:,}" for px, qty in recorded["bids"]],
             "asks": [f"{shown(px, 'price')} x {qty:,}" for px, qty in recorded["asks"]],
@@ -267,13 +273,10 @@ def explain_account(day: Day, index: int) -> Facts:
     owners = {index} | ({GROUP_OWNER | account["group"]} if account["group"] != NOTHING else set())
     levels = [level for level in day.of("LEVEL") if binds(level, owners, None)]
     newest = {day.subject(level): level for level in levels}
-    kills = {
-        (kill["scope"], kill["id"]): kill for kill in day.of("KILL") if is_killed_by(kill, index, account["group"])
-    }
+    kills = kills_of(day, index, account["group"])
     tickets = {ticket["ticket"]: ticket for ticket in day.of("TICKET") if is_about(ticket, index, account["group"])}
     state = name_of(ACCOUNT_STATES, account["state"])
     standing = [level for level in newest.values() if level["level"]]
-    latched = [kill for kill in kills.values() if kill["killed"]]
     return {
         "account": {
             "id": account["id"],
@@ -282,9 +285,9 @@ def explain_account(day: Day, index: int) -> Facts:
             "tags": [name for name, bit in ACCOUNT_TAGS.items() if account["tags"] & bit],
             "settings_since": when(account["time_ns"]),
         },
-        "restricted": bool(standing or latched or state != "NORMAL"),
+        "restricted": bool(standing or kills or state != "NORMAL"),
         "levels": [level_facts(day, level) for level in standing],
-        "kills": [kill_facts(day, kill) for kill in latched],
+        "kills": kills,
         "tickets": [
             {
                 "ticket": ticket["ticket"],
@@ -299,9 +302,15 @@ def explain_account(day: Day, index: int) -> Facts:
     }
 
 
-def is_killed_by(kill: Facts, index: int, group: int) -> bool:
-    of: dict[str, int] = {"account": index, "group": group, "firm": int(kill["id"])}
-    return of.get(KILL_SCOPES.get(kill["scope"], ""), -1) == int(kill["id"])
+def kills_of(day: Day, account: int, group: int, *, port: int = NOTHING, before: int = 0) -> list[Facts]:
+    """The kills latched (before an offset) that bind an account, and the session that an order came by."""
+    of = {"session": port, "account": account, "group": group, "firm": 0}
+    newest = {(kill["scope"], kill["id"]): kill for kill in day.of("KILL", before)}
+    return [
+        kill_facts(day, kill)
+        for kill in newest.values()
+        if kill["killed"] and of.get(KILL_SCOPES.get(kill["scope"], ""), NOTHING) == kill["id"]
+    ]
 
 
 def is_about(ticket: Facts, index: int, group: int) -> bool:
@@ -310,12 +319,18 @@ def is_about(ticket: Facts, index: int, group: int) -> bool:
 
 
 def kill_facts(day: Day, kill: Facts) -> Facts:
-    scope = KILL_SCOPES.get(kill["scope"], "")
+    """Who killed, when and why: a person's reason stands in the step journaled with it, a freeze's in its level."""
+    reasons = [
+        step["reason"]
+        for step in day.of("ADMIN") + day.of("LEVEL")
+        if step["time_ns"] == kill["time_ns"] and step["by"] == kill["by"]
+    ]
     return {
-        "scope": scope,
+        "scope": KILL_SCOPES.get(kill["scope"], ""),
         "since": when(kill["time_ns"]),
         "by": kill["by"],
         "approved_by": kill.get("approved_by", ""),
+        "reason": reasons[0] if reasons else "",
     }
 
 

@@ -29,6 +29,8 @@ def print_order(facts: Facts, console: Console) -> None:
         section("Rule", facts["rule"], console)
     for hit in facts["hits"]:
         print_hit(hit, console)
+    for kill in facts["kills"]:
+        section("Kill that bound it then", kill, console)
     section("Quote the decision saw", facts["quotes"]["live"], console)
     section("Newest recorded quote, what the rules see", facts["quotes"]["recorded"], console)
     print_levels("Levels that bound it then", facts["levels"], console)

@@ -26,10 +26,16 @@ def rule_files_of(paths: list[Path]) -> list[api.RuleFile]:
         beside = path.with_name(f"{path.stem}_test.yaml")
         inside = sorted(path.glob("*.yaml")) if path.is_dir() else [path, *([beside] if beside.exists() else [])]
         found |= {file.name: file for file in inside if file.name != "limits.yaml"}
+    return [api.RuleFile(name=name, text=text_of(file)) for name, file in found.items()]
+
+
+def text_of(file: Path) -> str:
     try:
-        return [api.RuleFile(name=name, text=file.read_bytes().decode()) for name, file in found.items()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingError(f"FILE: {' '.join(str(error).split())}") from None
+        return file.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise SettingError(f"FILE: {file}: no UTF-8 at byte {error.start}, expected text") from None
+    except OSError as error:
+        raise SettingError(f"FILE: {file}: {error.strerror}") from None
 
 
 @connecting

@@ -1,4 +1,4 @@
-"""Which comparisons the tests of a rule would miss: each is made always true, then never true; an expectation must change.
+"""Which comparisons the tests of a rule would miss: each is made always and then never true; some check must change.
 
 It judges the tests, not the rule: a comparison nobody would miss is untested, or needless.
 """
@@ -47,7 +47,8 @@ def is_about(test: RuleTest, rule: Rule) -> bool:
     """Whether the rule names the test, the test is a twin of one it names (name_below), or its tape names the rule."""
     if any(test.name == name or test.name.startswith(f"{name}_") for name in rule.tests):
         return True
-    return any(rule.id in text.split() for line in test.tape for text in (line.text, *(inner.text for inner in line.body)))
+    lines = [part for line in test.tape for part in (line, *line.body)]
+    return any(rule.id in line.text.split() for line in lines)
 
 
 def outcomes(rule: Rule, tests: Sequence[RuleTest]) -> list[list[str]]:

@@ -51,7 +51,14 @@ def check(files: Files, previous: Previous = None, limits_accounts: Limits = Non
 
 
 def every_file(paths: Iterable[Path]) -> list[Path]:
-    return [file for path in paths for file in rule_files(path)]
+    """Files as they are, folders as the rule files in them; a folder without any is a mistake."""
+    found: list[Path] = []
+    for path in paths:
+        files = rule_files(path)
+        if not files:
+            raise ConfigError([f"{path}:1:1: file: no rule files in this folder, expected some *.yaml"])
+        found += files
+    return found
 
 
 def day_of(text: str) -> date | None:

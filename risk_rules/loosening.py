@@ -38,7 +38,7 @@ def needs_second_person(changes: Iterable[Change]) -> bool:
 
 
 def far_looser(changes: Iterable[Change]) -> tuple[Change, ...]:
-    """Those that make a limit ten times looser or more, or take a rule out of force."""
+    """Those that make a limit ten times looser or more. A rule that goes has no limit left to compare."""
     return tuple(change for change in changes if change.times >= TEN_TIMES)
 
 
@@ -118,11 +118,16 @@ def condition_changes(rule: str, what: str, was: Condition, now: Condition) -> I
 
 
 def branch_changes(rule: str, what: str, was: Condition, now: Condition) -> Iterator[Change]:
-    """One more condition to meet is looser, one less is tighter; anything else may be either."""
+    """One more condition to meet is looser, one less is tighter, else it may be either; and limits that moved."""
     old = set(was.parts if isinstance(was, And) else (was,))
     new = set(now.parts if isinstance(now, And) else (now,))
     verdict = "looser" if new > old else "tighter" if new < old else "other"
     yield Change(rule, verdict, what, words(was), words(now))
+    limits_now = {skeleton(part): part for part in comparisons(now)}
+    for part in comparisons(was):
+        other = limits_now.get(skeleton(part), part)
+        if other != part and is_limit(part):
+            yield from comparison_changes(rule, part, other)
 
 
 def words(condition: Condition) -> str:
@@ -132,9 +137,9 @@ def words(condition: Condition) -> str:
 
 
 def skeleton(condition: Condition) -> object:
-    """The condition without the values of its constants."""
+    """The condition without the values of its constants, and > as >=: integers make them one limit with two values."""
     if isinstance(condition, Compare):
-        return condition.op, bones(condition.left), bones(condition.right)
+        return condition.op[0], bones(condition.left), bones(condition.right)
     return type(condition).__name__, tuple(skeleton(part) for part in condition.parts)
 
 
@@ -156,21 +161,30 @@ def comparison_changes(rule: str, was: Compare, now: Compare) -> Iterator[Change
     """A limit that moved: away from what is measured is looser, and by how much."""
     before, after = constants(was.right), constants(now.right)
     moved = [(one, other) for one, other in zip(before, after, strict=True) if one != other]
-    is_plain = constants(was.left) == constants(now.left) and len(moved) == 1
-    is_limit = isinstance(was.right, Constant) or is_share(was.right)
-    if not is_plain or not is_limit or was.op not in (*UPWARD, *DOWNWARD):
-        yield Change(rule, "other", was.text, words(was), words(now))
+    unclear = Change(rule, "other", was.text, words(was), words(now))
+    if constants(was.left) != constants(now.left) or len(moved) > 1 or not is_limit(was):
+        yield unclear
         return
-    one, other = moved[0]
-    grew = other.value > one.value
+    one, other = moved[0] if moved else (before[-1], after[-1])
+    first, last = first_stopped(was.op, one), first_stopped(now.op, other)
+    if first == last:  # only `fixed` came or went, or > became >= with the next number
+        yield unclear
+        return
+    is_looser = (last > first) == (was.op in UPWARD)
     smaller, larger = sorted((one.value, other.value))
-    is_looser = grew == (was.op in UPWARD)
-    if one.value == other.value:  # only `fixed` came or went
-        yield Change(rule, "other", was.text, words(was), words(now))
-        return
-    times = larger // smaller if is_looser and smaller > 0 else TEN_TIMES if is_looser and smaller == 0 else 0
-    yield Change(rule, "looser" if is_looser else "tighter", f"{was.text} {SIGNS[was.op]}", shown(one.value, one.unit),
+    times = larger // smaller if is_looser and smaller > 0 else TEN_TIMES if is_looser and smaller < larger else 0
+    yield Change(rule, "looser" if is_looser else "tighter", f"{was.text} {SIGNS[now.op]}", shown(one.value, one.unit),
                  shown(other.value, other.unit), times)
+
+
+def is_limit(found: Compare) -> bool:
+    """Whether one value is held against a constant, or against a share of what is never negative."""
+    return found.op in (*UPWARD, *DOWNWARD) and (isinstance(found.right, Constant) or is_share(found.right))
+
+
+def first_stopped(op: str, limit: Constant) -> int:
+    """The value next to the limit that no longer passes; values are integers."""
+    return limit.value + (1 if op == "GT" else -1 if op == "LT" else 0)
 
 
 def is_share(value: Value) -> bool:

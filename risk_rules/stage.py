@@ -4,6 +4,7 @@ For rule tests and scenarios. It decides nothing: every order goes the way it go
 """
 
 import os
+import tempfile
 from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -108,6 +109,34 @@ class Open:
         return 0
 
 
+NO_COLLAR = Open(bps=10_000, ticks=10**6)
+NO_E4 = 1 << 60
+NO_CREDIT_LIMIT = {"gross_limit_e4": NO_E4, "long_limit_e4": NO_E4, "short_limit_e4": NO_E4}
+ANY_ORDER = Open(
+    max_limit_shares=10**8,
+    max_market_shares=10**8,
+    cage_bps=10_000,
+    cage_ticks=10**6,
+    ord_type_mask=0xFF,
+)
+NO_LIMITS = Open(
+    **NO_CREDIT_LIMIT,
+    max_qty_shares=10**9,
+    max_ntl_e4=NO_E4,
+    position_limit_shares=1 << 50,
+    open_orders=MOST,
+    open_orders_per_symbol=MOST,
+    rate_out_per_s=MOST,
+    rate_out_per_day=MOST,
+    rate_symbol_per_s=MOST,
+    dup_window_ms=1,
+    dup_max=MOST,
+    board_mask=0xFF,
+    ord_type_mask=0xFF,
+    restricted=(),
+)
+
+
 def full_symbol(text: str) -> str:
     """600519 -> 600519.XSHG: the exchange by the first digit where none is written."""
     return text if "." in text else f"{text}.{'XSHG' if text.startswith('6') else 'XSHE'}"
@@ -135,7 +164,7 @@ def venue_id(kind: str, number: int) -> str:
 class Stage:
     """An engine before the open of `day`, with `program` in force. Every time is ns UTC; at() moves the clock.
 
-    orders: how many the day may have. Close it when done: the journal is memory.
+    orders: how many the day may have. Close it when done: its journal is a file.
     """
 
     def __init__(
@@ -160,7 +189,8 @@ class Stage:
         self.report_index = dict.fromkeys(VENUES.values(), 0)
         self.trades = 0
         self.names = 0
-        self.fd = os.memfd_create("journal")
+        self.fd, name = tempfile.mkstemp(prefix="stage-", suffix=".journal")
+        os.unlink(name)
         self.start()
         self.load()
         if program is not None:
@@ -197,67 +227,20 @@ class Stage:
         """Settings that forbid nothing: it is the rules that are looked at."""
         now_ns, engine = self.now_ns, self.engine
         settings.begin_day(engine, int(self.day.strftime("%Y%m%d")), 0, now_ns)
-        board = Open(
-            buy_min_shares=100,
-            step_shares=1,
-            odd_lot_shares=100,
-            max_limit_shares=10**8,
-            max_market_shares=10**8,
-            cage_bps=10_000,
-            cage_ticks=10**6,
-            ord_type_mask=0xFF,
-        )
-        collar = Open(bps=10_000, ticks=10**6)
-        scope = {"gross_limit_e4": 1 << 60, "long_limit_e4": 1 << 60, "short_limit_e4": 1 << 60}
-        settings.set_rules(
-            engine,
-            Open(),
-            dict.fromkeys(BOARDS.values(), board),
-            {PHASES[name]: collar for _, name in PHASE_TIMES if name != "LUNCH"},
-            10**9,
-            Open(**scope, capital_limit_e4=1 << 60),
-            "stage",
-            1,
-            now_ns,
-        )
+        collars = {PHASES[name]: NO_COLLAR for _, name in PHASE_TIMES if name != "LUNCH"}
+        boards = dict.fromkeys(BOARDS.values(), ANY_ORDER)
+        firm = Open(**NO_CREDIT_LIMIT, capital_limit_e4=NO_E4)
+        settings.set_rules(engine, Open(), boards, collars, 10**9, firm, "stage", 1, now_ns)
         for security in self.securities.values():
             settings.set_instrument(engine, self.instrument(security), now_ns)
         groups = sorted({client.group for client in self.clients if client.group})
         for index, group in enumerate(groups):
-            settings.set_group(engine, index, Open(id=group, **scope), now_ns)
-        settings.set_profile(
-            engine,
-            0,
-            Open(
-                **scope,
-                max_qty_shares=10**9,
-                max_ntl_e4=1 << 60,
-                position_limit_shares=1 << 50,
-                open_orders=MOST,
-                open_orders_per_symbol=MOST,
-                rate_out_per_s=MOST,
-                rate_out_per_day=MOST,
-                rate_symbol_per_s=MOST,
-                dup_window_ms=1,
-                dup_max=MOST,
-                board_mask=0xFF,
-                ord_type_mask=0xFF,
-                restricted=(),
-            ),
-            now_ns,
-        )
+            settings.set_group(engine, index, Open(id=group, **NO_CREDIT_LIMIT), now_ns)
+        settings.set_profile(engine, 0, NO_LIMITS, now_ns)
         self.indexes = {client.id: self.load_client(client, groups) for client in self.clients}
-        settings.set_port(
-            engine,
-            Open(
-                token_sha256="00" * 32,
-                account_indexes=tuple(self.indexes.values()),
-                rate_in_per_s=MOST,
-                cancel_rate_in_per_s=MOST,
-                reject_streak_max=MOST,
-            ),
-            now_ns,
-        )
+        accounts = tuple(self.indexes.values())
+        rates = {"rate_in_per_s": MOST, "cancel_rate_in_per_s": MOST, "reject_streak_max": MOST}
+        settings.set_port(engine, Open(token_sha256="00" * 32, account_indexes=accounts, **rates), now_ns)
         for venue in VENUES.values():
             sweeps.set_link(engine, venue, True, now_ns)
 

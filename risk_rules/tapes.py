@@ -124,7 +124,7 @@ def load_tests(path: Path) -> TapeFile:
 def check_names(document: Document, test: RuleTest) -> None:
     """Accounts and instruments a tape speaks of are those of the test."""
     accounts, symbols = {client.id for client in test.clients}, {security.symbol for security in test.securities}
-    for line in [part for line in test.tape for part in (line.body or (line,))]:
+    for line in [part for whole in test.tape for part in (whole.body or (whole,))]:
         step = step_of(line.line, line.text, 1)
         terms = step.terms if step else {}
         account, symbol = terms.get("account"), terms.get("symbol")

@@ -43,14 +43,16 @@ def play(files: Files = None, only: Only = "", coverage: Coverage = True, branch
 
 
 def test_files(given: list[Path]) -> list[Path]:
-    """Files as they are, of a rule file the tests beside it, folders as the test files in them."""
+    """Test files as they are, rule files as the tests beside them, folders as the test files in them."""
     found: list[Path] = []
     for path in given:
+        beside = path.with_name(f"{path.stem}_test.yaml")
         if path.is_dir():
             found += sorted(path.glob("*_test.yaml"))
+        elif beside.is_file():
+            found.append(beside)
         elif path.is_file():
-            beside = path.with_name(f"{path.stem}_test.yaml")
-            found.append(beside if beside.is_file() else path)
+            found.append(path)
         else:
             raise typer.BadParameter(f"{path}: no such file or folder")
     return found

@@ -88,6 +88,7 @@ class Behaviour:
     swap_sides: bool = False
     cool_off: bool = True
     after: bool = True
+    escalate_late: int = 0  # hits too many before a level is raised
     judged_counts: bool = True
     shadow_enforced: bool = False
     exempt: bool = True
@@ -227,7 +228,7 @@ class Day:
         return now_ns - found[-1].time_ns if found else UNDEFINED
 
     def quotes_for(self, feature: Feature, key: Key) -> list[Quote]:
-        """Recorded quotes of an instrument since the feature is there, each with what was traded since the one before."""
+        """Recorded quotes of an instrument since the feature is there."""
         begin = self.since.get(feature, (0, 0, 0))[0]
         return [q for q in self.quotes.get(key, []) if q.number > begin]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from tests.model_day import AccountFacts, Behaviour, Day, Instrument, OwnOrder
 from tests.model_expressions import Comparison, Judge, Number, features_in, name_of
 from tests.model_features import MARKET, SUMS, Event, Feature, Reader, spell
-from tests.model_rule_file import Action, Mark, Rule, read_rules
+from tests.model_rule_file import Action, Mark, MarkDefinition, Rule, read_rules
 from tests.model_windows import (
     BUY,
     DAY,
@@ -60,6 +60,14 @@ class MarkSet:
 
 
 @dataclass(frozen=True)
+class Raised:
+    """A rule's hit that must raise somebody's level."""
+
+    rule: str
+    level: int
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What the rules say of one order or cancel. kind: pass, block, suspend; the rest names the rule that decided."""
 
@@ -83,13 +91,14 @@ class RuleModel(Day):
         """part: the hundredth of the accounts that an account belongs to (canary)."""
         super().__init__(accounts, instruments, wrong or Behaviour())
         self.part = part
-        self.watched: dict[Key, dict[str, None]] = {}  # instrument -> controllers, in order
+        self.watched: dict[Key, dict[str, bool]] = {}  # instrument -> controllers, in order: whether they did something
         self.rules: list[Rule] = []
         self.rule_sets = 0
-        self.last_hit: dict[tuple[str, Row, int], int] = {}
+        self.last_hit: dict[tuple[str, Row, int, bool], int] = {}
         self.enforced_hits: list[tuple[str, Row, int]] = []
+        self.levels: dict[Row, int] = {}  # subject -> its response level
         self.holding: dict[tuple[str, Row, int], int] = {}  # a rule with `for`: since when its condition holds
-        self.out: list[Hit | MarkSet] = []
+        self.out: list[Hit | MarkSet | Raised] = []
         self.recorded_now = 0  # quotes recorded by the last action
 
     # Rule sets
@@ -101,13 +110,15 @@ class RuleModel(Day):
         for number, rule in enumerate(self.rules, 1):
             rule.number = number
         known, self.since = self.since, {}
-        for feature in {f for rule in self.rules for f in features_of(rule)}:
+        counted = {hits_of(rule) for rule in self.rules if rule.escalate}
+        for feature in {f for rule in self.rules for f in features_of(rule)} | counted:
             first = (0, 0, 0) if self.rule_sets == 0 else (self.newest_number, now_ns, self.any_phase_number)
             self.since[feature] = known.get(feature, first) if self.wrong.carries_over else first
         self.cells = {at: cell for at, cell in self.cells.items() if at[0] in self.since}
         names = {rule.condition for rule in self.rules if rule.for_ns}
         self.holding = {at: since for at, since in self.holding.items() if at[0] in names}
         marks = {mark.definition for rule in self.rules for mark in rule.marks.values()}
+        marks |= {feature.mark for feature in counted}  # type: ignore[misc]
         self.mark_since = {mark: self.mark_since.get(mark, self.newest_number) for mark in marks}
         self.rule_sets += 1
 
@@ -129,6 +140,10 @@ class RuleModel(Day):
         """The process came back: what was only heard and never recorded is gone."""
         self.live.clear()
         self.unrecorded.clear()
+        for key, watched in self.watched.items():
+            for controller in [c for c, acted in watched.items() if not acted]:
+                if not self.is_holding(Subject("" if controller.startswith("@") else controller, controller, key)):
+                    del watched[controller]
 
     def on_quote(self, key: Key, quote: Quote) -> None:
         quote.phase = self.phases[key[0]].phase
@@ -168,15 +183,19 @@ class RuleModel(Day):
                 self.set_marks(event)
         for controller in watched:
             if self.is_holding(Subject("" if controller.startswith("@") else controller, controller, key)):
-                self.watched.setdefault(key, {})[controller] = None
+                self.watched.setdefault(key, {}).setdefault(controller, False)
 
     def is_holding(self, subject: Subject) -> bool:
         """Whether a condition with `for` that quotes are looked at for holds in this row: it is looked at again."""
         waiting = [rule for rule in self.rules if rule.for_ns and "quote" in rule.on]
-        return any((rule.condition, ROW_OF[rule.per](subject), side) in self.holding for rule in waiting for side in (BUY, SELL))
+        return any(
+            (rule.condition, ROW_OF[rule.per](subject), side) in self.holding
+            for rule in waiting
+            for side in (BUY, SELL)
+        )
 
     def watch(self, subject: Subject) -> None:
-        self.watched.setdefault(subject.key, {})[subject.controller] = None
+        self.watched.setdefault(subject.key, {})[subject.controller] = True
 
     def new_order(self, order: OwnOrder, now_ns: int, is_market: bool = False) -> Verdict:
         """An order that passed the ladder: what the rules say, before it is accepted or rejected for it."""
@@ -211,8 +230,10 @@ class RuleModel(Day):
         owned = [o.subject for o in self.orders.values() if o.subject.key == subject.key]
         if any(s.account == subject.account for s in owned) or self.accounts[subject.account].start.get(subject.key):
             rows.add("account x instrument")
-        in_group = subject.controller != subject.account
-        if any(s.controller == subject.controller for s in owned) or (not in_group and "account x instrument" in rows):
+        members = [a for a in self.accounts if self.controller(a) == subject.controller]
+        if any(s.controller == subject.controller for s in owned) or any(
+            self.accounts[a].start.get(subject.key) for a in members
+        ):
             rows.add("controller x instrument")
         fact = self.fact("reject", order, order.shares, order.price_e4, now_ns)
         fact.rows = frozenset(rows)
@@ -337,7 +358,7 @@ class RuleModel(Day):
             if self.holding.pop(at, None) is not None:
                 self.out.append(MarkSet(rule.id, "for", row, event.side, ends=True))
             return False
-        if at not in self.holding:
+        if at not in self.holding or self.holding[at] > event.time_ns:
             self.holding[at] = event.time_ns
             self.out.append(MarkSet(rule.id, "for", row, event.side))
         return not self.wrong.patient or event.time_ns - self.holding[at] >= rule.for_ns
@@ -372,17 +393,32 @@ class RuleModel(Day):
         row: Row,
         trace: list[Comparison],
     ) -> None:
-        at = rule.id, row, stage
+        at = rule.id, row, stage, enforced
         last = self.last_hit.get(at)
-        if self.wrong.cool_off and last is not None and event.time_ns - last < rule.cool_off_ns:
+        if self.wrong.cool_off and last is not None and abs(event.time_ns - last) < rule.cool_off_ns:
             return
         self.last_hit[at] = event.time_ns
         factors = tuple((c.value, c.limit) for c in trace if c.holds)[:MOST_FACTORS]
-        if enforced:
-            self.enforced_hits.append((rule.id, row, event.time_ns))
         self.out.append(
             Hit(rule.id, stage, action.level, enforced, stops, event.kind, event.subject, row, event.side, factors)
         )
+        if enforced:
+            self.raise_level(rule, action, event, row)
+
+    def raise_level(self, rule: Rule, action: Action, event: Event, row: Row) -> None:
+        """The level of whom the rule is kept for, when it is higher than where he stands; more after so many hits."""
+        level = action.level
+        if rule.escalate:
+            hits, _, to = rule.escalate
+            feature = hits_of(rule)
+            self.add(Fact("mark", event.time_ns, event.subject, event.side, mark=feature.mark))
+            counted = Reader(self, rule.per, {}, event).counted(feature, row)
+            if counted >= hits + self.wrong.escalate_late:
+                level = max(level, to)
+        who = {"account": event.subject.account, "controller": event.subject.controller}.get(rule.per.split()[0])
+        if who and level > self.levels.get((who,), 0):
+            self.levels[who,] = level
+            self.out.append(Raised(rule.id, level))
 
     # Marks
 
@@ -408,7 +444,7 @@ class RuleModel(Day):
                 self.wrong.gap
                 and definition.gap_ns
                 and earlier
-                and event.time_ns - earlier[-1].time_ns < definition.gap_ns
+                and abs(event.time_ns - earlier[-1].time_ns) < definition.gap_ns
             ):
                 continue
             self.out.append(MarkSet(rule.id, name, row, event.side))
@@ -418,6 +454,13 @@ class RuleModel(Day):
 def is_valid(rule: Rule, now_ns: int) -> bool:
     begin, end = rule.valid
     return begin <= now_ns and (not end or now_ns < end)
+
+
+def hits_of(rule: Rule) -> Feature:
+    """The window that counts a rule's enforced hits."""
+    assert rule.escalate is not None
+    mark = MarkDefinition(rule.id, "hits", frozenset(), rule.per, 0, "")
+    return Feature("times", rule.escalate[1], 0, rule.per, mark=mark)
 
 
 def features_of(rule: Rule) -> set[Feature]:

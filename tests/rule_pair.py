@@ -9,7 +9,7 @@ from typing import Any
 from tests import rule_probe
 from tests import rule_worlds as w
 from tests.model_day import Behaviour
-from tests.model_rules import Hit, MarkSet, RuleModel
+from tests.model_rules import Hit, MarkSet, Raised, RuleModel
 from tests.model_state import PASS
 from tests.rule_driver import RULE_TEXT, RuleDriver
 from tests.rule_play import can_cancel, is_open, play
@@ -61,6 +61,9 @@ class RulePair:
             self.check(action, "answer", expected, found)
         self.check(action, "hits", sorted(self.expected_hits(), key=str), sorted(self.found_hits(frames), key=str))
         self.check(action, "marks", sorted(self.expected_marks(), key=str), sorted(self.found_marks(frames), key=str))
+        raised = [(o.rule, o.level) for o in self.model.out if isinstance(o, Raised)]
+        levels = [(self.driver.names[f["rule"] - 1], f["level"]) for kind, f in frames if kind == "LEVEL"]
+        self.check(action, "levels", sorted(raised), sorted(levels))
         self.check(action, "quotes", self.model.recorded_now, len(quoted))
         self.count(verdict.kind, frames)
 

@@ -58,7 +58,7 @@ class RuleWriter:
             "firm",
         )
         if "quote" in self.on:
-            self.per = self.pick("controller x instrument", "controller x instrument", "controller", "instrument")
+            self.per = self.pick("controller x instrument", "controller x instrument", "controller")
         lines = [
             f"- id: {name}",
             "  version: 1",
@@ -71,6 +71,8 @@ class RuleWriter:
         ]
         lines += self.marks_of()
         condition, breach = self.condition(), self.breach()
+        if breach != "L0" and self.per.startswith(("account", "controller")) and self.maybe(0.2):
+            breach = f"{{level: L1, block: {'true' if 'block' in breach else 'false'}, mask: [no_buy]}}"
         lines.append(f'  when: "{condition}"')
         if self.on == ["quote"] and self.per == "controller x instrument" and self.maybe(0.6):
             lines.append(f"  for: {self.pick('1 s', '3 s', '20 s')}")
@@ -78,6 +80,9 @@ class RuleWriter:
             lines += ["  warn_at: 60%", f"  warn: {'L0' if breach == 'L0' else 'L1'}"]
         lines.append(f"  breach: {breach}")
         lines += [f"  cool_off: {self.pick('1 s', '10 s', '250 ms')}"] if self.maybe(0.8) else []
+        if "mask" in breach:
+            within = self.pick("5 s", "1 min", "day")
+            lines.append(f"  escalate: {{hits: {self.pick('2', '3')}, within: {within}, to: L4}}")
         if self.maybe(0.25):
             lines.append('  exempt: [{account: A1, until: 2030-12-31, reason: "agreed"}]')
         return lines

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from ext import response
+from ext import oversight, response, sweeps
 from ext.codes import REJECT_CODES
 from gateway.code_texts import TEXTS
 from gateway.explain import explain
@@ -18,9 +18,11 @@ from gateway.settings import SettingError
 from tests import actions as act
 from tests.driver import Driver
 from tests.model_state import BUY, LIMIT, XSHG, NewOrder
+from tests.rule_desk import RuleDesk
 from tests.simulation import PORTS, Simulation
 
 ACCOUNT, GROUP, FIRM = 1, 2, 3
+KILL_ACCOUNT = 2
 SUSPENDED = 7
 RESTRICT, CANCEL_ONLY, FREEZE = 4, 5, 6
 NO_BUY = 1
@@ -122,7 +124,7 @@ def test_a_restricted_account_names_who_when_and_why(lived):
     (level,) = (level for level in facts["levels"] if level["subject"] == "account A")
     assert (level["level"], level["by"], level["reason"]) == ("L6 FREEZE", "wang", "suspected spoofing")
     assert [step["level"] for step in facts["history"]][-2:] == ["L4 RESTRICT", "L6 FREEZE"]
-    assert "wang" in [kill["by"] for kill in facts["kills"]]
+    assert ("wang", "suspected spoofing") in [(kill["by"], kill["reason"]) for kill in facts["kills"]]
     assert ("wang", True) in [(ticket["by"], ticket["is_open"]) for ticket in facts["tickets"]]
     text = text_of(facts)
     assert all(word in text for word in ("restricted", "wang", "suspected spoofing", "NO_BUY"))
@@ -141,6 +143,23 @@ def test_an_order_names_the_level_that_stopped_it(lived):
     (level,) = (level for level in facts["levels"] if level["subject"] == "group fund")
     assert (level["level"], level["by"], level["reason"]) == ("L5 CANCEL_ONLY", "li", "watch list")
     assert explain(name, path)["account"]["group"] == account.group.name
+
+
+def test_a_killed_order_names_who_when_and_why(tmp_path):
+    desk = RuleDesk(tmp_path)
+    sweeps.kill(desk.engine, KILL_ACCOUNT, 0, True, "otto", desk.now_ns)
+    oversight.record_step(desk.engine, "killed", by="otto", reason="account A0000000: runaway", now_ns=desk.now_ns)
+    assert desk.code() == "R1501"
+    facts = explain("A0000000:o1", desk.path)
+    (kill,) = facts["kills"]
+    assert (kill["scope"], kill["by"], kill["reason"]) == ("account", "otto", "account A0000000: runaway")
+    assert all(word in text_of(facts) for word in ("otto", "runaway", "last 10.00 yuan/share"))
+    sweeps.kill(desk.engine, KILL_ACCOUNT, 0, False, "olga", desk.now_ns, approved_by="anna")
+    desk.quote(asks=())
+    assert desk.code() == ""
+    facts = explain("A0000000:o2", desk.path)
+    assert (facts["kills"], facts["quotes"]["live"]["ask"]) == ([], "none")
+    desk.close()
 
 
 def set_level(driver, subject, index, level, **terms) -> None:

@@ -1,4 +1,4 @@
-"""The evaluation: it finds the shipped rulebook good, and says so of nothing that misses abnormal flow or stops benign flow."""
+"""The evaluation finds the shipped rulebook good, and nothing that misses abnormal flow or stops benign flow."""
 from __future__ import annotations
 
 import re

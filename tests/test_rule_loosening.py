@@ -97,3 +97,27 @@ def test_limits_of_marks_count_too(tmp_path):
     after = rule(marks=mark.format(limit="huge * 20"), when='"times(big, day) > 3"')
     (found,) = changes(tmp_path, before, after)
     assert (found.verdict, found.times) == ("looser", 20)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "verdict", "times"),
+    [
+        ("this_shares >= 5000 shares", "this_shares > 70_000 shares", "looser", 14),
+        ("this_shares > 5000 shares", "this_shares >= 70_000 shares", "looser", 14),
+        ("this_shares > 5000 shares", "this_shares >= 5000 shares", "tighter", 0),
+        ("this_shares >= 5000 shares", "this_shares > 5000 shares", "looser", 1),
+        ("this_shares >= 5000 shares", "this_shares > 4999 shares", "other", 0),
+        ("this_age < 10 s", "this_age <= 1 s", "looser", 10),
+    ],
+)
+def test_another_sign_hides_no_loosening(tmp_path, before, after, verdict, times):
+    (found,) = changes(tmp_path, rule(when=f'"{before}"'), rule(when=f'"{after}"'))
+    assert (found.verdict, found.times) == (verdict, times)
+
+
+def test_another_shape_hides_no_loosening(tmp_path):
+    before, after = rule(when='"this_shares > huge"'), rule(when='"this_shares > huge * 20 and orders(day) > 1"')
+    assert [(change.verdict, change.times) for change in changes(tmp_path, before, after)] == [
+        ("other", 0),
+        ("looser", 20),
+    ]

@@ -19,6 +19,7 @@ MISTAKES = {
     "sides swapped": Behaviour(swap_sides=True),
     "cool-off ignored": Behaviour(cool_off=False),
     "after= ignored": Behaviour(after=False),
+    "escalation a hit late": Behaviour(escalate_late=1),
     "the judged order not counted": Behaviour(judged_counts=False),
     "shadow rules enforced": Behaviour(shadow_enforced=True),
     "exemptions ignored": Behaviour(exempt=False),

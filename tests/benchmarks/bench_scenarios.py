@@ -16,5 +16,5 @@ def run(runs: int) -> dict[str, dict[str, Any]]:
                             "note": f"of {found.abnormal_runs} runs of abnormal flow; wrong just below a threshold: "
                                     f"{found.near_false} % of {found.near_runs}"},
         "benign_stopped": {"value": found.benign_stopped, "unit": "%", "target": "< 0.1",
-                           "note": f"of {found.benign_orders} benign orders, by abnormal-trading rules and their levels"},
+                           "note": f"of {found.benign_orders} benign orders, by abnormal-trading rules"},
     }
