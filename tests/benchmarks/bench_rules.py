@@ -13,7 +13,18 @@ from ext import surveillance, tape
 from ext.ahead import Ahead
 from gateway.pb import order_entry_pb2 as pb
 from risk_rules.load import load_rules, rule_files
-from tests.benchmarks.bench_core import ORDERS, SMALL, START_NS, SYMBOLS, TRADED_SYMBOLS, Rig, decision_ns, messages, rig, row
+from tests.benchmarks.bench_core import (
+    ORDERS,
+    SMALL,
+    START_NS,
+    SYMBOLS,
+    TRADED_SYMBOLS,
+    Rig,
+    decision_ns,
+    messages,
+    rig,
+    row,
+)
 
 MANY_RULES = 10_000
 NEVER = 10**9
