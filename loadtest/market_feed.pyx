@@ -108,7 +108,7 @@ cdef class MarketFeed:
             index.quote.total_volume_shares += book.volume_shares
             index.quote.total_turnover_e4 += book.turnover_e4
         if index.base > 0:
-            index.quote.last_px_e4 = <int64_t>(index.quote.prev_close_e4 * (worth / index.base))
+            index.quote.last_px_e4 = <int64_t>(index.quote.prev_close_e4 * (worth / index.base) + 0.5)
 
     cdef size_t status_frame(self, uint8_t *dst) noexcept:
         cdef MarketStatus status

@@ -27,8 +27,8 @@ def test_no_order_is_lost_or_judged_by_a_mix(pusher: Pusher, tmp_path: Path) -> 
     kept = tmp_path / "run"
     kept.mkdir()
     report = run_load(Options(
-        PACE, bad_share=0.0, accounts=200, background_per_s=50.0, out=None, keep=kept, gateway_flags=pusher.flags,
-        beside=pusher.beside))  # fmt: skip
+        PACE, bad_share=0.0, accounts=200, background_per_s=50.0, out=None, keep=kept, rules=None,
+        gateway_flags=pusher.flags, beside=pusher.beside))  # fmt: skip
     assert not pusher.faults
     assert len(pusher.pushed) >= 10
     assert pusher.pushed == list(range(pusher.pushed[0], pusher.pushed[0] + len(pusher.pushed)))
