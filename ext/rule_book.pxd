@@ -1,7 +1,7 @@
 # The rule set in force, made ready to run: features with their cells, marks with theirs, and the rules of each event. Only
 # apply writes cells. It knows no account and no order: rows are numbers.
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from ext.codes cimport VENUE_COUNT
+from ext.codes cimport PHASE_COUNT, VENUE_COUNT
 from ext.program cimport KEY_COUNT, RULE_EVENT_COUNT, ExemptEntry, Op, Program, Rule, ScopePrefix, ScopeSlot
 from ext.tables cimport hash_bytes, prefetch
 
@@ -121,8 +121,8 @@ cdef class RuleBook:
     cdef Memo *memos
     cdef uint64_t *rule_keys           # hash of each rule's id: what hits are remembered under
     cdef Gate *gates                   # by rule, then by mark
-    cdef Gate *general                 # of every account, by event
-    cdef Run of_event[RULE_EVENT_COUNT]
+    cdef Gate *general                 # of every account, by event and phase
+    cdef Run of_event[RULE_EVENT_COUNT][PHASE_COUNT]   # in general
     cdef uint32_t *feeds               # features by the event that feeds them
     cdef Run fed_by[RULE_EVENT_COUNT][SIDES]   # by the event's side
     cdef Run market_fed                # in feeds: by recorded quotes
@@ -157,6 +157,7 @@ cdef class RuleBook:
     cdef void set_clock(self, Gauge *gauge) noexcept
     cdef open_feeds(self)
     cdef open_gates(self)
+    cdef open_general(self, uint32_t total)
     cdef open_prefixes(self)
     cdef note_judged(self, uint32_t total)
     cdef void set_gate(self, Gate *gate, uint32_t rule, uint32_t code, uint8_t events) noexcept

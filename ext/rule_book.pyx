@@ -7,7 +7,7 @@ from libc.stdint cimport INT64_MAX
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
-from ext.codes cimport PHASE_OPEN_CALL, PHASE_OPEN_CALL_LOCKED
+from ext.codes cimport PHASE_COUNT, PHASE_OPEN_CALL, PHASE_OPEN_CALL_LOCKED
 from ext.program cimport (
     FEATURE_AGE, FEATURE_HIGH, FEATURE_INSTANT, FEATURE_LOW, FEATURE_MOVE, FILTER_MARKET, FILTER_SELF, KEY_ACCOUNT,
     KEY_CONTROLLER, KEY_FIRM, KEY_INSTRUMENT, MODE_OFF, NOTHING, ON_CANCELED, ON_FILL, ON_ORDER, ON_QUOTE, OP_HIT, OP_JUMP, OP_LOAD, OP_LOAD_SIDE, OP_MISS, OP_UNLESS_GT,
@@ -288,13 +288,11 @@ cdef class RuleBook:
         return self.program.rules[rule].tags_any != 0 or self.seen[rule] == 0
 
     cdef open_gates(self):
-        """Every rule's gate, and for each event those of all accounts in a row."""
-        cdef uint32_t at, event
-        cdef uint32_t count = 0
+        """Every rule's gate, and those of its marks."""
+        cdef uint32_t at
         cdef uint32_t total = self.rule_count + self.mark_count
         self.gates = <Gate *>cleared(total, sizeof(Gate))
         self.seen = <uint64_t *>cleared(total, sizeof(uint64_t))
-        self.general = <Gate *>cleared(<size_t>total * RULE_EVENT_COUNT, sizeof(Gate))
         for at in range(self.rule_count):
             self.set_gate(&self.gates[at], at, first_code(&self.program.rules[at]), self.program.rules[at].events)
             self.gates[at].mark = NOTHING
@@ -309,16 +307,28 @@ cdef class RuleBook:
             self.rule_marks[self.marks[at].rule] = at + 1
             self.set_gate(&self.gates[self.rule_count + at], self.marks[at].rule, self.marks[at].code, self.marks[at].events)
             self.gates[self.rule_count + at].mark = at
-        for event in range(RULE_EVENT_COUNT):
-            self.of_event[event].first = count
-            for at in range(total):
-                if (self.gates[at].code != NOTHING and not self.gates[at].forbidden & (<uint64_t>1 << (WORD_EVENT + event))
-                        and self.is_general(self.gates[at].rule)):
-                    self.general[count] = self.gates[at]
-                    count += 1
-            self.of_event[event].count = count - self.of_event[event].first
+        self.open_general(total)
         memset(self.seen, 0, total * sizeof(uint64_t))
         self.note_judged(total)
+
+    cdef open_general(self, uint32_t total):
+        """For each event and phase the gates of all accounts that it may open, in a row."""
+        cdef uint32_t at, event
+        cdef int phase
+        cdef uint64_t wanted
+        everyone = [at for at in range(total) if self.gates[at].code != NOTHING and self.is_general(self.gates[at].rule)]
+        chosen = []
+        for event in range(RULE_EVENT_COUNT):
+            for phase in range(PHASE_COUNT):
+                wanted = <uint64_t>1 << (WORD_EVENT + event) | <uint64_t>1 << (WORD_PHASE + phase)
+                self.of_event[event][phase].first = <uint32_t>len(chosen)
+                for at in everyone:
+                    if not self.gates[at].forbidden & wanted:
+                        chosen.append(at)
+                self.of_event[event][phase].count = <uint32_t>len(chosen) - self.of_event[event][phase].first
+        self.general = <Gate *>cleared(len(chosen), sizeof(Gate))
+        for number, at in enumerate(chosen):
+            self.general[<size_t>number] = self.gates[at]
 
     cdef note_judged(self, uint32_t total):
         """Which events any rule waits for, and which rules wait for a condition to hold on through quotes."""

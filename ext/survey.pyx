@@ -189,7 +189,7 @@ cdef class Survey(Watching):
         """Every rule and mark that applies: what is met is found, in the order of the rules."""
         cdef RuleBook book = self.state.rule_state.book
         cdef const Gate *gate
-        cdef Run run = book.of_event[occasion.event]
+        cdef Run run = book.of_event[occasion.event][self.state.phase[occasion.venue]]
         cdef uint32_t at
         book.occasion += 1
         occasion.number = book.occasion
