@@ -146,9 +146,13 @@ def resume(Engine engine) -> None:
     cdef uint64_t offset = JOURNAL_START
     cdef const Frame *frame
     cdef uint32_t position
+    cdef bint has_rules = False
     while offset < engine.journal.end:
         frame = engine.journal.at(offset)
-        if frame.type == EV_QUOTE:
+        has_rules = has_rules or frame.type == EV_RULE_SET
+        if not has_rules:
+            pass
+        elif frame.type == EV_QUOTE:
             engine.unwatch((<const QuoteEvent *>frame).instrument)
         elif frame.type in (EV_TRADE, EV_CANCELED, EV_CANCEL_SENT) or (
                 frame.type == EV_ORDER and (<const OrderEvent *>frame).code == PASS):

@@ -31,9 +31,9 @@ cdef class Watching(Recorder):
         unmap_pages(self.is_watched, self.watch_rows)
 
     cdef void watch(self, uint32_t position) noexcept:
-        """Something happened in this controller's record: the next quote of its instrument concerns it."""
+        """Something happened in this controller's record: the next quote of its instrument concerns it, if there are rules."""
         cdef uint32_t instrument
-        if self.is_watched[position]:
+        if self.state.rule_state.book.number == 0 or self.is_watched[position]:
             return
         instrument = self.state.positions[position].instrument
         self.is_watched[position] = True

@@ -194,7 +194,8 @@ class RuleModel(Day):
         )
 
     def watch(self, subject: Subject) -> None:
-        self.watched.setdefault(subject.key, {})[subject.controller] = True
+        if self.rule_sets:
+            self.watched.setdefault(subject.key, {})[subject.controller] = True
 
     def new_order(self, order: OwnOrder, now_ns: int, is_market: bool = False) -> Verdict:
         """An order that passed the ladder: what the rules say, before it is accepted or rejected for it."""
