@@ -24,7 +24,7 @@ from ext.orders cimport cl_ord_id_hash, find_order
 from ext.reports cimport encode_cancel_refusal, encode_order_state, encode_refusal
 from ext.risk cimport check_new_order, fail
 from ext.state cimport (
-    FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, GROUP_OWNER, NONE, OPTIONAL_CHECK, Account, PortState, position_key, window_add,
+    FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, GROUP_OWNER, NONE, OPTIONAL_CHECK, Account, AccountDay, PortState, position_key, window_add,
     window_count,
 )
 from ext.survey cimport Found
@@ -168,6 +168,7 @@ cdef class Engine:
         if account == NONE:
             return
         prefetch(&state.accounts[account], sizeof(Account))
+        prefetch(&state.account_days[account], sizeof(AccountDay))
         prefetch(&self.audience.watches[account], sizeof(Watch))
         map_prefetch(&state.position_map, position_key(account, order.instrument_index))
         map_prefetch(&state.order_map, cl_ord_id_hash(account, message.cl_ord_id.at, message.cl_ord_id.size))
