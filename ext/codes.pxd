@@ -59,6 +59,13 @@ cdef enum RejectCode:
     R1605_MALFORMED = 1605             # a field is missing, unknown or out of range
     R1606_NOT_OPEN = 1606              # cancel of an order that is no longer open
     R1607_CANCEL_PENDING = 1607        # a cancel of this order is under way
+    R1608_NO_STANDBY = 1608            # durability `replica`, and no standby holds the journal
+    R1609_OVERLOAD = 1609              # more than this shard can take now: shed before it was judged
+    R1610_WRONG_SHARD = 1610           # the account lives at another shard; the text has its address
+    R1611_MOVING = 1611                # the account is on its way to another shard
+    R1612_QUOTA = 1612                 # this shard's share of a limit that spans shards is used up
+    R1613_DISK_FULL = 1613             # the journal's disk is full
+    R1614_NOT_OWNER = 1614             # this process does not own the shard, or is handing it over
 
 cdef enum Venue:
     VENUE_NONE = 0

@@ -51,6 +51,13 @@ REJECT_CODES: dict[int, tuple[str, int, int]] = {
     R1605_MALFORMED: ("MALFORMED", 99, 99),
     R1606_NOT_OPEN: ("NOT_OPEN", 99, 0),
     R1607_CANCEL_PENDING: ("CANCEL_PENDING", 99, 3),
+    R1608_NO_STANDBY: ("NO_STANDBY", 0, 2),
+    R1609_OVERLOAD: ("OVERLOAD", 0, 2),
+    R1610_WRONG_SHARD: ("WRONG_SHARD", 0, 2),
+    R1611_MOVING: ("MOVING", 0, 2),
+    R1612_QUOTA: ("QUOTA", 3, 99),
+    R1613_DISK_FULL: ("DISK_FULL", 0, 2),
+    R1614_NOT_OWNER: ("NOT_OWNER", 0, 2),
 }
 
 VENUES: dict[str, int] = {"XSHG": XSHG, "XSHE": XSHE}

@@ -11,6 +11,7 @@ cdef class Journal:
     cdef readonly uint64_t end         # offset where the next frame goes
     cdef readonly uint64_t allocated   # bytes of the file that exist on disk
     cdef readonly uint64_t capacity    # most bytes of the file
+    cdef uint64_t chunk                # the file grows by this much
     cdef readonly uint64_t seq         # of the last committed frame
     cdef uint32_t crc                  # of the last committed frame
     cdef readonly str path

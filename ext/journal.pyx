@@ -22,7 +22,7 @@ cdef extern from "nmmintrin.h" nogil:
     unsigned long long _mm_crc32_u64(unsigned long long crc, unsigned long long value)
 
 cdef enum:
-    CHUNK = 1 << 26                    # the file grows by this much
+    CHUNK = 1 << 26                    # the file grows by this much, unless told
     MOST_FRAME = 1 << 12
     MOST_RULE_SET_FRAME = 1 << 26      # a compiled rule set is one frame, and the only long one
 
@@ -58,12 +58,14 @@ cdef class Journal:
     """One trading day's frames in one file.
 
     fd: an open file, read-write (read-only with writable=False); the caller opens and closes it.
-    size: its present length in bytes; capacity: the most it may grow to.
+    size: its present length in bytes; capacity: the most it may grow to, by `chunk` bytes at a time.
     Errors: JournalError when the file is not a journal or a frame in it is damaged (a torn last frame is cut instead).
     """
 
-    def __cinit__(self, int fd, uint64_t size, str path="journal", uint64_t capacity=1 << 36, bint writable=True):
+    def __cinit__(self, int fd, uint64_t size, str path="journal", uint64_t capacity=1 << 36, bint writable=True,
+                  uint64_t chunk=CHUNK):
         self.fd = fd
+        self.chunk = chunk
         self.path = path
         self.capacity = capacity if writable else size
         self.allocated = size
@@ -98,7 +100,7 @@ cdef class Journal:
         ask for the same bytes, which does no harm."""
         cdef uint64_t target = self.allocated
         while target < wanted:
-            target += CHUNK
+            target += self.chunk
         if target > self.capacity:
             return False
         if target > self.allocated:

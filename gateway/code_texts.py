@@ -216,6 +216,17 @@ TEXTS: dict[int, CodeText] = {
     ),
     1606: CodeText("the order to cancel is open", "already filled, canceled, expired or rejected", "none"),
     1607: CodeText("one cancel at a time", "a cancel of this order is under way", "none"),
+    1608: CodeText("a standby holds the journal", "durability replica and no standby in step", "--durability"),
+    1609: CodeText("room for another order now", "more came in than the shard can take: shed unjudged", "the shard"),
+    1610: CodeText("the account lives here", "it lives at another shard; the text has the address", "the topology"),
+    1611: CodeText("the account stays here", "it is on its way to another shard", "tidegate accounts move"),
+    1612: CodeText(
+        "a limit that spans shards",
+        "this shard's leased share of it is used up, and no more is to be had",
+        "groups and firm limits", "yuan",
+    ),
+    1613: CodeText("room on the journal's disk", "the disk is full", "the journal's disk", "bytes"),
+    1614: CodeText("this process owns the shard", "another does, or it is being handed over", "tidegate handover"),
 }
 
 

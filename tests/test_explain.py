@@ -167,7 +167,7 @@ def set_level(driver, subject, index, level, **terms) -> None:
 
 
 @pytest.mark.parametrize(("asked", "account", "message"), [
-    ("R1999", "", "CODE: got R1999, expected one of R1001 to R1607"),
+    ("R1999", "", "CODE: got R1999, expected one of R1001 to R1614"),
     ("999999", "", "CODE|ORDER: got '999999', expected a code"),
     ("Z", "", "CODE|ORDER: got 'Z'"),
     ("Z:o1", "", "ORDER: no account 'Z' in "),
