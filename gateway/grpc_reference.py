@@ -48,9 +48,9 @@ class OpenCall:
         gate = self.calls.turn.gate
         if gate is None:
             return
-        safe = asyncio.get_running_loop().create_future()
-        gate.when_safe(lambda: safe.done() or safe.set_result(None))
-        await safe
+        safe = asyncio.Event()
+        gate.when_safe(safe.set)
+        await safe.wait()
 
     async def send_when_woken(self) -> None:
         """Write what the sink queues outside of its own reads, until the call has a status."""

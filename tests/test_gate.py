@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from ext import sweeps
+from ext.buffers import Turn
 from ext.clock import utc_now_ns
+from ext.engine import Engine
 from ext.gate import Gate
 from ext.settings import begin_day
 from tests.driver import OpenJournal
@@ -32,9 +34,6 @@ class Plant:
     """A journal that grows by one kill at a time, and the gate on it."""
 
     def __init__(self, folder: Path) -> None:
-        from ext.buffers import Turn
-        from ext.engine import Engine
-
         self.file = OpenJournal(folder / "journal")
         self.engine = Engine(open_state(1024), self.file.journal)
         begin_day(self.engine, 20261123, 0, 1)
@@ -61,7 +60,8 @@ def plant(tmp_path):
 def test_without_a_promise_everything_leaves_at_once(plant):
     plant.happen()
     plant.turn.write(plant.wires[0], b"a")
-    assert plant.wires[0].said == [b"a"] and plant.asked == 0
+    assert plant.wires[0].said == [b"a"]
+    assert plant.asked == 0
 
 
 def test_what_rests_on_unsafe_octets_waits_and_leaves_in_order(plant):
@@ -71,12 +71,14 @@ def test_what_rests_on_unsafe_octets_waits_and_leaves_in_order(plant):
     plant.turn.write(plant.wires[1], b"b1")
     second = plant.happen()
     plant.turn.write(plant.wires[0], b"a2")
-    assert plant.wires[0].said == plant.wires[1].said == [] and plant.asked == 3
+    assert plant.wires[0].said == plant.wires[1].said == []
+    assert plant.asked == 3
     assert plant.gate.held_bytes == 6
     plant.gate.advance(first)
-    assert plant.wires[0].said == [b"a1"] and plant.wires[1].said == [b"b1"]
+    assert [wire.said for wire in plant.wires] == [[b"a1"], [b"b1"]]
     plant.gate.advance(second)
-    assert plant.wires[0].said == [b"a1", b"a2"] and plant.gate.held_bytes == 0
+    assert plant.wires[0].said == [b"a1", b"a2"]
+    assert plant.gate.held_bytes == 0
 
 
 def test_what_rests_on_safe_octets_still_waits_behind_what_does_not(plant):
@@ -95,7 +97,8 @@ def test_safety_never_goes_backwards(plant):
     plant.gate.advance(end)
     plant.gate.advance(8)
     plant.turn.write(plant.wires[0], b"a")
-    assert plant.wires[0].said == [b"a"] and plant.gate.safe_end == end
+    assert plant.wires[0].said == [b"a"]
+    assert plant.gate.safe_end == end
 
 
 def test_a_close_waits_behind_what_is_held(plant):
@@ -131,7 +134,8 @@ def test_nothing_leaves_a_gate_that_is_shut(plant):
     plant.gate.when_safe(lambda: told.append("late"))
     plant.gate.advance(end)
     plant.gate.trust()
-    assert plant.wires[0].said == [] and told == [] and plant.gate.held_bytes == 0
+    assert plant.wires[0].said == told == []
+    assert plant.gate.held_bytes == 0
 
 
 def test_whoever_asks_is_called_when_all_that_happened_is_safe(plant):
