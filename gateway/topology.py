@@ -11,6 +11,8 @@ from zlib import crc32
 
 import msgspec
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from gateway.settings import SettingError
@@ -82,7 +84,11 @@ class TopologyStore:
     def __init__(self, url: str, cluster: str) -> None:
         self.cluster = cluster
         self.redis: Any = Redis.from_url(
-            url, decode_responses=True, socket_timeout=REDIS_TIMEOUT_S, socket_connect_timeout=REDIS_TIMEOUT_S
+            url,
+            decode_responses=True,
+            socket_timeout=REDIS_TIMEOUT_S,
+            socket_connect_timeout=REDIS_TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
         )
         self.slots_key = f"tidegate:{cluster}:slots"
         self.homes_key = f"tidegate:{cluster}:homes"
