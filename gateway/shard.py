@@ -36,7 +36,7 @@ from ext.venue_sse import SseWire
 from ext.venue_szse import SzseWire
 from gateway import transport
 from gateway.control_child import ControlChild, ControlSettings
-from gateway.journal_file import JournalFile
+from gateway.journal_file import JournalFile, days_in
 from gateway.limits import load_limits
 from gateway.loading import load_engine
 from gateway.log import logger
@@ -161,9 +161,12 @@ class Shard:
             await asyncio.sleep(FEED_RETRY_S)
 
     async def keep_time(self) -> None:
-        """Ends suspended orders and levels when their time is over, records the quotes that waited for theirs."""
+        """Ends suspended orders and levels when their time is over, records quotes that waited for theirs, and has the
+        journal's next segment opened before it is needed."""
         while True:
             await asyncio.sleep(TICK_S)
+            for told in self.journal_file.ensure_ahead():
+                self.log.warning(**told)
             now_ns = utc_now_ns()
             surveillance.on_time(self.engine, now_ns)
             ended = response.on_time(self.engine, now_ns)
@@ -202,6 +205,7 @@ class Shard:
             sessions=lambda: len(self.orders.sessions),
             open_orders=lambda: int(queries.counts(engine)["open_orders"]),
             journal_bytes=lambda: int(queries.counts(engine)["journal_bytes"]),
+            journal_free=lambda: (int(engine.journal.free), bool(engine.journal.is_full)),
             control=self.control.figures if self.control else lambda: None,
         )
 
@@ -242,7 +246,7 @@ def take_over(settings: Settings, engine: Any, path: str, log: Callable[..., Non
     Raises JournalError when that journal cannot be read: a day that starts must not forget who was stopped.
     """
     own = Path(path)
-    older = sorted(file for file in own.parent.glob(f"*-{settings.shard:02d}.journal") if file.name < own.name)
+    older = [day for day in days_in(own.parent, settings.shard) if day.name < own.name]
     left: list[Any] = []
     if older:
         file = JournalFile(older[-1], writable=False)
