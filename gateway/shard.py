@@ -40,8 +40,9 @@ from ext.venue_sse import SseWire
 from ext.venue_szse import SzseWire
 from gateway import transport
 from gateway.control_child import ControlChild, ControlSettings
+from gateway.disk import DiskSync
 from gateway.homes import Place, limits_at_home, take_place
-from gateway.journal_file import JournalFile
+from gateway.journal_file import JournalFile, days_in
 from gateway.limit_types import Limits
 from gateway.limits import load_limits
 from gateway.loading import load_engine
@@ -86,6 +87,7 @@ class Shard:
         self.tasks: list[asyncio.Task[None]] = []
         self.orders = OrderEntry(self.engine, self.turn, self.stages, self.log.info)
         self.member = self.new_member() if settings.redis else None
+        self.disk: DiskSync | None = None
         self.server: transport.Server | None = None
         self.metrics: MetricsServer | None = None
         self.control: ControlChild | None = None
@@ -101,6 +103,9 @@ class Shard:
         settings = self.settings
         self.ahead.prepare()
         self.ahead_thread.start()
+        if settings.durability == "disk":
+            self.disk = DiskSync(self.engine.journal, self.gate, self.on_disk_failed)
+            self.disk.start()
         if self.member is None:
             self.begin_day()
             await self.open_exchanges()
@@ -212,6 +217,12 @@ class Shard:
         if self.place is not None and self.server is not None:
             await self.place.start(self.server.port, self.control.port if self.control else None, self.health)
 
+    def on_disk_failed(self, number: int) -> None:
+        """What the disk refused may never be acknowledged: this process can only end."""
+        self.log.error("disk_failed", journal=self.engine.journal.path, reason=os.strerror(number))
+        self.gate.shut()
+        self.end(End.FAULT)
+
     def end(self, how: "End") -> None:
         """Let `run` stop this shard."""
         if not self.ended.done():
@@ -270,9 +281,12 @@ class Shard:
             await asyncio.sleep(FEED_RETRY_S)
 
     async def keep_time(self) -> None:
-        """Ends suspended orders and levels when their time is over, records the quotes that waited for theirs."""
+        """Ends suspended orders and levels when their time is over, records quotes that waited for theirs, and has the
+        journal's next segment opened before it is needed."""
         while True:
             await asyncio.sleep(TICK_S)
+            for told in self.journal_file.ensure_ahead():
+                self.log.warning(**told)
             now_ns = utc_now_ns()
             surveillance.on_time(self.engine, now_ns)
             ended = response.on_time(self.engine, now_ns)
@@ -311,6 +325,8 @@ class Shard:
         self.ahead.stop()
         if self.ahead_thread.is_alive():
             self.ahead_thread.join()
+        if self.disk is not None:
+            self.disk.stop()
         self.journal_file.close()
         self.log.info("stopped", how=str(how or ""), state_hash=self.engine.state.hash(), **queries.counts(self.engine))
 
@@ -333,6 +349,7 @@ class Shard:
             sessions=lambda: len(self.orders.sessions),
             open_orders=lambda: int(queries.counts(engine)["open_orders"]),
             journal_bytes=lambda: int(queries.counts(engine)["journal_bytes"]),
+            journal_free=lambda: (int(engine.journal.free), bool(engine.journal.is_full)),
             control=self.control.figures if self.control else lambda: None,
         )
 
@@ -366,7 +383,8 @@ def load_files(settings: Settings, place: Place | None) -> Files:
 def open_engine(settings: Settings, files: Files, log: Callable[..., None]) -> tuple[JournalFile, Any]:
     """The day's journal folded into state. Raises JournalError when it is damaged or does not add up."""
     limits = files.limits
-    journal_file = JournalFile(settings.journal / f"{settings.trade_date}-{settings.shard:02d}.journal")
+    path = settings.journal / f"{settings.trade_date}-{settings.shard:02d}.journal"
+    journal_file = JournalFile(path, private=settings.durability == "disk")
     state = State(max(1024, 2 * len(limits.accounts)), len(limits.positions) + SPARE_POSITIONS, settings.max_orders)
     engine = Engine(state, journal_file.journal)
     found = sweeps.recover(engine)
@@ -401,7 +419,7 @@ def take_over(settings: Settings, engine: Any, path: str, log: Callable[..., Non
     Raises JournalError when that journal cannot be read: a day that starts must not forget who was stopped.
     """
     own = Path(path)
-    older = sorted(file for file in own.parent.glob(f"*-{settings.shard:02d}.journal") if file.name < own.name)
+    older = [day for day in days_in(own.parent, settings.shard) if day.name < own.name]
     left: list[Any] = []
     if older:
         file = JournalFile(older[-1], writable=False)
