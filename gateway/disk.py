@@ -1,6 +1,7 @@
 """Durability `disk`: the thread that writes the journal to the disk, and the gate that waits for it. It decides nothing."""
 
 import asyncio
+import contextlib
 import os
 import threading
 from collections.abc import Callable
@@ -31,7 +32,8 @@ class DiskSync:
         self.syncer.ask()
 
     def on_done(self) -> None:
-        os.eventfd_read(self.done_fd)
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self.done_fd)
         if self.syncer.failed and not self.is_failed:
             self.is_failed = True
             self.on_failed(self.syncer.failed)

@@ -50,7 +50,7 @@ from gateway.log import logger
 from gateway.member import Member
 from gateway.metrics import MetricSources, MetricsServer, StageSummary
 from gateway.order_entry import OrderEntry
-from gateway.ownership import Record
+from gateway.ownership import Record, Role
 from gateway.reference import Instrument, load_instruments
 from gateway.replication import ReplicationError
 from gateway.rule_start import STORE, begin_rules, rules_in_words
@@ -191,16 +191,19 @@ class Shard:
 
     async def open_exchanges(self, *, taken_over: bool = False) -> None:
         """Links to both exchanges, and their market data."""
-        for address in self.settings.venues:
-            self.attach(address, taken_over=taken_over)
-        self.engine.attach(self.links.get(VENUES["XSHG"]), self.links.get(VENUES["XSHE"]))
-        for session in self.sessions.values():
-            self.tasks.append(self.loop.create_task(session.run()))
+        self.open_links(taken_over=taken_over)
         for address in self.settings.venues:
             if address.market_data_port:
                 self.tasks.append(self.loop.create_task(self.follow_quotes(address)))
         self.tasks.append(self.loop.create_task(self.keep_time()))
         self.orders.resume_graces()
+
+    def open_links(self, *, taken_over: bool = False) -> None:
+        for address in self.settings.venues:
+            self.attach(address, taken_over=taken_over)
+        self.engine.attach(self.links.get(VENUES["XSHG"]), self.links.get(VENUES["XSHE"]))
+        for session in self.sessions.values():
+            self.tasks.append(self.loop.create_task(session.run()))
 
     async def open_door(self) -> None:
         settings = self.settings
@@ -212,7 +215,8 @@ class Shard:
 
     async def open_control(self) -> None:
         if self.settings.control_port is not None:
-            self.control = ControlChild(self.engine, control_settings(self.settings), self.log)
+            hand_over = self.hand_over if self.member is not None else None
+            self.control = ControlChild(self.engine, control_settings(self.settings), self.log, self.turn, hand_over)
             await self.control.start()
         if self.place is not None and self.server is not None:
             await self.place.start(self.server.port, self.control.port if self.control else None, self.health)
@@ -293,7 +297,7 @@ class Shard:
             if ended:
                 self.log.info("time_over", ended=ended)
 
-    async def hand_over(self) -> str:
+    async def hand_over(self) -> dict[str, Any]:
         """Hand the shard to its standby and end; where it is served then. Raises ReplicationError when it cannot be done."""
         assert self.member is not None
         redirect = self.member.standby_address
@@ -302,10 +306,19 @@ class Shard:
         began_ns = utc_now_ns()
         self.orders.hand_over(redirect)
         await asyncio.gather(*(session.stop() for session in self.sessions.values()))
-        record = await self.member.hand_over()
-        self.log.info("handed_over", to=record.owner, epoch=record.epoch, took_ms=(utc_now_ns() - began_ns) / 1e6)
-        self.end(End.HANDED_OVER)
-        return redirect
+        try:
+            record = await self.member.hand_over()
+        except ReplicationError:
+            if self.member.ownership.role is Role.OWNER:
+                self.orders.away = None
+                self.open_links()
+            else:
+                self.end(End.LOST)
+            raise
+        took_ns = utc_now_ns() - began_ns
+        self.log.info("handed_over", to=record.owner, epoch=record.epoch, took_ns=took_ns)
+        self.loop.call_soon(self.end, End.HANDED_OVER)
+        return {"address": redirect, "took_ns": took_ns}
 
     async def stop(self, how: "End | None" = None) -> None:
         """The door first, then the exchanges, then the journal."""
