@@ -63,6 +63,8 @@ DRAIN_S = 2.0
 FEED_RETRY_S = 0.2
 TICK_S = 0.1  # how late a suspended order or a level may end, and a waiting quote be recorded
 SPARE_POSITIONS = 1 << 18
+MARKET_WAIT_S = 2.0  # a new owner's, for links and phases
+MARKET_LOOK_S = 0.001
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
 
 
@@ -162,8 +164,18 @@ class Shard:
         """This node owns the shard: exchanges, door, control."""
         await member.own()
         await self.open_exchanges(taken_over=taken_over)
+        if taken_over:
+            await self.until_market_is_known()
         self.orders.away = None
         await self.open_control()
+
+    async def until_market_is_known(self) -> None:
+        """Until orders can pass, or an exchange stays away: clients that come to a new owner would rather wait than be
+        refused."""
+        deadline = self.loop.time() + MARKET_WAIT_S
+        venues = [address.venue for address in self.settings.venues]
+        while self.loop.time() < deadline and not all(queries.is_market_known(self.engine, venue) for venue in venues):
+            await asyncio.sleep(MARKET_LOOK_S)
 
     def begin_day(self) -> None:
         """Today's files on top of what the journal holds. Raises SettingError when they do not fit."""
@@ -250,7 +262,7 @@ class Shard:
         )
         if taken_over:
             # Clients wait, and a link that is ready too early is safe (gateway/venue.py).
-            config = msgspec.structs.replace(config, quiet_s=0.05, retry_s=0.02)
+            config = msgspec.structs.replace(config, quiet_s=0.02, retry_s=0.01)
         self.links[address.venue] = link
         self.sessions[address.venue] = SESSIONS[name](
             config,
