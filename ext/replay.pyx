@@ -1,9 +1,10 @@
 """Reading a journal: folding it into state, and its frames as Python values for people. Writes nothing."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport UINT64_MAX, uint64_t
 
 from ext.apply cimport apply
 from ext.codes cimport VENUE_COUNT
+from ext.engine cimport Engine
 from ext.events cimport (
     EV_ACCOUNT, EV_ADMIN, EV_BASKET, EV_CANCELED, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_DAY,
     EV_EXPIRED, EV_HIT, EV_KILL, EV_LEVEL, EV_LOCATE, EV_MARK, EV_NEW, EV_ORDER, EV_ORDER_RELEASED, EV_PHASE, EV_POSITION,
@@ -34,18 +35,42 @@ def fold(State state, Journal journal) -> int:
     cdef const Frame *frame
     journal.rewind()
     while True:
-        frame = journal.next_frame(offset)
+        frame = next_to_apply(state, journal, offset)
         if frame == NULL:
             return journal.seq
-        if frame.type == EV_DAY and (<const DayEvent *>frame).layout != layout_number():
-            raise JournalError(journal.path, offset, "it was written by another build, with other frames: layout "
-                               f"{(<const DayEvent *>frame).layout}, expected {layout_number()}")
-        if not has_row(state, frame):
-            raise JournalError(journal.path, offset, f"it has more orders, accounts or positions than fit: at most "
-                               f"{state.most_orders} orders (--max-orders), {state.most_accounts} accounts, "
-                               f"{state.most_positions} positions")
         apply(state, frame, offset)
         offset = journal.end
+
+
+def fold_on(Engine engine, uint64_t limit=UINT64_MAX) -> int:
+    """Apply the frames that begin before limit, from where the engine's journal stands, and watch what they touch; the offset
+    of the last one, 0: there was none. Errors as of fold."""
+    cdef Journal journal = engine.journal
+    cdef uint64_t last = 0
+    cdef const Frame *frame
+    while journal.end < limit:
+        frame = next_to_apply(engine.state, journal, journal.end)
+        if frame == NULL:
+            break
+        last = journal.end - frame.size
+        apply(engine.state, frame, last)
+        engine.watch_frame(frame)
+    return last
+
+
+cdef inline const Frame *next_to_apply(State state, Journal journal, uint64_t offset) except? NULL:
+    """The frame at offset, when this build and these tables can take it; NULL: the end."""
+    cdef const Frame *frame = journal.next_frame(offset)
+    if frame == NULL:
+        return NULL
+    if frame.type == EV_DAY and (<const DayEvent *>frame).layout != layout_number():
+        raise JournalError(journal.path, offset, "it was written by another build, with other frames: layout "
+                           f"{(<const DayEvent *>frame).layout}, expected {layout_number()}")
+    if not has_row(state, frame):
+        raise JournalError(journal.path, offset, f"it has more orders, accounts or positions than fit: at most "
+                           f"{state.most_orders} orders (--max-orders), {state.most_accounts} accounts, "
+                           f"{state.most_positions} positions")
+    return frame
 
 
 def scan(Journal journal) -> int:

@@ -19,8 +19,8 @@ from ext.reports cimport confirm_by_ns
 from ext.state cimport FLAG_ACKED, FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, NONE, Order
 from ext.venue cimport VenueReport
 
-from ext.replay import fold
-from ext.surveillance import resume
+from ext.replay import fold_on
+from ext.surveillance import resume_holding
 
 
 cdef list open_orders(Engine engine, uint32_t account):
@@ -205,18 +205,28 @@ def end_of_day(Engine engine, int venue, int64_t now_ns) -> int:
 
 
 def recover(Engine engine) -> dict:
-    """Fold the whole journal into the (empty) state; what was found. Raises JournalError when a frame is damaged.
+    """Fold the whole journal into the (empty) state; what was found, as settle tells it. Raises JournalError when a frame is
+    damaged."""
+    engine.journal.rewind()
+    fold_on(engine)
+    return settle(engine)
+
+
+def settle(Engine engine) -> dict:
+    """After the last frame was folded: cut what is torn behind it, and find again all that waits for something.
 
     Returns {frames, orders, open_orders, torn_bytes}: torn_bytes of an unfinished last frame were cut.
     """
-    fold(engine.state, engine.journal)
     torn = engine.journal.cut()
     cdef uint32_t account, order_no
     for account in range(engine.state.account_count):
-        for order_no in open_orders(engine, account):
+        order_no = engine.state.accounts[account].open_head
+        while order_no != NONE:
             if engine.state.orders[order_no].flags & FLAG_CANCEL_QUEUED:
                 engine.queued.append(order_no)
-    resume(engine)
+            order_no = engine.state.orders[order_no].next_open
+    engine.queued.sort()
+    resume_holding(engine)
     resume_waiting(engine)
     return {"frames": engine.journal.seq, "orders": engine.state.order_count, "open_orders": engine.state.open_count,
             "torn_bytes": torn}
