@@ -109,6 +109,18 @@ cdef class Journal:
             self.allocated = target
         return True
 
+    def follow(self, uint64_t size) -> None:
+        """For a reader: the file has grown to so many bytes. It is mapped anew, so frames read before are elsewhere now."""
+        cdef void *base
+        if size <= self.allocated:
+            return
+        base = mmap(NULL, size, PROT_READ, MAP_SHARED | MAP_NORESERVE, self.fd, 0)
+        if base == MAP_FAILED:
+            raise JournalError(self.path, 0, f"cannot map {size} bytes")
+        munmap(self.base, self.capacity)
+        self.base = <uint8_t *>base
+        self.allocated = self.capacity = size
+
     def sync(self) -> None:
         """Write every committed frame to the disk (blocks; callable from another thread)."""
         cdef uint64_t size = self.end

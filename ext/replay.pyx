@@ -53,6 +53,9 @@ def fold_on(Engine engine, uint64_t limit=UINT64_MAX) -> int:
         if frame == NULL:
             break
         last = journal.end - frame.size
+        if not is_next(engine.state, frame):
+            raise JournalError(journal.path, last, f"frame {frame.seq} ({EVENT_NAMES.get(frame.type)}) is not the next of its "
+                               f"account's events, or of its exchange's reports: {fields_of(frame)}")
         apply(engine.state, frame, last)
         engine.watch_frame(frame)
     return last
@@ -71,6 +74,26 @@ cdef inline const Frame *next_to_apply(State state, Journal journal, uint64_t of
                            f"{state.most_orders} orders (--max-orders), {state.most_accounts} accounts, "
                            f"{state.most_positions} positions")
     return frame
+
+
+cdef inline bint is_next(State state, const Frame *frame) noexcept:
+    """Whether the frame's numbers follow: in its account's events, and in its exchange's reports. The checksums only tell that
+    it stands as it was written."""
+    cdef const ReportEvent *report = <const ReportEvent *>frame
+    cdef const CancelEvent *cancel = <const CancelEvent *>frame
+    if frame.event_seq and (frame.account >= state.account_count
+                            or frame.event_seq != state.accounts[frame.account].event_seq + 1
+                            or frame.prev_offset != state.accounts[frame.account].last_offset):
+        return False
+    if frame.type in (EV_NEW, EV_TRADE, EV_CANCELED, EV_EXPIRED, EV_VENUE_REJECTED, EV_REPORT_SKIPPED):
+        return is_next_report(state, report.venue, report.partition, report.report_index)
+    if frame.type == EV_CANCEL_REJECTED:
+        return is_next_report(state, cancel.venue, cancel.partition, cancel.report_index)
+    return True
+
+
+cdef inline bint is_next_report(State state, int venue, int partition, uint64_t number) noexcept:
+    return venue < VENUE_COUNT and number in (0, state.report_index[venue][partition & 255] + 1)
 
 
 def scan(Journal journal) -> int:

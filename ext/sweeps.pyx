@@ -167,6 +167,18 @@ def set_link(Engine engine, int venue, bint ready, int64_t now_ns) -> int:
     return resent
 
 
+def in_doubt(Engine engine, int venue) -> int:
+    """Open orders of an exchange that it has not confirmed: their bytes may or may not have left."""
+    cdef uint32_t account, order_no
+    cdef int count = 0
+    for account in range(engine.state.account_count):
+        order_no = engine.state.accounts[account].open_head
+        while order_no != NONE:
+            count += engine.state.orders[order_no].venue == venue and not engine.state.orders[order_no].flags & FLAG_ACKED
+            order_no = engine.state.orders[order_no].next_open
+    return count
+
+
 cdef int resend_in_doubt(Engine engine, int venue, int64_t now_ns):
     """Orders and cancels whose bytes may not have left, after report synchronisation, with the same ClOrdID: the exchange
     refuses a second copy, so neither can be executed twice."""

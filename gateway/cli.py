@@ -79,6 +79,8 @@ def serve(
     pbu: Annotated[str, typer.Option(help="Participant business unit orders go through.")] = "T00001",
     venue_password: Annotated[str, typer.Option(envvar="TIDEGATE_VENUE_PASSWORD", help="Logon password at XSHE.")] = "",
     max_orders: Annotated[int, typer.Option(min=1000, max=1 << 28, help="Most orders of one day.")] = 1 << 22,
+    snapshot_every_s: Annotated[float, typer.Option(min=0, help="Seconds between snapshots; 0: none.")] = 60.0,
+    snapshot_every_mb: Annotated[int, typer.Option(min=0, help="Or after so much journal; 0: time alone.")] = 512,
 ) -> None:
     """Serve one shard: gRPC in, risk decisions, both exchanges."""
     if transport not in TRANSPORTS:
@@ -100,6 +102,7 @@ def serve(
         trade_date=trading_day(date), shard=shard, comp_id=comp_id, pbu=pbu,
         venue_password=venue_password, max_orders=max_orders, control_port=control_port, control=control,
         tls_client_ca=tls_client_ca, rules=rules, watch_rules=watch_rules,
+        snapshot_every_s=snapshot_every_s, snapshot_every_mb=snapshot_every_mb,
     ))
 
 

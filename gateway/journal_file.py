@@ -30,6 +30,11 @@ class JournalFile:
             os.close(self.fd)
             raise
 
+    def follow(self, end: int) -> None:
+        """For a reader of a file that another process writes: it goes at least to end by now."""
+        if end > self.journal.allocated:
+            self.journal.follow(os.fstat(self.fd).st_size)
+
     def close(self) -> None:
         """Write everything to the disk and let go of the file."""
         self.journal.sync()

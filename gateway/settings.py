@@ -55,6 +55,8 @@ class Settings(msgspec.Struct, frozen=True):
     tls_client_ca: Path | None = None  # of the control port's callers
     rules: Path | None = None  # folder of rule files
     watch_rules: bool = False
+    snapshot_every_s: float = 60.0  # 0: no snapshots
+    snapshot_every_mb: int = 512  # of journal, when that comes first; 0: time alone decides
 
 
 def venue_address(text: str) -> VenueAddress:

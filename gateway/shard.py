@@ -21,12 +21,11 @@ from typing import Any
 
 import uvloop
 
-from ext import carry_over, queries, replay, response, surveillance, sweeps
+from ext import carry_over, queries, response, surveillance, sweeps
 from ext.ahead import Ahead
 from ext.buffers import Turn
 from ext.clock import utc_now_ns
 from ext.codes import VENUES
-from ext.engine import Engine
 from ext.journal import JournalError
 from ext.quote_feed import QuoteFeed
 from ext.session import Stages
@@ -42,9 +41,12 @@ from gateway.loading import load_engine
 from gateway.log import logger
 from gateway.metrics import MetricSources, MetricsServer, StageSummary
 from gateway.order_entry import OrderEntry
+from gateway.recovery import Recovery, folded, recover
 from gateway.reference import load_instruments
 from gateway.rule_start import STORE, begin_rules, rules_in_words
 from gateway.settings import SettingError, Settings, VenueAddress
+from gateway.snapshot_child import SnapshotChild
+from gateway.snapshots import SnapshotSettings
 from gateway.venue import SESSIONS, LinkState, VenueConfig, VenueSession
 
 VENUE_NAMES = {number: name for name, number in VENUES.items()}
@@ -64,7 +66,7 @@ class Shard:
         self.loop = asyncio.get_running_loop()
         self.turn = Turn(self.loop.call_soon)
         self.stages = Stages()
-        self.journal_file, self.engine = open_engine(settings, self.log.info)
+        self.journal_file, self.engine, self.recovery = open_engine(settings, self.log.info)
         self.ahead = Ahead(self.journal_file.journal, self.engine.state)
         self.ahead_thread = threading.Thread(target=self.ahead.run, name="tidegate-ahead", daemon=True)
         self.links: dict[int, Any] = {}
@@ -74,6 +76,7 @@ class Shard:
         self.server: transport.Server | None = None
         self.metrics: MetricsServer | None = None
         self.control: ControlChild | None = None
+        self.snapshots: SnapshotChild | None = None
 
     async def start(self) -> dict[str, Any]:
         """Exchanges first, then the door; returns the fields of the ready line."""
@@ -98,6 +101,9 @@ class Shard:
         if settings.control_port is not None:
             self.control = ControlChild(self.engine, control_settings(settings), self.log)
             await self.control.start()
+        if settings.snapshot_every_s:
+            self.snapshots = SnapshotChild(self.engine.journal, snapshot_settings(settings, self.engine), self.log)
+            self.snapshots.start()
         if settings.metrics_port is not None:
             with listening("--metrics-port", settings.host, settings.metrics_port):
                 self.metrics = MetricsServer(self.metric_sources(), settings.metrics_port, settings.host)
@@ -139,8 +145,11 @@ class Shard:
 
     def on_link_state(self, name: str, state: LinkState, reason: str) -> None:
         """A link came or went: the engine rejects or sends accordingly."""
+        in_doubt = sweeps.in_doubt(self.engine, VENUES[name]) if state is LinkState.READY else 0
         resent = sweeps.set_link(self.engine, VENUES[name], state is LinkState.READY, utc_now_ns())
         self.log.info("venue_link", venue=name, state=str(state), reason=reason, resent=resent)
+        if state is LinkState.READY:
+            self.recovery.note_link(name, in_doubt, resent)
 
     def on_day_end(self, name: str) -> None:
         """The exchange has said everything it had to say today: what is still open there has expired."""
@@ -176,6 +185,8 @@ class Shard:
             await self.server.drain(DRAIN_S)
         if self.control is not None:
             await self.control.stop()
+        if self.snapshots is not None:
+            await self.snapshots.stop()
         for session in self.sessions.values():
             await session.stop()
         for task in self.tasks:
@@ -203,23 +214,20 @@ class Shard:
             open_orders=lambda: int(queries.counts(engine)["open_orders"]),
             journal_bytes=lambda: int(queries.counts(engine)["journal_bytes"]),
             control=self.control.figures if self.control else lambda: None,
+            snapshots=self.snapshots.figures if self.snapshots else lambda: None,
         )
 
 
-def open_engine(settings: Settings, log: Callable[..., None]) -> tuple[JournalFile, Any]:
-    """The day's journal folded into state, and today's settings on top of it.
+def open_engine(settings: Settings, log: Callable[..., None]) -> tuple[JournalFile, Any, Recovery]:
+    """The day's journal folded into state, today's settings on top of it, and what was found.
 
     Raises SettingError when files and journal do not fit, JournalError when the journal is damaged or does not add up.
     """
     limits = load_limits(settings.limits)
     instruments = load_instruments(settings.instruments)
     journal_file = JournalFile(settings.journal / f"{settings.trade_date}-{settings.shard:02d}.journal")
-    state = State(max(1024, 2 * len(limits.accounts)), len(limits.positions) + SPARE_POSITIONS, settings.max_orders)
-    engine = Engine(state, journal_file.journal)
-    found = sweeps.recover(engine)
-    faults = queries.check_invariants(engine)
-    if faults:
-        raise JournalError(journal_file.journal.path, 0, f"its state does not add up: {'; '.join(faults[:3])}")
+    rows = max(1024, 2 * len(limits.accounts)), len(limits.positions) + SPARE_POSITIONS, settings.max_orders
+    engine, found = recover(journal_file.journal, lambda: State(*rows), log)
     try:
         load_engine(
             engine, limits, instruments, trade_date=settings.trade_date, shard=settings.shard, now_ns=utc_now_ns()
@@ -228,12 +236,12 @@ def open_engine(settings: Settings, log: Callable[..., None]) -> tuple[JournalFi
         raise SettingError(f"{settings.limits}: {error}") from None
     except OSError as error:
         raise JournalError(journal_file.journal.path, journal_file.journal.end, str(error)) from None
-    if not state.carried:
+    if not engine.state.carried:
         take_over(settings, engine, journal_file.journal.path, log)
     begin_rules(engine, settings.journal, settings.rules, settings.trade_date, log)
-    state.fault_in()
-    log("recovered", limits_sha256=limits.sha256, **found)
-    return journal_file, engine
+    engine.state.fault_in()
+    log("recovered", limits_sha256=limits.sha256, **found.shown())
+    return journal_file, engine, found
 
 
 def take_over(settings: Settings, engine: Any, path: str, log: Callable[..., None]) -> None:
@@ -247,25 +255,39 @@ def take_over(settings: Settings, engine: Any, path: str, log: Callable[..., Non
     if older:
         file = JournalFile(older[-1], writable=False)
         try:
-            state = State(engine.state.most_accounts, engine.state.most_positions, settings.max_orders)
-            replay.fold(state, file.journal)
-            left = carry_over.carry_over(state, file.journal)
+            rows = engine.state.most_accounts, engine.state.most_positions, settings.max_orders
+            ended = folded(file.journal, lambda: State(*rows), log)
+            left = carry_over.carry_over(ended.state, file.journal)
         finally:
             file.close()
     source = older[-1].name if older else "no older journal"
     log("carried_over", source=source, **carry_over.restore(engine, left, source, utc_now_ns()))
 
 
-def control_settings(settings: Settings) -> ControlSettings:
-    """What the control process is told; it keeps off the shard's own core."""
+def other_cpus(settings: Settings) -> tuple[int, ...]:
+    """Where the processes beside the shard may run: off its own core, when there is another."""
     own = {settings.cpu} if settings.cpu is not None else set()
-    cpus = set(range(os.cpu_count() or 1)) - own
+    return tuple(set(range(os.cpu_count() or 1)) - own or own)
+
+
+def snapshot_settings(settings: Settings, engine: Any) -> SnapshotSettings:
+    """What the process that writes snapshots is told."""
+    state = engine.state
+    return SnapshotSettings(
+        journal=engine.journal.path, every_s=settings.snapshot_every_s, every_bytes=settings.snapshot_every_mb << 20,
+        accounts=state.most_accounts, positions=state.most_positions, orders=state.most_orders,
+        cpus=other_cpus(settings),
+    )
+
+
+def control_settings(settings: Settings) -> ControlSettings:
+    """What the control process is told."""
     paths = {"tls_cert": settings.tls_cert, "tls_key": settings.tls_key, "tls_client_ca": settings.tls_client_ca,
              "limits": settings.limits, "watch": settings.rules if settings.watch_rules else None}
     return ControlSettings(
         fd=-1, host=settings.host, port=settings.control_port or 0, control=str(settings.control),
         store=str(settings.journal / STORE), trade_date=settings.trade_date, shard=settings.shard,
-        cpus=tuple(cpus or own), debug=settings.debug, **{name: str(path) for name, path in paths.items() if path},
+        cpus=other_cpus(settings), debug=settings.debug, **{name: str(path) for name, path in paths.items() if path},
     )
 
 

@@ -1,4 +1,4 @@
-"""Snapshots: at any point of a life, what is loaded and folded on is what the whole journal folds to; damage is refused."""
+"""Snapshots: at any point of a life, one loaded and folded on is the whole journal's fold; damage is refused."""
 
 from __future__ import annotations
 
@@ -150,7 +150,6 @@ def test_every_damaged_octet_is_found(life: Path) -> None:
         damaged[at] ^= 1 << rng.randrange(8)
         with pytest.raises(SnapshotError):
             Folding(life).load(bytes(damaged))
-            pytest.fail(f"octet {at} was changed and nobody saw it")
 
 
 def test_one_that_stops_short_is_refused(life: Path) -> None:
