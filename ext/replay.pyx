@@ -1,6 +1,6 @@
 """Reading a journal: folding it into state, and its frames as Python values for people. Writes nothing."""
 
-from libc.stdint cimport UINT64_MAX, uint64_t
+from libc.stdint cimport UINT64_MAX, uint32_t, uint64_t
 
 from ext.apply cimport apply
 from ext.codes cimport VENUE_COUNT
@@ -103,6 +103,20 @@ def scan(Journal journal) -> int:
     while journal.next_frame(offset) != NULL:
         offset = journal.end
     return journal.seq
+
+
+def verify(Journal journal, uint64_t limit) -> None:
+    """Read the checksums of all frames before limit, where the journal stands: what a snapshot spares the fold is still proven
+    whole. Raises JournalError at a damaged frame."""
+    cdef uint64_t seq = journal.seq
+    cdef uint32_t crc = journal.crc
+    cdef uint64_t offset = JOURNAL_START
+    journal.rewind()
+    while journal.end < limit and journal.next_frame(offset) != NULL:
+        offset = journal.end
+    if journal.end != limit or journal.seq != seq or journal.crc != crc:
+        raise JournalError(journal.path, journal.end, f"frame {journal.seq + 1} is damaged: the journal ends there, and went on to "
+                           f"frame {seq}")
 
 
 def layout_number() -> int:

@@ -46,6 +46,7 @@ class Recovery(msgspec.Struct):
     invariants: int = 0  # sums compared
     faults: list[str] = []
     snapshot_s: float = 0.0
+    verify_s: float = 0.0  # checksums of the journal before it
     fold_s: float = 0.0
     settle_s: float = 0.0  # what waits for something, found again
     invariants_s: float = 0.0
@@ -76,6 +77,7 @@ def recover(journal: Any, new_state: Callable[[], Any], log: Log) -> tuple[Any, 
 
     def attempt(path: Path | None) -> Any:
         engine = begin(journal, new_state, path, found)
+        verify(journal, found)
         fold_tail(engine, found)
         check(engine, found)
         return engine
@@ -121,6 +123,14 @@ def begin(journal: Any, new_state: Callable[[], Any], path: Path | None, found: 
         found.snapshot_age_s = snapshot_age_s(path)
     found.snapshot_s = time.perf_counter() - began
     return engine
+
+
+def verify(journal: Any, found: Recovery) -> None:
+    """Every checksum before the snapshot: a damaged journal is refused, whether it has to be folded or not."""
+    began = time.perf_counter()
+    if found.snapshot:
+        replay.verify(journal, journal.end)
+    found.verify_s = time.perf_counter() - began
 
 
 def fold_tail(engine: Any, found: Recovery) -> None:
