@@ -1,13 +1,10 @@
-# What the journal folds into, to a file and back. Opens none: whoever calls gives what writes or reads octets.
+# What the journal folds into, as a snapshot has it: its head, and what it says of the rule set in force.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from ext.codes cimport VENUE_COUNT
 from ext.rule_book cimport FETCHED, SIDES, Span
-from ext.tables cimport Map
 
 cdef enum:
     SNAPSHOT_VERSION = 1               # one more whenever a fold means something else, or a table is kept in another way
-    PIECE = 1 << 16                    # octets of a table that are left out when all are zero
-    MOST_AT_ONCE = 1 << 23             # octets moved by one call
 
 cdef struct Head:                      # where in the journal it stands, how many rows follow, and what is no table
     char magic[24]
@@ -73,13 +70,3 @@ cdef struct MarkHead:
     uint64_t signature
     uint32_t is_set
     uint32_t has_cells
-
-cdef class Passage:                    # one way, to the file or from it; both ways meet the same rows in the same order
-    cdef object move                   # write(octets), or read(octets) -> how many were filled
-    cdef readonly bint is_loading
-    cdef readonly uint64_t octets      # moved so far
-    cdef uint32_t crc                  # of these
-
-    cdef carry(self, void *at, size_t size)
-    cdef carry_octets(self, void *at, size_t size)
-    cdef finish(self)

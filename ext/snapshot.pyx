@@ -4,15 +4,14 @@ Saving and loading are one walk over the same tables in the same order. A snapsh
 read into must then be thrown away: the journal alone gives the same state.
 """
 
-from cpython.buffer cimport PyBUF_READ, PyBUF_WRITE
-from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset, strlen
 
 from ext.engine cimport Engine
 from ext.events cimport EV_RULE_SET, Frame, OrderEvent, RuleSetEvent
-from ext.journal cimport JOURNAL_START, Journal, crc32c
+from ext.journal cimport JOURNAL_START
 from ext.orders cimport cl_ord_id_hash
+from ext.passage cimport Passage, crc_of
 from ext.program cimport KEY_COUNT, validate_program
 from ext.rule_book cimport MOST_CELLS, Block, Gauge, MarkCell, RuleBook, leave_block, set_place
 from ext.rule_state cimport MOST_ALERTS, MOST_HITS, MOST_RULE_SETS, FillRing, HitCell, RecordedQuote, RuleState
@@ -21,15 +20,12 @@ from ext.state cimport (
     MOST_UNITS, NONE, SYMBOLS, Account, AccountDay, Group, Holding, Instrument, Order, Parent, PortState, Position, Profile,
     Restriction, Rules, State, Strategy, Ticket, Tie, TradingUnit, Usage, Window, position_key,
 )
-from ext.tables cimport MapSlot, hash_bytes, map_find, map_next, map_pages, map_put, mix
+from ext.tables cimport Map, MapSlot, hash_bytes, map_find, map_next, map_pages, map_put, mix
 
+from ext.passage import SnapshotError
 from ext.replay import layout_number
 
 cdef const char *MAGIC = b"tidegate snapshot\n"
-
-
-class SnapshotError(Exception):
-    """A snapshot that must not be used, and why."""
 
 
 def save(Engine engine, uint64_t last_offset, write) -> int:
@@ -73,80 +69,6 @@ def load(Engine engine, read) -> dict:
     engine.journal.seq = head.seq
     engine.journal.crc = head.crc
     return {"offset": head.offset, "end": head.end, "seq": head.seq}
-
-
-cdef class Passage:
-    """move: write(octets) or, when is_loading, read(octets) -> how many it filled, 0 at the end."""
-
-    def __init__(self, move, bint is_loading):
-        self.move = move
-        self.is_loading = is_loading
-
-    cdef carry(self, void *at, size_t size):
-        """Rows of one table: first a bit for each piece that is not all zero, then these. Where rows are loaded to is zero."""
-        cdef size_t pieces = (size + PIECE - 1) // PIECE
-        cdef size_t first = 0
-        cdef size_t last
-        cdef bytearray kept = bytearray((pieces + 63) // 64 * 8)
-        cdef uint8_t *bits = <uint8_t *><char *>kept
-        if not self.is_loading:
-            mark_pieces(bits, <const uint8_t *>at, size)
-        self.carry_octets(bits, len(kept))
-        while first < pieces:
-            last = first
-            while last < pieces and bits[last >> 3] >> (last & 7) & 1 and (last - first + 1) * PIECE <= MOST_AT_ONCE:
-                last += 1
-            if last > first:
-                self.carry_octets(<uint8_t *>at + first * PIECE, min(last * PIECE, size) - first * PIECE)
-            first = max(last, first + 1)
-
-    cdef carry_octets(self, void *at, size_t size):
-        cdef size_t carried = 0
-        cdef uint8_t *octets = <uint8_t *>at
-        if self.is_loading:
-            while carried < size:
-                count = self.move(PyMemoryView_FromMemory(<char *>octets + carried, size - carried, PyBUF_WRITE))
-                if count <= 0:
-                    raise SnapshotError(f"it ends after {self.octets + carried} bytes")
-                carried += count
-        self.crc = crc_of(octets, size, self.crc)
-        if not self.is_loading and size:
-            self.move(PyMemoryView_FromMemory(<char *>octets, size, PyBUF_READ))
-        self.octets += size
-
-    cdef finish(self):
-        """The checksum over all that went before."""
-        cdef uint64_t expected = self.crc
-        cdef uint64_t found = expected
-        self.carry_octets(&found, sizeof(uint64_t))
-        if found != expected:
-            raise SnapshotError("it is damaged: its checksum is another")
-
-
-cdef uint32_t crc_of(const uint8_t *octets, size_t size, uint32_t seed) noexcept:
-    """As crc32c, of any size: what is missing to whole words counts as zero."""
-    cdef size_t whole = size & ~<size_t>7
-    cdef uint64_t rest = 0
-    cdef uint32_t crc = crc32c(octets, whole, seed)
-    if whole == size:
-        return crc
-    memcpy(&rest, octets + whole, size - whole)
-    return crc32c(<const uint8_t *>&rest, sizeof(rest), crc)
-
-
-cdef void mark_pieces(uint8_t *bits, const uint8_t *at, size_t size) noexcept nogil:
-    cdef size_t offset = 0
-    cdef size_t number
-    while offset < size:
-        if not is_zero(at + offset, min(<size_t>PIECE, size - offset)):
-            number = offset // PIECE
-            bits[number >> 3] |= <uint8_t>(1 << (number & 7))
-        offset += PIECE
-
-
-cdef bint is_zero(const uint8_t *at, size_t size) noexcept nogil:
-    """Compared with itself one octet on, which stops at the first that is not zero."""
-    return size == 0 or (at[0] == 0 and memcmp(at, at + 1, size - 1) == 0)
 
 
 # The head
