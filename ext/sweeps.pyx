@@ -181,22 +181,43 @@ def in_doubt(Engine engine, int venue) -> int:
 
 cdef int resend_in_doubt(Engine engine, int venue, int64_t now_ns):
     """Orders and cancels whose bytes may not have left, after report synchronisation, with the same ClOrdID: the exchange
-    refuses a second copy, so neither can be executed twice."""
+    refuses a second copy, so neither can be executed twice. What was killed meanwhile is not sent again: a cancel asks for it."""
     cdef uint32_t account, order_no
     cdef const Order *order
     cdef int resent = 0
+    cdef bint is_cancelled
+    engine.withheld -= {number for number in engine.withheld if engine.state.orders[<uint32_t>number].venue == venue}
     for account in range(engine.state.account_count):
         for order_no in open_orders(engine, account):
             order = &engine.state.orders[order_no]
             if order.venue != venue:
                 continue
+            is_cancelled = order.flags & FLAG_CANCEL_SENT
             if not order.flags & FLAG_ACKED:
-                engine.forward(order_no, now_ns)
-                resent += 1
-            if order.flags & FLAG_CANCEL_SENT:
+                resent += settle_in_doubt(engine, order_no, now_ns)
+            if is_cancelled:
                 engine.forward_cancel(order_no, (<const CancelEvent *>engine.journal.at(order.cancel_offset)).cancel_no, now_ns)
                 resent += 1
     return resent
+
+
+cdef int settle_in_doubt(Engine engine, uint32_t order_no, int64_t now_ns):
+    """Send an order in doubt again, or, when its port, account, group or the firm is killed, only ask for its cancel: it may have
+    arrived. How many orders were sent."""
+    cdef const Order *order = &engine.state.orders[order_no]
+    if not is_killed(engine, order):
+        engine.forward(order_no, now_ns)
+        return 1
+    engine.withheld.add(order_no)
+    if not order.flags & (FLAG_CANCEL_SENT | FLAG_CANCEL_QUEUED):
+        engine.request_cancel(order_no, NULL, NONE, now_ns)
+    return 0
+
+
+cdef bint is_killed(Engine engine, const Order *order) noexcept:
+    cdef uint32_t group = engine.state.accounts[order.account].group
+    return (engine.state.firm_killed or engine.state.accounts[order.account].killed or engine.state.ports[order.port].killed
+            or (group != NONE and engine.state.groups[group].killed))
 
 
 def end_of_day(Engine engine, int venue, int64_t now_ns) -> int:
