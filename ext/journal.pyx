@@ -197,6 +197,17 @@ cdef class Journal:
             elif error != EINTR:
                 return error
 
+    def follow(self, uint64_t size) -> None:
+        """For a reader: the last segment's file has grown to so many bytes; the first addresses stay what they are."""
+        cdef uint64_t first = (self.segment_count - 1) * self.segment_size
+        cdef uint64_t mapped = (size + PAGE - 1) & ~<uint64_t>(PAGE - 1)
+        if self.writable or first + size <= self.allocated:
+            return
+        if mmap(self.base + first, mapped, PROT_READ, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, self.fds[self.segment_count - 1],
+                0) == MAP_FAILED:
+            raise JournalError(self.path, 0, f"cannot map {mapped} bytes: {os.strerror(errno)}")
+        self.allocated = self.capacity = first + size
+
     cdef void look_at_disk(self) noexcept nogil:
         cdef statvfs found
         if fstatvfs(self.fds[self.segment_count - 1], &found) == 0:

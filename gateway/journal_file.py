@@ -158,6 +158,20 @@ class JournalFile:
                     sync_folder(path.parent)
                 self.journal.add_segment(file.fileno(), os.fstat(file.fileno()).st_size, str(path))
 
+    def follow(self, end: int) -> None:
+        """For a reader: let what another process has committed before `end` be read. JournalError: it is not there."""
+        journal = self.journal
+        while journal.allocated < end:
+            size = os.fstat(self.files[-1].fileno()).st_size
+            journal.follow(size)
+            if journal.allocated >= end:
+                return
+            path = segment_path(self.path, journal.segment_count)
+            if size != journal.segment_size or not path.exists():
+                raise JournalError(str(self.path), journal.allocated, f"the journal ends there, expected {end} bytes")
+            file = self.open_file(path)
+            journal.add_segment(file.fileno(), os.fstat(file.fileno()).st_size, str(path))
+
     # --- the end ---
 
     def close(self) -> None:
