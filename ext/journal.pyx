@@ -39,7 +39,6 @@ cdef enum:
     PAGE = 4096
     CHUNK = 1 << 26                    # a file grows by this much, unless told
     LEAST_CHUNK = 1 << 16              # and by this much when the disk is nearly full
-    MOST_FRAME = 1 << 12
     MOST_RULE_SET_FRAME = 1 << 26      # a compiled rule set is one frame, and the only long one
 
 cdef const char *MAGIC = b"tidegate journal 1\n"
@@ -214,7 +213,8 @@ cdef class Journal:
     @property
     def is_full(self) -> bool:
         """Whether new orders find no room (R1613)."""
-        return self.end + SPARE_FOR_REPORTS > self.allocated and self.grow_error != 0
+        cdef uint64_t wanted = self.end + SPARE_FOR_REPORTS
+        return wanted > self.allocated and (self.grow_error != 0 or wanted > self.limit)
 
     def cannot_grow(self, int error) -> None:
         """The shell could not open another segment: errno."""
@@ -349,6 +349,9 @@ cdef class Journal:
         cdef const Frame *frame = self.at(offset)
         cdef uint64_t size = frame.size if sizeof(Frame) <= frame.size <= most_size(frame) else MOST_FRAME
         if last > offset + size:
+            return False
+        from ext.journal_faults import is_followed
+        if is_followed(self, offset):
             return False
         return frame.crc == 0 or last + 8 <= offset + size or offset + size > self.allocated
 
