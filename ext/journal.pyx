@@ -345,7 +345,7 @@ cdef class Journal:
 
     cdef bint is_torn(self, uint64_t offset, uint64_t last) noexcept:
         """Whether the frame at offset is one that was being written when its process died: nothing behind it, and not all there.
-        Without a synced end to go by, a frame whose checksum and last word were written is damaged, not torn."""
+        Without a synced end to go by, a frame whose checksum and last octet were written is damaged, not torn."""
         cdef const Frame *frame = self.at(offset)
         cdef uint64_t size = frame.size if sizeof(Frame) <= frame.size <= most_size(frame) else MOST_FRAME
         if last > offset + size:
@@ -353,7 +353,7 @@ cdef class Journal:
         from ext.journal_faults import is_followed
         if is_followed(self, offset):
             return False
-        return frame.crc == 0 or last + 8 <= offset + size or offset + size > self.allocated
+        return frame.crc == 0 or last < offset + size or offset + size > self.allocated
 
     cdef uint64_t last_octet(self, uint64_t offset) noexcept:
         """Where the last octet that is not zero ends, at or behind offset; offset: there is none."""

@@ -90,7 +90,7 @@ def test_room_ends_with_the_day_and_nothing_is_written_behind_it(tmp_path: Path)
 
 def test_cut_at_every_octet_what_is_whole_stays(tmp_path: Path):
     """Zeros from some octet on, as memory that was never written to has them: a frame that lacks its end was never committed."""
-    day = SmallDay(tmp_path, 90, clean=False)
+    day = SmallDay(tmp_path, 45, clean=False)
     whole = bytes(day.octets())
     for cut in range(START, day.end + 1):
         octets = bytearray(whole)
@@ -140,7 +140,7 @@ def with_synced_end(octets: bytearray, synced_end: int) -> bytearray:
     return octets
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 59), st.lists(st.tuples(st.integers(0, 23), st.integers(0, 3)), max_size=30))
 def test_whatever_is_left_behind_the_synced_end_is_cut(tmp_path: Path, frame: int, sectors: list[tuple[int, int]]):
     """Sectors of 512 octets behind it are lost, old, or garbage: what was synced stays, the rest is whole frames or cut."""
