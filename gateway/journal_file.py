@@ -199,7 +199,11 @@ def decompressed(path: Path) -> BinaryIO:
     copy: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115
     try:
         with path.open("rb") as source:
-            zstandard.ZstdDecompressor().copy_stream(source, copy)
+            expected = zstandard.frame_content_size(source.read(64))
+            source.seek(0)
+            _, size = zstandard.ZstdDecompressor().copy_stream(source, copy)
+        if size != expected:
+            raise zstandard.ZstdError(f"it is cut short: {size} octets, expected {expected}")
         copy.flush()
     except BaseException:
         copy.close()
