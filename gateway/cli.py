@@ -77,6 +77,7 @@ def serve(
     pbu: Annotated[str, typer.Option(help="Participant business unit orders go through.")] = "T00001",
     venue_password: Annotated[str, typer.Option(envvar="TIDEGATE_VENUE_PASSWORD", help="Logon password at XSHE.")] = "",
     max_orders: Annotated[int, typer.Option(min=1000, max=1 << 28, help="Most orders of one day.")] = 1 << 22,
+    segment_mib: Annotated[int, typer.Option(min=1, max=65536, help="MiB of one file of a new day's journal.")] = 1024,
 ) -> None:
     """Serve one shard: gRPC in, risk decisions, both exchanges."""
     if transport not in TRANSPORTS:
@@ -98,6 +99,7 @@ def serve(
         trade_date=trading_day(date), shard=shard, comp_id=comp_id, pbu=pbu,
         venue_password=venue_password, max_orders=max_orders, control_port=control_port, control=control,
         tls_client_ca=tls_client_ca, rules=rules, watch_rules=watch_rules,
+        segment_bytes=segment_mib << 20,
     ))
 
 

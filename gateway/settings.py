@@ -55,6 +55,7 @@ class Settings(msgspec.Struct, frozen=True):
     tls_client_ca: Path | None = None  # of the control port's callers
     rules: Path | None = None  # folder of rule files
     watch_rules: bool = False
+    segment_bytes: int = 1 << 30  # of one journal file
 
 
 def venue_address(text: str) -> VenueAddress:

@@ -217,7 +217,8 @@ def open_engine(settings: Settings, log: Callable[..., None]) -> tuple[JournalFi
     """
     limits = load_limits(settings.limits)
     instruments = load_instruments(settings.instruments)
-    journal_file = JournalFile(settings.journal / f"{settings.trade_date}-{settings.shard:02d}.journal")
+    path = settings.journal / f"{settings.trade_date}-{settings.shard:02d}.journal"
+    journal_file = JournalFile(path, segment_size=settings.segment_bytes)
     state = State(max(1024, 2 * len(limits.accounts)), len(limits.positions) + SPARE_POSITIONS, settings.max_orders)
     engine = Engine(state, journal_file.journal)
     found = sweeps.recover(engine)
