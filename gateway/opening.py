@@ -48,7 +48,9 @@ def open_engine(settings: Settings, files: Files, log: Callable[..., None]) -> t
     Raises JournalError when the journal is damaged or does not add up.
     """
     limits = files.limits
-    journal_file = JournalFile(journal_path(settings), private=settings.durability == "disk")
+    journal_file = JournalFile(
+        journal_path(settings), private=settings.durability == "disk", segment_size=settings.segment_bytes
+    )
     rows = max(1024, 2 * len(limits.accounts)), len(limits.positions) + SPARE_POSITIONS, settings.max_orders
     engine, found = recover(journal_file.journal, lambda: State(*rows), log)
     log("recovered", limits_sha256=limits.sha256, **found.shown())

@@ -65,6 +65,7 @@ class Settings(msgspec.Struct, frozen=True):
     lease_ms: int = 300  # how long an owner may be silent before its standby takes over
     snapshot_every_s: float = 60.0  # 0: no snapshots
     snapshot_every_mb: int = 512  # of journal, when that comes first; 0: time alone decides
+    segment_bytes: int = 1 << 30  # of one journal file
 
 
 def venue_address(text: str) -> VenueAddress:
