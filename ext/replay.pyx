@@ -7,16 +7,14 @@ from ext.codes cimport VENUE_COUNT
 from ext.engine cimport Engine
 from ext.events cimport (
     EV_ACCOUNT, EV_ADMIN, EV_BASKET, EV_CANCELED, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_DAY,
-    EV_EXPIRED, EV_HIT, EV_KILL, EV_LEVEL, EV_LOCATE, EV_MARK, EV_NEW, EV_ORDER, EV_ORDER_RELEASED, EV_PHASE, EV_POSITION,
+    EV_EXPIRED, EV_HIT, EV_KILL, EV_LEVEL, EV_LOCATE, EV_MARK, EV_NEW, EV_ORDER, EV_ORDER_RELEASED, EV_OWNER, EV_PHASE, EV_POSITION,
     EV_QUOTE, EV_REARM, EV_REPORT_SKIPPED, EV_RULE_SET, EV_TICKET, EV_TRADE, EV_VENUE_REJECTED, MOST_FACTORS, AdminEvent,
-    BasketEvent, CancelEvent, DayEvent, Frame, HitEvent, KillEvent, LevelEvent, LocateEvent, MarkEvent, OrderEvent,
+    BasketEvent, CancelEvent, DayEvent, Frame, HitEvent, KillEvent, LevelEvent, LocateEvent, MarkEvent, OrderEvent, OwnerEvent,
     PhaseEvent, PortEvent, PositionEvent, QuoteEvent, RearmEvent, ReleaseEvent, ReportEvent, RuleSetEvent, StrategyEvent,
     TicketEvent, UnitEvent,
 )
 from ext.journal cimport JOURNAL_START, Journal
 from ext.state cimport NONE, AccountEvent, Group, Instrument, Profile, Rules, State
-
-from ext.journal import JournalError
 
 EVENT_NAMES = {
     1: "DAY", 2: "RULES", 3: "GROUP", 4: "PROFILE", 5: "RESTRICTION", 6: "ACCOUNT", 7: "INSTRUMENT", 8: "POSITION", 9: "PORT",
@@ -24,13 +22,13 @@ EVENT_NAMES = {
     16: "ORDER", 17: "NEW", 18: "TRADE", 19: "CANCELED", 20: "EXPIRED", 21: "VENUE_REJECTED", 22: "CANCEL_SENT",
     23: "CANCEL_QUEUED", 24: "CANCEL_REJECTED", 25: "REPORT_SKIPPED", 26: "KILL", 27: "SESSION", 28: "REARM", 29: "BASKET",
     32: "ORDER_RELEASED", 33: "LEVEL", 34: "TICKET", 40: "QUOTE", 41: "RULE_SET", 42: "MARK", 43: "HIT", 44: "ADMIN",
-    45: "PHASE",
+    45: "PHASE", 46: "OWNER",
 }
 
 
-def fold(State state, Journal journal) -> int:
-    """Apply every frame from the first; how many. Raises JournalError at a damaged frame, and at one that the state has no
-    row for: the journal was written with larger tables."""
+def fold(State state, Journal journal, uint64_t to_seq=0) -> int:
+    """Apply every frame from the first (to_seq: up to that one); how many. Raises JournalError at a damaged frame, and at one
+    that the state has no row for: the journal was written with larger tables."""
     cdef uint64_t offset = JOURNAL_START
     cdef const Frame *frame
     journal.rewind()
@@ -40,25 +38,37 @@ def fold(State state, Journal journal) -> int:
             return journal.seq
         apply(state, frame, offset)
         offset = journal.end
+        if journal.seq == to_seq:
+            return to_seq
 
 
-def fold_on(Engine engine, uint64_t limit=UINT64_MAX) -> int:
-    """Apply the frames that begin before limit, from where the engine's journal stands, and watch what they touch; the offset
-    of the last one, 0: there was none. Errors as of fold."""
+def newest_owner(Journal journal) -> str:
+    """The node that the newest EV_OWNER names; empty: none."""
+    cdef uint64_t offset = JOURNAL_START
+    cdef const Frame *frame
+    node = ""
+    while offset < journal.end:
+        frame = journal.at(offset)
+        if frame.type == EV_OWNER:
+            node = text((<const OwnerEvent *>frame).node, 32)
+        offset += frame.size
+    return node
+
+
+def fold_on(Engine engine, uint64_t limit=UINT64_MAX) -> None:
+    """Apply the frames that begin before limit, from where the engine's journal stands, and watch what they touch. Errors as
+    of fold."""
     cdef Journal journal = engine.journal
-    cdef uint64_t last = 0
     cdef const Frame *frame
     while journal.end < limit:
         frame = next_to_apply(engine.state, journal, journal.end)
         if frame == NULL:
-            break
-        last = journal.end - frame.size
+            return
         if not is_next(engine.state, frame):
-            raise JournalError(journal.path, last, f"frame {frame.seq} ({EVENT_NAMES.get(frame.type)}) is not the next of its "
-                               f"account's events, or of its exchange's reports: {fields_of(frame)}")
-        apply(engine.state, frame, last)
+            raise journal.error(journal.newest, f"frame {frame.seq} ({EVENT_NAMES.get(frame.type)}) is not the next of its "
+                                f"account's events, or of its exchange's reports: {fields_of(frame)}")
+        apply(engine.state, frame, journal.newest)
         engine.watch_frame(frame)
-    return last
 
 
 cdef inline const Frame *next_to_apply(State state, Journal journal, uint64_t offset) except? NULL:
@@ -67,12 +77,11 @@ cdef inline const Frame *next_to_apply(State state, Journal journal, uint64_t of
     if frame == NULL:
         return NULL
     if frame.type == EV_DAY and (<const DayEvent *>frame).layout != layout_number():
-        raise JournalError(journal.path, offset, "it was written by another build, with other frames: layout "
-                           f"{(<const DayEvent *>frame).layout}, expected {layout_number()}")
+        raise journal.error(offset, "it was written by another build, with other frames: layout "
+                            f"{(<const DayEvent *>frame).layout}, expected {layout_number()}")
     if not has_row(state, frame):
-        raise JournalError(journal.path, offset, f"it has more orders, accounts or positions than fit: at most "
-                           f"{state.most_orders} orders (--max-orders), {state.most_accounts} accounts, "
-                           f"{state.most_positions} positions")
+        raise journal.error(offset, f"it has more orders, accounts or positions than fit: at most {state.most_orders} orders "
+                            f"(--max-orders), {state.most_accounts} accounts, {state.most_positions} positions")
     return frame
 
 
@@ -115,8 +124,7 @@ def verify(Journal journal, uint64_t limit) -> None:
     while journal.end < limit and journal.next_frame(offset) != NULL:
         offset = journal.end
     if journal.end != limit or journal.seq != seq or journal.crc != crc:
-        raise JournalError(journal.path, journal.end, f"frame {journal.seq + 1} is damaged: the journal ends there, and went on to "
-                           f"frame {seq}")
+        raise journal.error(journal.end, f"frame {journal.seq + 1} is damaged: the journal ends there, and went on to frame {seq}")
 
 
 def layout_number() -> int:
@@ -126,12 +134,12 @@ def layout_number() -> int:
                  sizeof(PositionEvent), sizeof(OrderEvent), sizeof(ReportEvent), sizeof(CancelEvent), sizeof(KillEvent),
                  sizeof(ReleaseEvent), sizeof(LevelEvent), sizeof(TicketEvent), sizeof(AdminEvent),
                  sizeof(StrategyEvent), sizeof(UnitEvent), sizeof(LocateEvent), sizeof(BasketEvent),
-                 sizeof(QuoteEvent), sizeof(RuleSetEvent), sizeof(MarkEvent), sizeof(HitEvent)):
+                 sizeof(QuoteEvent), sizeof(RuleSetEvent), sizeof(MarkEvent), sizeof(HitEvent), sizeof(OwnerEvent)):
         number = (number * 8191 + size) & 0xFFFFFFFFFFFF
     return number
 
 
-cdef inline bint has_row(State state, const Frame *frame) noexcept:
+cdef bint has_row(State state, const Frame *frame) noexcept:
     """Whether every row that the frame may add exists; an order adds three positions at most."""
     if frame.type in (EV_ORDER, EV_ORDER_RELEASED):
         return frame.order_no <= state.most_orders and state.position_count + 3 <= state.most_positions
@@ -146,16 +154,18 @@ cdef inline bint has_row(State state, const Frame *frame) noexcept:
     return frame.type not in (EV_LOCATE, EV_LEVEL) or state.position_count < state.most_positions
 
 
-def frames(Journal journal):
-    """Every frame as (offset, seq, type name, time_ns, fields)."""
+def frames(Journal journal, uint64_t from_seq=0, uint64_t to_seq=0):
+    """Every frame as (offset, seq, type name, time_ns, fields); from and up to a number where one is given. All before the last
+    of them are checked."""
     cdef uint64_t offset = JOURNAL_START
     cdef const Frame *frame
     journal.rewind()
     while True:
         frame = journal.next_frame(offset)
-        if frame == NULL:
+        if frame == NULL or journal.seq > to_seq > 0:
             return
-        yield offset, frame.seq, EVENT_NAMES.get(frame.type, str(frame.type)), frame.time_ns, fields_of(frame)
+        if journal.seq >= from_seq:
+            yield offset, frame.seq, EVENT_NAMES.get(frame.type, str(frame.type)), frame.time_ns, fields_of(frame)
         offset = journal.end
 
 
@@ -184,6 +194,8 @@ cdef dict fields_of(const Frame *frame):
         return ticket_fields(<const TicketEvent *>frame)
     if frame.type == EV_ADMIN:
         return admin_fields(<const AdminEvent *>frame)
+    if frame.type == EV_OWNER:
+        return {"epoch": (<const OwnerEvent *>frame).epoch, "node": text((<const OwnerEvent *>frame).node, 32)}
     found = {key: value for key, value in fields.items() if value and value != 0xFFFFFFFF}
     return found | rule_fields(frame) if frame.type >= EV_QUOTE else found
 

@@ -251,7 +251,18 @@ def settle(Engine engine) -> dict:
     Returns {frames, orders, open_orders, torn_bytes}: torn_bytes of an unfinished last frame were cut.
     """
     torn = engine.journal.cut()
+    take_up(engine)
+    return {"frames": engine.journal.seq, "orders": engine.state.order_count, "open_orders": engine.state.open_count,
+            "torn_bytes": torn}
+
+
+def take_up(Engine engine) -> None:
+    """What an engine keeps beside its state, found again from it: cancels that wait for their phase, suspended orders, and the
+    times at which something is due."""
     cdef uint32_t account, order_no
+    engine.queued = []
+    engine.suspended.clear()
+    engine.deadlines.clear()
     for account in range(engine.state.account_count):
         order_no = engine.state.accounts[account].open_head
         while order_no != NONE:
@@ -261,8 +272,6 @@ def settle(Engine engine) -> dict:
     engine.queued.sort()
     resume_holding(engine)
     resume_waiting(engine)
-    return {"frames": engine.journal.seq, "orders": engine.state.order_count, "open_orders": engine.state.open_count,
-            "torn_bytes": torn}
 
 
 cdef void resume_waiting(Engine engine):
