@@ -107,7 +107,7 @@ def test_the_journal_before_a_snapshot_is_read_as_well(trading):
         octet = file.read(1)[0]
         file.seek(5000)
         file.write(bytes([octet ^ 1]))
-    with pytest.raises(Exception, match=r"offset \d+: frame \d+ is damaged"):
+    with pytest.raises(Exception, match=r"offset \d+: frame \d+ is changed"):
         gateway.start()
 
 
