@@ -149,6 +149,17 @@ cdef class Journal:
         # Last, for the thread that allocates ahead looks at nothing else.
         self.capacity = first + self.segment_size if self.writable else first + size
 
+    def follow(self, uint32_t segment, uint64_t size) -> None:
+        """For a reader of what another process writes: a segment, after those before it, has so many bytes by now."""
+        cdef uint64_t first = segment * self.segment_size
+        cdef uint64_t mapped = (size + PAGE - 1) & ~<uint64_t>(PAGE - 1)
+        if first > self.allocated or first + size <= self.allocated:
+            return
+        if mmap(self.base + first, mapped, PROT_READ, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, self.fds[segment], 0) == MAP_FAILED:
+            raise JournalError(self.paths[segment], 0, f"cannot map {mapped} bytes: {os.strerror(errno)}")
+        self.allocated = self.capacity = first + size
+        self.is_tail_known = False
+
     # Growing
 
     def grow(self, uint64_t needed) -> bool:
@@ -195,17 +206,6 @@ cdef class Journal:
                 size[0] = max(size[0] // 2 & ~<uint64_t>(PAGE - 1), <uint64_t>LEAST_CHUNK)
             elif error != EINTR:
                 return error
-
-    def follow(self, uint64_t size) -> None:
-        """For a reader: the last segment's file has grown to so many bytes; the first addresses stay what they are."""
-        cdef uint64_t first = (self.segment_count - 1) * self.segment_size
-        cdef uint64_t mapped = (size + PAGE - 1) & ~<uint64_t>(PAGE - 1)
-        if self.writable or first + size <= self.allocated:
-            return
-        if mmap(self.base + first, mapped, PROT_READ, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, self.fds[self.segment_count - 1],
-                0) == MAP_FAILED:
-            raise JournalError(self.path, 0, f"cannot map {mapped} bytes: {os.strerror(errno)}")
-        self.allocated = self.capacity = first + size
 
     cdef void look_at_disk(self) noexcept nogil:
         cdef statvfs found

@@ -55,23 +55,20 @@ def newest_owner(Journal journal) -> str:
     return node
 
 
-def fold_on(Engine engine, uint64_t limit=UINT64_MAX) -> int:
-    """Apply the frames that begin before limit, from where the engine's journal stands, and watch what they touch; the offset
-    of the last one, 0: there was none. Errors as of fold."""
+def fold_on(Engine engine, uint64_t limit=UINT64_MAX) -> None:
+    """Apply the frames that begin before limit, from where the engine's journal stands, and watch what they touch. Errors as
+    of fold."""
     cdef Journal journal = engine.journal
-    cdef uint64_t last = 0
     cdef const Frame *frame
     while journal.end < limit:
         frame = next_to_apply(engine.state, journal, journal.end)
         if frame == NULL:
-            break
-        last = journal.end - frame.size
+            return
         if not is_next(engine.state, frame):
-            raise journal.error(last, f"frame {frame.seq} ({EVENT_NAMES.get(frame.type)}) is not the next of its "
-                               f"account's events, or of its exchange's reports: {fields_of(frame)}")
-        apply(engine.state, frame, last)
+            raise journal.error(journal.newest, f"frame {frame.seq} ({EVENT_NAMES.get(frame.type)}) is not the next of its "
+                                f"account's events, or of its exchange's reports: {fields_of(frame)}")
+        apply(engine.state, frame, journal.newest)
         engine.watch_frame(frame)
-    return last
 
 
 cdef inline const Frame *next_to_apply(State state, Journal journal, uint64_t offset) except? NULL:
@@ -127,8 +124,7 @@ def verify(Journal journal, uint64_t limit) -> None:
     while journal.end < limit and journal.next_frame(offset) != NULL:
         offset = journal.end
     if journal.end != limit or journal.seq != seq or journal.crc != crc:
-        raise journal.error(journal.end, f"frame {journal.seq + 1} is damaged: the journal ends there, and went on to "
-                           f"frame {seq}")
+        raise journal.error(journal.end, f"frame {journal.seq + 1} is damaged: the journal ends there, and went on to frame {seq}")
 
 
 def layout_number() -> int:

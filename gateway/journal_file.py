@@ -120,6 +120,18 @@ class JournalFile:
         self.files.append(file)
         return file
 
+    # --- behind another process ---
+
+    def follow(self, end: int) -> None:
+        """For a reader of a day that another process writes: it goes at least to end by now. Raises JournalError."""
+        journal = self.journal
+        while end > journal.allocated:
+            for number in range(journal.allocated // journal.segment_size, journal.segment_count):
+                journal.follow(number, os.fstat(self.files[number].fileno()).st_size)
+            if end > journal.allocated:
+                path = segment_path(self.path, journal.segment_count)
+                journal.add_segment(self.open_file(path).fileno(), 0, str(path))
+
     # --- ahead of need ---
 
     def ensure_ahead(self) -> list[dict[str, Any]]:
@@ -162,20 +174,6 @@ class JournalFile:
                 if self.private:
                     sync_folder(path.parent)
                 self.journal.add_segment(file.fileno(), os.fstat(file.fileno()).st_size, str(path))
-
-    def follow(self, end: int) -> None:
-        """For a reader: let what another process has committed before `end` be read. JournalError: it is not there."""
-        journal = self.journal
-        while journal.allocated < end:
-            size = os.fstat(self.files[-1].fileno()).st_size
-            journal.follow(size)
-            if journal.allocated >= end:
-                return
-            path = segment_path(self.path, journal.segment_count)
-            if size != journal.segment_size or not path.exists():
-                raise JournalError(str(self.path), journal.allocated, f"the journal ends there, expected {end} bytes")
-            file = self.open_file(path)
-            journal.add_segment(file.fileno(), os.fstat(file.fileno()).st_size, str(path))
 
     # --- the end ---
 

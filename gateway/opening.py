@@ -6,16 +6,15 @@ from typing import Any
 
 import msgspec
 
-from ext import carry_over
 from ext.clock import utc_now_ns
 from ext.journal import JournalError
 from ext.state import State
 from gateway.homes import Place, limits_at_home
-from gateway.journal_file import JournalFile, days_in, segments_of
+from gateway.journal_file import JournalFile, segments_of
 from gateway.limit_types import Limits
 from gateway.limits import load_limits
 from gateway.loading import load_engine
-from gateway.recovery import Recovery, folded, recover
+from gateway.recovery import Recovery, recover, take_over
 from gateway.reference import Instrument, load_instruments
 from gateway.rule_start import begin_rules
 from gateway.settings import SettingError, Settings
@@ -76,26 +75,6 @@ def begin_day(settings: Settings, files: Files, engine: Any, log: Callable[..., 
         take_over(settings, engine, path, log)
     begin_rules(engine, settings.journal, settings.rules, settings.trade_date, log)
     engine.state.fault_in()
-
-
-def take_over(settings: Settings, engine: Any, path: str, log: Callable[..., None]) -> None:
-    """What the newest older journal of this shard left (kills, levels, open reviews) into a new day's journal.
-
-    Raises JournalError when that journal cannot be read: a day that starts must not forget who was stopped.
-    """
-    own = Path(path)
-    older = [day for day in days_in(own.parent, settings.shard) if day.name < own.name]
-    left: list[Any] = []
-    if older:
-        file = JournalFile(older[-1], writable=False)
-        try:
-            rows = engine.state.most_accounts, engine.state.most_positions, settings.max_orders
-            ended = folded(file.journal, lambda: State(*rows), log)
-            left = carry_over.carry_over(ended.state, file.journal)
-        finally:
-            file.close()
-    source = older[-1].name if older else "no older journal"
-    log("carried_over", source=source, **carry_over.restore(engine, left, source, utc_now_ns()))
 
 
 def set_aside(settings: Settings) -> None:

@@ -36,7 +36,7 @@ from ext.venue_link import VenueLink
 from ext.venue_sse import SseWire
 from ext.venue_szse import SzseWire
 from gateway import transport
-from gateway.control_child import ControlChild, ControlSettings
+from gateway.control_child import ControlChild, ControlSettings, other_cpus
 from gateway.disk import DiskSync
 from gateway.homes import Place, take_place
 from gateway.log import logger
@@ -112,6 +112,9 @@ class Shard:
             self.orders.away = ""
             await self.open_door()
             await self.join(self.member)
+        if settings.snapshot_every_s:
+            self.snapshots = SnapshotChild(self.engine, settings, self.log)
+            self.snapshots.start()
         if settings.metrics_port is not None:
             with listening("--metrics-port", settings.host, settings.metrics_port):
                 self.metrics = MetricsServer(self.metric_sources(), settings.metrics_port, settings.host)
@@ -198,6 +201,7 @@ class Shard:
 
     async def open_exchanges(self, *, taken_over: bool = False) -> None:
         """Links to both exchanges, and their market data."""
+        self.recovery.count_in_doubt(self.engine)
         self.open_links(taken_over=taken_over)
         for address in self.settings.venues:
             if address.market_data_port:
@@ -225,15 +229,8 @@ class Shard:
             hand_over = self.hand_over if self.member is not None else None
             self.control = ControlChild(self.engine, control_settings(self.settings), self.log, self.turn, hand_over)
             await self.control.start()
-        if self.settings.snapshot_every_s:
-            self.snapshots = SnapshotChild(self.file_end, snapshot_settings(self.settings, self.engine), self.log)
-            self.snapshots.start()
         if self.place is not None and self.server is not None:
             await self.place.start(self.server.port, self.control.port if self.control else None, self.health)
-
-    def file_end(self) -> int:
-        """How far another process can read the journal's files."""
-        return int(self.engine.journal.end if self.disk is None else self.disk.syncer.synced_end)
 
     def on_disk_failed(self, number: int) -> None:
         """What the disk refused may never be acknowledged: this process can only end."""
@@ -399,22 +396,6 @@ class End(enum.StrEnum):
 EXIT_CODES = {End.HANDED_OVER: 0, End.LOST: 3, End.FAULT: 1}
 
 
-def other_cpus(settings: Settings) -> tuple[int, ...]:
-    """Where the processes beside the shard may run: off its own core, when there is another."""
-    own = {settings.cpu} if settings.cpu is not None else set()
-    return tuple(set(range(os.cpu_count() or 1)) - own or own)
-
-
-def snapshot_settings(settings: Settings, engine: Any) -> SnapshotSettings:
-    """What the process that writes snapshots is told."""
-    state = engine.state
-    return SnapshotSettings(
-        journal=engine.journal.path, every_s=settings.snapshot_every_s, every_bytes=settings.snapshot_every_mb << 20,
-        accounts=state.most_accounts, positions=state.most_positions, orders=state.most_orders,
-        cpus=other_cpus(settings),
-    )
-
-
 def control_settings(settings: Settings) -> ControlSettings:
     """What the control process is told."""
     paths = {"tls_cert": settings.tls_cert, "tls_key": settings.tls_key, "tls_client_ca": settings.tls_client_ca,
@@ -422,8 +403,9 @@ def control_settings(settings: Settings) -> ControlSettings:
     return ControlSettings(
         fd=-1, host=settings.host, port=settings.control_port or 0, control=str(settings.control),
         store=str(settings.journal / STORE), trade_date=settings.trade_date, shard=settings.shard,
-        cpus=other_cpus(settings), debug=settings.debug, **{name: str(path) for name, path in paths.items() if path},
-    )
+        cpus=other_cpus(settings.cpu), debug=settings.debug,
+        **{name: str(path) for name, path in paths.items() if path},
+    )  # fmt: skip
 
 
 @contextlib.contextmanager

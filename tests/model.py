@@ -414,8 +414,8 @@ class Model:
         self.send_queued(now_ns)
 
     def set_link(self, exchange: int, ready: bool, now_ns: int) -> None:
-        """An exchange link went down, or is ready again: what the exchange may not have seen is then sent once more, but not
-        what was killed meanwhile: that is cancelled, as it may have arrived."""
+        """An exchange link went down, or is ready again: what the exchange may not have seen is then sent once more, but
+        not what was killed meanwhile: that is cancelled, as it may have arrived."""
         self.venues[exchange].link_ready = ready
         for order in self.open_orders if ready else []:
             if order.request.exchange != exchange:
