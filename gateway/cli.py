@@ -26,6 +26,7 @@ from gateway.settings import (
     check_cpu,
     check_file,
     check_journal,
+    check_redis,
     check_tls,
     trading_day,
     venue_addresses,
@@ -73,6 +74,11 @@ def serve(
     tls_client_ca: Annotated[Path | None, typer.Option(help="PEM authority of the control port's callers.")] = None,
     rules: Annotated[Path | None, typer.Option(help="Folder of rule files, where none were approved yet.")] = None,
     watch_rules: Annotated[bool, typer.Option("--watch-rules", help="Push what changes in --rules.")] = False,
+    redis: Annotated[str, typer.Option(envvar="TIDEGATE_REDIS", help="redis://HOST:PORT/0 of the cluster.")] = "",
+    cluster: Annotated[str, typer.Option(help="Name of the cluster: of its keys in Redis.")] = "tidegate",
+    drop_copy: Annotated[bool, typer.Option("--drop-copy", help="Every report into a Redis Stream.")] = False,
+    drop_copy_most: Annotated[int, typer.Option(min=0, help="Entries it keeps once acknowledged; 0: all.")] = 0,
+    drop_copy_from: Annotated[str, typer.Option(help="First day of an empty stream, YYYY-MM-DD.")] = "",
     date: Annotated[str, typer.Option(help="Trading day, YYYY-MM-DD; today in Shanghai when left out.")] = "",
     shard: Annotated[int, typer.Option(min=0, max=1295, help="Number of this shard.")] = 0,
     comp_id: Annotated[str, typer.Option(help="CompID at both exchanges.")] = "TIDEGATE",
@@ -90,6 +96,7 @@ def serve(
     check_control(control_port, control, tls_cert, tls_client_ca, rules, watch_rules)
     if control is not None:
         import_module("gateway.control_file").load_control_file(control)
+    check_redis(redis, cluster, drop_copy=drop_copy, drop_copy_flags=bool(drop_copy_most or drop_copy_from))
     venues = venue_addresses(venue)
     check_journal(journal)
     allow_open_files()
@@ -100,6 +107,8 @@ def serve(
         trade_date=trading_day(date), shard=shard, comp_id=comp_id, pbu=pbu,
         venue_password=venue_password, max_orders=max_orders, control_port=control_port, control=control,
         tls_client_ca=tls_client_ca, rules=rules, watch_rules=watch_rules,
+        redis=redis, cluster=cluster, drop_copy=drop_copy, drop_copy_most=drop_copy_most,
+        drop_copy_from=trading_day(drop_copy_from, "--drop-copy-from") if drop_copy_from else 0,
     ))
 
 

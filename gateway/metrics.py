@@ -42,6 +42,15 @@ class ControlFigures(msgspec.Struct, frozen=True):
     up: bool
 
 
+class DropFigures(msgspec.Struct, frozen=True):
+    """The copy of the reports in Redis."""
+
+    lag: int = 0  # reports that are safe, and not in the stream
+    added: int = 0  # since the copy's start
+    up: bool = False  # Redis takes them
+    restarts: int = 0
+
+
 class MetricSources(msgspec.Struct, frozen=True):
     """Where each figure is read."""
 
@@ -55,6 +64,7 @@ class MetricSources(msgspec.Struct, frozen=True):
     journal_bytes: Callable[[], int]
     log_drops: Callable[[], int] = dropped_lines
     control: Callable[[], "ControlFigures | None"] = lambda: None  # None: no control process is asked for
+    drop_copy: Callable[[], "DropFigures | None"] = lambda: None
 
 
 class GatewayCollector(Collector):
@@ -75,6 +85,7 @@ class GatewayCollector(Collector):
         yield CounterMetricFamily("tidegate_journal_bytes", "Bytes in the journal.", value=sources.journal_bytes())
         yield CounterMetricFamily("tidegate_log_drops", "Log lines dropped.", value=sources.log_drops())
         yield from control_families(sources.control())
+        yield from drop_copy_families(sources.drop_copy())
 
     def decisions(self) -> Metric:
         family = CounterMetricFamily("tidegate_decisions", "Decisions on new orders, by code.", labels=["code", "name"])
@@ -121,6 +132,16 @@ def control_families(figures: ControlFigures | None) -> Iterator[Metric]:
     for level, count in enumerate(figures.levels):
         family.add_metric([f"L{level}"], count)
     yield family
+
+
+def drop_copy_families(figures: DropFigures | None) -> Iterator[Metric]:
+    """Nothing without a drop copy."""
+    if figures is None:
+        return
+    yield GaugeMetricFamily("tidegate_drop_copy_lag", "Reports that are not in the stream yet.", value=figures.lag)
+    yield CounterMetricFamily("tidegate_drop_copy_added", "Reports put into the stream.", value=figures.added)
+    yield GaugeMetricFamily("tidegate_drop_copy_up", "1 while Redis takes the reports.", value=int(figures.up))
+    yield CounterMetricFamily("tidegate_drop_copy_restarts", "Restarts of the drop copy.", value=figures.restarts)
 
 
 class MetricsServer:

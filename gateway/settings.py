@@ -4,6 +4,7 @@ It opens nothing but the files it checks, and loads none of them.
 """
 
 import os
+import re
 import resource
 import ssl
 from datetime import date, datetime, timedelta, timezone
@@ -15,6 +16,8 @@ from ext.codes import VENUES
 
 TRANSPORTS = ("native", "grpcio")
 SHANGHAI = timezone(timedelta(hours=8))
+REDIS_URL = re.compile(r"(rediss?://[^/\s]+(/\d+)?|unix://\S+)")
+CLUSTER = re.compile(r"[A-Za-z0-9_\-]{1,32}")
 
 
 class SettingError(Exception):
@@ -55,6 +58,11 @@ class Settings(msgspec.Struct, frozen=True):
     tls_client_ca: Path | None = None  # of the control port's callers
     rules: Path | None = None  # folder of rule files
     watch_rules: bool = False
+    redis: str = ""  # URL; empty: this shard runs alone
+    cluster: str = "tidegate"  # names the keys of the shards that belong together
+    drop_copy: bool = False
+    drop_copy_most: int = 0  # entries that stay in the stream once acknowledged; 0: all
+    drop_copy_from: int = 0  # YYYYMMDD that an empty stream begins with; 0: the oldest journal
 
 
 def venue_address(text: str) -> VenueAddress:
@@ -137,6 +145,18 @@ def check_control(
         raise SettingError("--watch-rules: got no --rules or no --control-port, expected both with it")
 
 
+def check_redis(url: str, cluster: str, *, drop_copy: bool = False, drop_copy_flags: bool = False) -> None:
+    """The flags of Redis, and of what needs it."""
+    if url and not REDIS_URL.fullmatch(url):
+        raise SettingError("--redis: expected redis://HOST:PORT/0, rediss://HOST:PORT/0 or unix://PATH")
+    if not CLUSTER.fullmatch(cluster):
+        raise SettingError(f"--cluster: got {cluster!r}, expected 1 to 32 letters, digits, dashes or underscores")
+    if drop_copy and not url:
+        raise SettingError("--drop-copy: got no --redis, expected where the reports go")
+    if drop_copy_flags and not drop_copy:
+        raise SettingError("--drop-copy-most, --drop-copy-from: got no --drop-copy, expected it with them")
+
+
 def check_journal(path: Path) -> None:
     """A directory that can be written to, or that can be made."""
     try:
@@ -147,10 +167,10 @@ def check_journal(path: Path) -> None:
         raise SettingError(f"--journal: got '{path}', expected a directory that can be written to")
 
 
-def trading_day(text: str) -> int:
+def trading_day(text: str, flag: str = "--date") -> int:
     """YYYY-MM-DD as YYYYMMDD; empty: today in Shanghai."""
     try:
         day = date.fromisoformat(text) if text else datetime.now(SHANGHAI).date()
     except ValueError:
-        raise SettingError(f"--date: got {text!r}, expected YYYY-MM-DD") from None
+        raise SettingError(f"{flag}: got {text!r}, expected YYYY-MM-DD") from None
     return day.year * 10_000 + day.month * 100 + day.day

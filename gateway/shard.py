@@ -36,6 +36,7 @@ from ext.venue_sse import SseWire
 from ext.venue_szse import SzseWire
 from gateway import transport
 from gateway.control_child import ControlChild, ControlSettings
+from gateway.drop_child import DropCopyChild, drop_settings
 from gateway.journal_file import JournalFile
 from gateway.limits import load_limits
 from gateway.loading import load_engine
@@ -74,6 +75,7 @@ class Shard:
         self.server: transport.Server | None = None
         self.metrics: MetricsServer | None = None
         self.control: ControlChild | None = None
+        self.drop_copy: DropCopyChild | None = None
 
     async def start(self) -> dict[str, Any]:
         """Exchanges first, then the door; returns the fields of the ready line."""
@@ -98,6 +100,10 @@ class Shard:
         if settings.control_port is not None:
             self.control = ControlChild(self.engine, control_settings(settings), self.log)
             await self.control.start()
+        if settings.drop_copy:
+            sizes = drop_settings(settings, self.engine.state, cpus_of(settings))
+            self.drop_copy = DropCopyChild(sizes, settings.redis, lambda: self.journal_file.journal.end, self.log)
+            await self.drop_copy.begin()
         if settings.metrics_port is not None:
             with listening("--metrics-port", settings.host, settings.metrics_port):
                 self.metrics = MetricsServer(self.metric_sources(), settings.metrics_port, settings.host)
@@ -178,6 +184,8 @@ class Shard:
             await self.control.stop()
         for session in self.sessions.values():
             await session.stop()
+        if self.drop_copy is not None:
+            await self.drop_copy.stop()
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
@@ -203,6 +211,7 @@ class Shard:
             open_orders=lambda: int(queries.counts(engine)["open_orders"]),
             journal_bytes=lambda: int(queries.counts(engine)["journal_bytes"]),
             control=self.control.figures if self.control else lambda: None,
+            drop_copy=self.drop_copy.figures if self.drop_copy else lambda: None,
         )
 
 
@@ -256,16 +265,20 @@ def take_over(settings: Settings, engine: Any, path: str, log: Callable[..., Non
     log("carried_over", source=source, **carry_over.restore(engine, left, source, utc_now_ns()))
 
 
-def control_settings(settings: Settings) -> ControlSettings:
-    """What the control process is told; it keeps off the shard's own core."""
+def cpus_of(settings: Settings) -> tuple[int, ...]:
+    """Where children may run: off the shard's own core."""
     own = {settings.cpu} if settings.cpu is not None else set()
-    cpus = set(range(os.cpu_count() or 1)) - own
+    return tuple(set(range(os.cpu_count() or 1)) - own or own)
+
+
+def control_settings(settings: Settings) -> ControlSettings:
+    """What the control process is told."""
     paths = {"tls_cert": settings.tls_cert, "tls_key": settings.tls_key, "tls_client_ca": settings.tls_client_ca,
              "limits": settings.limits, "watch": settings.rules if settings.watch_rules else None}
     return ControlSettings(
         fd=-1, host=settings.host, port=settings.control_port or 0, control=str(settings.control),
         store=str(settings.journal / STORE), trade_date=settings.trade_date, shard=settings.shard,
-        cpus=tuple(cpus or own), debug=settings.debug, **{name: str(path) for name, path in paths.items() if path},
+        cpus=cpus_of(settings), debug=settings.debug, **{name: str(path) for name, path in paths.items() if path},
     )
 
 
