@@ -29,6 +29,7 @@ class ControlSettings(msgspec.Struct, frozen=True):
     tls_key: str = ""
     tls_client_ca: str = ""
     limits: str = ""  # file of the accounts that pushed rules are held against; empty: they are not
+    cluster: str = "tidegate"  # that it belongs to, when it has a Redis
     watch: str = ""  # folder of rule files; empty: not watched
     debug: bool = False
 
@@ -36,8 +37,8 @@ class ControlSettings(msgspec.Struct, frozen=True):
 class ControlChild(KeptChild):
     """The control process of one shard. log: the shard's logger."""
 
-    def __init__(self, engine: Any, settings: ControlSettings, log: Any) -> None:
-        super().__init__("control", "gateway.control_server", log)
+    def __init__(self, engine: Any, settings: ControlSettings, log: Any, redis: str = "") -> None:
+        super().__init__("control", "gateway.control_server", log, redis)
         self.engine = engine
         self.settings = settings
         self.port = settings.port
@@ -83,4 +84,5 @@ class ControlChild(KeptChild):
             levels=list(report.levels),
             restarts=self.restarts,
             up=self.commands is not None and self.commands.frames.is_open,
+            cluster=(report.cluster_up, report.cluster_commands) if report.is_in_cluster else None,
         )

@@ -40,6 +40,7 @@ class ControlFigures(msgspec.Struct, frozen=True):
     levels: Sequence[int]  # subjects at each level
     restarts: int
     up: bool
+    cluster: tuple[bool, int] | None = None  # the cluster's commands can be read; how many were taken; None: alone
 
 
 class DropFigures(msgspec.Struct, frozen=True):
@@ -128,6 +129,10 @@ def control_families(figures: ControlFigures | None) -> Iterator[Metric]:
     yield GaugeMetricFamily("tidegate_proposals", "Proposals waiting for a second person.", value=figures.proposals)
     yield GaugeMetricFamily("tidegate_control_up", "1 while the control process runs.", value=int(figures.up))
     yield CounterMetricFamily("tidegate_control_restarts", "Restarts of the control process.", value=figures.restarts)
+    if figures.cluster is not None:
+        up, taken = figures.cluster
+        yield GaugeMetricFamily("tidegate_cluster_up", "1 while the cluster's commands can be read.", value=int(up))
+        yield CounterMetricFamily("tidegate_cluster_commands", "Commands for all shards, taken.", value=taken)
     family = GaugeMetricFamily("tidegate_levels", "Accounts, groups, firm at each response level.", labels=["level"])
     for level, count in enumerate(figures.levels):
         family.add_metric([f"L{level}"], count)

@@ -92,14 +92,14 @@ class Shard:
                 self.tasks.append(self.loop.create_task(self.follow_quotes(address)))
         self.tasks.append(self.loop.create_task(self.keep_time()))
         self.orders.resume_graces()
+        if settings.control_port is not None:  # before the door: what the cluster was told meanwhile comes first
+            self.control = ControlChild(self.engine, control_settings(settings), self.log, settings.redis)
+            await self.control.start()
         tls = transport.Tls(str(settings.tls_cert), str(settings.tls_key)) if settings.tls_cert else None
         with listening("--port", settings.host, settings.port):
             self.server = await transport.serve(
                 settings.transport, self.orders.methods(), self.turn, settings.host, settings.port, tls=tls
             )
-        if settings.control_port is not None:
-            self.control = ControlChild(self.engine, control_settings(settings), self.log)
-            await self.control.start()
         if settings.drop_copy:
             sizes = drop_settings(settings, self.engine.state, cpus_of(settings))
             self.drop_copy = DropCopyChild(sizes, settings.redis, lambda: self.journal_file.journal.end, self.log)
@@ -278,7 +278,8 @@ def control_settings(settings: Settings) -> ControlSettings:
     return ControlSettings(
         fd=-1, host=settings.host, port=settings.control_port or 0, control=str(settings.control),
         store=str(settings.journal / STORE), trade_date=settings.trade_date, shard=settings.shard,
-        cpus=cpus_of(settings), debug=settings.debug, **{name: str(path) for name, path in paths.items() if path},
+        cpus=cpus_of(settings), debug=settings.debug, cluster=settings.cluster,
+        **{name: str(path) for name, path in paths.items() if path},
     )
 
 
