@@ -24,6 +24,7 @@ from gateway.settings import (
     allow_open_files,
     check_control,
     check_cpu,
+    check_durability,
     check_file,
     check_journal,
     check_redis,
@@ -74,13 +75,18 @@ def serve(
     tls_client_ca: Annotated[Path | None, typer.Option(help="PEM authority of the control port's callers.")] = None,
     rules: Annotated[Path | None, typer.Option(help="Folder of rule files, where none were approved yet.")] = None,
     watch_rules: Annotated[bool, typer.Option("--watch-rules", help="Push what changes in --rules.")] = False,
-    redis: Annotated[str, typer.Option(envvar="TIDEGATE_REDIS", help="redis://HOST:PORT/0 of the cluster.")] = "",
-    cluster: Annotated[str, typer.Option(help="Name of the cluster: of its keys in Redis.")] = "tidegate",
     drop_copy: Annotated[bool, typer.Option("--drop-copy", help="Every report into a Redis Stream.")] = False,
     drop_copy_most: Annotated[int, typer.Option(min=0, help="Entries it keeps once acknowledged; 0: all.")] = 0,
     drop_copy_from: Annotated[str, typer.Option(help="First day of an empty stream, YYYY-MM-DD.")] = "",
     date: Annotated[str, typer.Option(help="Trading day, YYYY-MM-DD; today in Shanghai when left out.")] = "",
     shard: Annotated[int, typer.Option(min=0, max=1295, help="Number of this shard.")] = 0,
+    redis: Annotated[str, typer.Option(envvar="TIDEGATE_REDIS", help="redis://host:port of the cluster.")] = "",
+    cluster: Annotated[str, typer.Option(help="Name of the cluster, before its keys in Redis.")] = "tidegate",
+    shards: Annotated[int, typer.Option(min=1, max=1024, help="Shards of the cluster.")] = 1,
+    advertise: Annotated[str, typer.Option(help="Host that clients reach this shard by; --host when left out.")] = "",
+    durability: Annotated[str, typer.Option(help="process, disk or replica: what an answer survives.")] = "process",
+    replication_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of standbys; 0 takes a free one.")] = 0,
+    lease_ms: Annotated[int, typer.Option(min=50, max=60_000, help="Silence after which a standby takes over.")] = 300,
     comp_id: Annotated[str, typer.Option(help="CompID at both exchanges.")] = "TIDEGATE",
     pbu: Annotated[str, typer.Option(help="Participant business unit orders go through.")] = "T00001",
     venue_password: Annotated[str, typer.Option(envvar="TIDEGATE_VENUE_PASSWORD", help="Logon password at XSHE.")] = "",
@@ -93,6 +99,7 @@ def serve(
     check_file("--instruments", instruments)
     check_tls(tls_cert, tls_key)
     check_cpu(cpu, awake)
+    check_durability(durability, redis)
     check_control(control_port, control, tls_cert, tls_client_ca, rules, watch_rules)
     if control is not None:
         import_module("gateway.control_file").load_control_file(control)
@@ -100,16 +107,19 @@ def serve(
     venues = venue_addresses(venue)
     check_journal(journal)
     allow_open_files()
-    import_module("gateway.shard").serve(Settings(
+    code = import_module("gateway.shard").serve(Settings(
         limits=limits, instruments=instruments, journal=journal, host=host, port=port, transport=transport,
         venues=venues, tls_cert=tls_cert, tls_key=tls_key, cpu=cpu, awake=awake, metrics_port=metrics_port,
         debug=bool(context.obj),
         trade_date=trading_day(date), shard=shard, comp_id=comp_id, pbu=pbu,
         venue_password=venue_password, max_orders=max_orders, control_port=control_port, control=control,
         tls_client_ca=tls_client_ca, rules=rules, watch_rules=watch_rules,
-        redis=redis, cluster=cluster, drop_copy=drop_copy, drop_copy_most=drop_copy_most,
+        redis=redis, cluster=cluster, shards=shards, advertise=advertise, durability=durability,
+        replication_port=replication_port, lease_ms=lease_ms, drop_copy=drop_copy, drop_copy_most=drop_copy_most,
         drop_copy_from=trading_day(drop_copy_from, "--drop-copy-from") if drop_copy_from else 0,
     ))
+    if code:
+        raise typer.Exit(code)
 
 
 @limits_app.command("check")

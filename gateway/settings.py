@@ -15,6 +15,7 @@ import msgspec
 from ext.codes import VENUES
 
 TRANSPORTS = ("native", "grpcio")
+DURABILITIES = ("process", "disk", "replica")
 SHANGHAI = timezone(timedelta(hours=8))
 REDIS_URL = re.compile(r"(rediss?://[^/\s]+(/\d+)?|unix://\S+)")
 CLUSTER = re.compile(r"[A-Za-z0-9_\-]{1,32}")
@@ -58,11 +59,16 @@ class Settings(msgspec.Struct, frozen=True):
     tls_client_ca: Path | None = None  # of the control port's callers
     rules: Path | None = None  # folder of rule files
     watch_rules: bool = False
-    redis: str = ""  # URL; empty: this shard runs alone
-    cluster: str = "tidegate"  # names the keys of the shards that belong together
     drop_copy: bool = False
     drop_copy_most: int = 0  # entries that stay in the stream once acknowledged; 0: all
     drop_copy_from: int = 0  # YYYYMMDD that an empty stream begins with; 0: the oldest journal
+    redis: str = ""  # URL; empty: one shard, and every account is at home in it
+    cluster: str = "tidegate"  # the name before its keys in Redis
+    shards: int = 1  # of the cluster
+    advertise: str = ""  # host that others reach this one by; empty: host
+    durability: str = "process"  # one of DURABILITIES: what an acknowledged order survives
+    replication_port: int = 0  # where standbys connect; 0: a free one
+    lease_ms: int = 300  # how long an owner may be silent before its standby takes over
 
 
 def venue_address(text: str) -> VenueAddress:
@@ -104,6 +110,13 @@ def allow_open_files() -> None:
     """As many connections as the machine grants: the usual soft limit of 1,024 open files is for desktops."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def check_durability(durability: str, redis: str) -> None:
+    if durability not in DURABILITIES:
+        raise SettingError(f"--durability: got {durability!r}, expected one of {', '.join(DURABILITIES)}")
+    if durability == "replica" and not redis:
+        raise SettingError("--durability: got 'replica' and no --redis, expected both: owner and standby meet there")
 
 
 def check_file(flag: str, path: Path) -> None:
