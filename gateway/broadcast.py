@@ -1,14 +1,15 @@
 """Commands for every shard of a cluster, over Redis: told, followed, confirmed. What one does is another's matter.
 
 One stream of commands, in one order for all. Each shard follows it from a cursor in its own folder, so that one that
-was away takes what it missed, before its door opens. Keys: commands (stream), shards (set), confirmations:<id> (hash).
+was away takes what it missed, before its door opens. Keys: commands (stream), shards (set), confirmations:<id> (hash),
+taken (hash: how far each shard is, and which of its nodes took it there).
 """
 
 import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What one shard says to a command; the fields of ShardAnswer."""
 
     shard: int
-    state: str  # confirmed, refused, not_answered, not_told
+    state: str  # confirmed, not_here, refused, not_answered, not_told
     reason: str = ""
     total_affected_orders: int = 0
     queued_orders: int = 0
@@ -82,6 +83,7 @@ class Press(msgspec.Struct, kw_only=True):
 class Kept(msgspec.Struct):
     """What a shard remembers of the cluster's commands, over its own death and over that of Redis."""
 
+    node: str = ""  # whose memory this is
     cursor: str = BEGINNING
     recent: list[tuple[str, bytes]] = []
     kills: dict[str, int] = {}  # "scope id" to the time of the newest kill there
@@ -93,8 +95,9 @@ class KeptFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.is_new = not path.exists()
         try:
-            self.kept = msgspec.json.decode(path.read_bytes(), type=Kept) if path.exists() else Kept()
+            self.kept = Kept(secrets.token_hex(8)) if self.is_new else msgspec.json.decode(path.read_bytes(), type=Kept)
         except msgspec.MsgspecError as error:
             raise ValueError(f"{path}: {error}") from None
 
@@ -150,6 +153,7 @@ class Broadcast:
         self.presses: set[str] = set()
         self.is_up = False
         self.is_lost = False
+        self.is_caught_up = False
         self.taken = 0
 
     # Telling
@@ -192,7 +196,8 @@ class Broadcast:
             await self.confirm(client, press.number, own)
             await self.gather(client, press, found, deadline)
         await closed(client)
-        is_all = set(found) >= {self.shard, *press.shards} and all(one.state == "confirmed" for one in found.values())
+        said = {one.state for one in found.values()}
+        is_all = set(found) >= {self.shard, *press.shards} and "confirmed" in said and said <= {"confirmed", "not_here"}
         took_us = round((asyncio.get_running_loop().time() - press.began_s) * 1e6)
         missing = self.missing(press, within_ms)
         rows = [found.get(shard) or missing(shard) for shard in sorted({self.shard, *press.shards})]
@@ -223,6 +228,7 @@ class Broadcast:
         return key(self.cluster, "confirmations", number)
 
     async def confirm(self, client: Any, number: str, answer: Answer) -> None:
+        """Say it to whoever waits; Redis may be away."""
         with contextlib.suppress(*AWAY):
             pipe = client.pipeline(transaction=False)
             pipe.hset(self.confirmations(number), str(self.shard), msgspec.json.encode(answer))
@@ -263,8 +269,7 @@ class Broadcast:
         client = connect(self.url)
         try:
             await self.join(client)
-            while await self.take_some(client):
-                pass
+            await self.take_missed(client)
             self.on_joined()
         except AWAY as error:
             self.on_lost(error)
@@ -277,6 +282,7 @@ class Broadcast:
             client = connect(self.url, answer_s=2 * BLOCK_MS / 1000)
             try:
                 await self.join(client)
+                await self.take_missed(client)
                 while True:
                     if not await self.take_some(client, block_ms=BLOCK_MS):
                         await self.members(client)
@@ -298,23 +304,67 @@ class Broadcast:
             self.log.warning("cluster_lost", redis=place(self.url), reason=reason_of(error))
         self.is_up, self.is_lost = False, True
 
-    async def take_some(self, client: Any, block_ms: int | None = None) -> int:
-        """The next commands behind the cursor, one after the other; how many."""
+    async def take_missed(self, client: Any) -> None:
+        """Everything up to now. A node that does not know all that was killed here lifts nothing that it missed."""
+        undone = set() if self.is_caught_up or await self.knows_all(client) else await self.undone(client)
+        while await self.take_some(client, undone=undone):
+            pass
+        self.is_caught_up = True
+
+    async def knows_all(self, client: Any) -> bool:
+        """Whether this node took the shard to where it is. If not, the cursor goes to where another one took it."""
+        kept = self.file.kept
+        told = await client.hget(key(self.cluster, "taken"), str(self.shard))
+        cursor, _, node = (told or b"").decode().partition(" ")
+        if node not in ("", kept.node) and order_of(cursor) > order_of(kept.cursor):
+            kept.cursor = cursor
+            self.file.write()
+        await self.tell_taken(client)
+        return node == kept.node or (not node and not self.file.is_new)
+
+    async def tell_taken(self, client: Any) -> None:
+        kept = self.file.kept
+        await client.hset(key(self.cluster, "taken"), str(self.shard), f"{kept.cursor} {kept.node}")
+
+    async def undone(self, client: Any) -> set[str]:
+        """Of what was missed, the kills whose unkill was missed as well, and all unkills."""
+        subjects: dict[str, set[str]] = {}
+        undone: set[str] = set()
+        start = self.file.kept.cursor
+        while rows := await client.xrange(self.commands, f"({start}", "+", count=MOST_AT_ONCE):
+            start = rows[-1][0].decode()
+            for number, fields in rows:
+                command = decoded(fields[b"command"])
+                if command is None or command.kind not in ("kill", "unkill"):
+                    continue
+                numbers = subjects.setdefault(subject_of(command.scope, command.id), set())
+                numbers.add(number.decode())
+                if command.kind == "unkill":
+                    undone |= numbers
+                    numbers.clear()
+        return undone
+
+    async def take_some(self, client: Any, block_ms: int | None = None, undone: Collection[str] = ()) -> int:
+        """The next commands behind the cursor, one after the other; how many. undone: those to leave out."""
         answer = await client.xread({self.commands: self.file.kept.cursor}, count=MOST_AT_ONCE, block=block_ms)
         rows = list(answer.items() if isinstance(answer, dict) else answer or ())
         entries = rows[0][1] if rows else []
         if entries and isinstance(entries[0], list):
             entries = entries[0]
-        for number, fields in entries:
-            await self.take(client, number.decode(), fields[b"command"])
+        for octets, fields in entries:
+            number = octets.decode()
+            if number in undone:
+                self.file.take(number, fields[b"command"])
+            else:
+                await self.take(client, number, fields[b"command"])
+            await self.tell_taken(client)
         return len(entries)
 
     async def take(self, client: Any, number: str, octets: bytes) -> None:
         """Do one command, remember it, confirm it. A kill is rather done twice than lost, an unkill rather lost."""
-        try:
-            command = msgspec.json.decode(octets, type=Command)
-        except msgspec.MsgspecError as error:
-            self.log.error("cluster_command_unreadable", number=number, reason=str(error))
+        command = decoded(octets)
+        if command is None:
+            self.log.error("cluster_command_unreadable", number=number, reason="of a newer build?")
             self.file.take(number, octets)
             return
         is_ours = command.press in self.presses
@@ -335,6 +385,13 @@ class Broadcast:
 def subject_of(scope: str, name: str) -> str:
     """A session may be named by more or fewer digits of its token's hash; eight are enough."""
     return f"{scope} {name[:8].lower() if scope == 'session' else name}"
+
+
+def decoded(octets: bytes) -> Command | None:
+    try:
+        return msgspec.json.decode(octets, type=Command)
+    except msgspec.MsgspecError:
+        return None
 
 
 def order_of(number: str) -> tuple[int, int]:

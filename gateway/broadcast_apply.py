@@ -59,11 +59,12 @@ class Applier:
         except ControlError as error:
             if error.status in UNREACHABLE:
                 raise
-            return self.refused(error.text)
+            return self.refused(error.text, "not_here" if error.status == "NOT_FOUND" else "refused")
         return Answer(shard=self.shard, state="confirmed", **done)
 
-    def refused(self, reason: str) -> Answer:
-        return Answer(shard=self.shard, state="refused", reason=reason, time_ns=self.desk.clock())
+    def refused(self, reason: str, state: str = "refused") -> Answer:
+        """not_here: what the command is about is another shard's."""
+        return Answer(shard=self.shard, state=state, reason=reason, time_ns=self.desk.clock())
 
     def done(self) -> dict[str, Any]:
         return {"time_ns": self.desk.clock()}

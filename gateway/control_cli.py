@@ -351,11 +351,12 @@ def tell_shards(answer: Any) -> None:
         orders = f", {row.total_affected_orders} orders cancelled" if row.total_affected_orders else ""
         typer.echo(f"  shard {row.shard:02d}: {what}{orders}" + (f": {row.reason}" if row.reason else ""))
     confirmed = sum(row.state == "confirmed" for row in answer.shards)
-    if confirmed < len(answer.shards):
-        typer.echo(f"tidegate: error: {confirmed} of {len(answer.shards)} shards confirmed", err=True)
+    elsewhere = sum(row.state == "not_here" for row in answer.shards)
+    if answer.shards and answer.all_confirmed_us == 0:
+        typer.echo(f"tidegate: error: {confirmed} of {len(answer.shards) - elsewhere} shards confirmed", err=True)
         raise typer.Exit(1)
     if answer.shards:
-        typer.echo(f"all {confirmed} shards confirmed in {answer.all_confirmed_us / 1000:.1f} ms")
+        typer.echo(f"confirmed by all {confirmed} in {answer.all_confirmed_us / 1000:.1f} ms")
 
 
 def moment(time_ns: int) -> str:

@@ -11,7 +11,15 @@ from tests.system.front import limit_order
 from tests.system.officers import officer, rules_of, write_control_file
 from tests.system.plant import tidegate, wait_until
 
-WHO = {"scope": api.ACCOUNT, "id": "A1", "reason": "test"}
+WHO = {"scope": api.GROUP, "id": "G1", "reason": "test"}
+AT = {2: ("L0004", "L0001"), 3: ("L0001", "L0005", "L0002")}  # of so many shards: an account of G1 at each
+
+
+def in_a_group(limits):
+    """The L accounts in one controller group."""
+    credit = {"gross_limit_yuan": 4_000_000_000, "long_limit_yuan": 2_000_000_000, "short_limit_yuan": 2_000_000_000}
+    limits["groups"] = [{"id": "G1"} | credit]
+    next(account for account in limits["accounts"] if "ids" in account)["group"] = "G1"
 
 
 @pytest.fixture
@@ -26,8 +34,11 @@ def start_shards(start_controlled, redis, tmp_path):
 
     def start(count):
         control = write_control_file(tmp_path / "people.yaml")
-        flags = ("--redis", redis.url, "--cluster", "tests")
-        return [start_controlled(*flags, "--shard", str(shard), control=control) for shard in range(count)]
+        flags = ("--redis", redis.url, "--cluster", "tests", "--shards", str(count))
+        return [
+            start_controlled(*flags, "--shard", str(number), control=control, change=in_a_group)
+            for number in range(count)
+        ]
 
     return start
 
@@ -36,8 +47,8 @@ def states(answer):
     return [(row.shard, row.state) for row in answer.shards]
 
 
-def is_killed(gateway, account="A1"):
-    return officer(gateway, "vera").GetAccountState(scope=api.ACCOUNT, id=account).killed
+def is_killed(gateway, group="G1"):
+    return officer(gateway, "vera").GetExposure(scope=api.GROUP, id=group).killed
 
 
 def in_force(gateway):
@@ -52,24 +63,24 @@ def steps(gateway, listen):
     return [(alert.step, alert.by, alert.approved_by, alert.reason) for _, alert in listener.alerts if alert.step]
 
 
-def rest(gateway, fronts, count=3):
-    front = fronts(gateway, "alpha", "A1")
+def rest(gateway, fronts, account, count=3):
+    front = fronts(gateway, "load", account)
     for number in range(count):
-        front.accepted(limit_order(f"r{number}", "A1", gateway.symbols["XSHG"][0]))
+        front.accepted(limit_order(f"r{number}", account, gateway.symbols["XSHG"][0]))
     return front
 
 
 def test_a_kill_and_its_end_on_every_shard(start_shards, fronts, listen):
     shards = start_shards(3)
-    sessions = [rest(gateway, fronts) for gateway in shards]
+    sessions = [rest(gateway, fronts, account) for gateway, account in zip(shards, AT[3], strict=True)]
     report = officer(shards[0], "olga").Kill(**WHO, all_shards=True)
     assert states(report) == [(0, "confirmed"), (1, "confirmed"), (2, "confirmed")]
     assert ([row.total_affected_orders for row in report.shards], report.total_affected_orders) == ([3, 3, 3], 9)
     assert 0 < report.all_confirmed_us < 2_000_000
-    for gateway, session in zip(shards, sessions, strict=True):
+    for gateway, session, account in zip(shards, sessions, AT[3], strict=True):
         assert all(session.report(f"r{number}", pb.CANCELED) for number in range(3))
-        assert session.order(limit_order("late", "A1", gateway.symbols["XSHG"][0])).reject_code == "R1501"
-        assert steps(gateway, listen) == [("killed", "olga", "", "account A1: test")]
+        assert session.order(limit_order("late", account, gateway.symbols["XSHG"][0])).reject_code == "R1501"
+        assert steps(gateway, listen) == [("killed", "olga", "", "group G1: test")]
     waiting = officer(shards[1], "olga").Unkill(**WHO, all_shards=True)
     assert (waiting.state, waiting.all_shards, states(waiting)) == (api.WAITING, True, [])
     assert all(is_killed(gateway) for gateway in shards)
@@ -77,24 +88,25 @@ def test_a_kill_and_its_end_on_every_shard(start_shards, fronts, listen):
     assert states(done) == [(0, "confirmed"), (1, "confirmed"), (2, "confirmed")]
     assert done.all_confirmed_us > 0
     assert not any(is_killed(gateway) for gateway in shards)
-    assert steps(shards[2], listen)[-1] == ("unkilled", "olga", "anna", "account A1: test")
+    assert steps(shards[2], listen)[-1] == ("unkilled", "olga", "anna", "group G1: test")
 
 
 def test_who_is_away_takes_it_before_its_door_opens(start_shards, fronts):
     first, second = start_shards(2)
-    rest(second, fronts)
+    account = AT[2][1]
+    rest(second, fronts, account)
     second.stop()
     report = officer(first, "olga").Kill(**WHO, all_shards=True, within_ms=300)
     assert (states(report), report.all_confirmed_us) == ([(0, "confirmed"), (1, "not_answered")], 0)
     assert is_killed(first)
-    officer(first, "olga").Kill(scope=api.ACCOUNT, id="A2", reason="x", all_shards=True, within_ms=100)
-    waiting = officer(first, "olga").Unkill(scope=api.ACCOUNT, id="A2", reason="y", all_shards=True)
+    officer(first, "olga").Kill(scope=api.FIRM, reason="x", all_shards=True, within_ms=100)
+    waiting = officer(first, "olga").Unkill(scope=api.FIRM, reason="y", all_shards=True)
     officer(first, "anna").Approve(proposal=waiting.id, within_ms=100)
     second.start()
     assert [line["kind"] for line in second.child.logged("cluster_command")] == ["kill", "kill", "unkill"]
-    session = fronts(second, "alpha", "A1", "A2")
-    assert session.order(limit_order("late", "A1", second.symbols["XSHG"][0])).reject_code == "R1501"
-    assert session.accepted(limit_order("free", "A2", second.symbols["XSHG"][0]))
+    session = fronts(second, "load", account)
+    assert session.order(limit_order("late", account, second.symbols["XSHG"][0])).reject_code == "R1501"
+    assert fronts(second, "alpha", "A1").accepted(limit_order("free", "A1", second.symbols["XSHG"][0]))
     session.report("r0", pb.CANCELED)
     second.stop()
     second.start()
@@ -130,23 +142,6 @@ def test_a_redis_that_forgot_is_told_again(start_shards, redis):
     wait_until(lambda: first.child.logged("cluster_command_restored"), "the stream has it again")
     second.start()
     assert is_killed(second)
-
-
-def test_no_older_unkill_undoes_a_kill(start_shards, redis):
-    """Shard 1 hangs while an unkill is approved elsewhere, and is killed by hand in between."""
-    first, second = start_shards(2)
-    officer(first, "olga").Kill(**WHO, all_shards=True)
-    waiting = officer(first, "olga").Unkill(**WHO, all_shards=True)
-    second.stop()
-    done = officer(first, "anna").Approve(proposal=waiting.id, within_ms=100)
-    assert states(done) == [(0, "confirmed"), (1, "not_answered")]
-    redis.kill()
-    second.start()
-    officer(second, "otto").Kill(scope=api.ACCOUNT, id="A1", reason="by hand")
-    redis.start()
-    wait_until(lambda: second.child.logged("cluster_command")[-1]["kind"] == "unkill", "it comes to it")
-    assert "killed again" in second.child.logged("cluster_command")[-1]["reason"]
-    assert (is_killed(first), is_killed(second)) == (False, True)
 
 
 def test_rules_on_every_shard(start_shards, listen):
@@ -185,32 +180,37 @@ def test_rules_reach_a_shard_that_was_away(start_shards):
     assert in_force(second) == loose.sha256
 
 
-def test_an_account_that_only_another_shard_has(start_controlled, redis, tmp_path):
-    def without(limits):
-        limits["accounts"] = [one for one in limits["accounts"] if one.get("id") != "B1"]
-        limits["positions"] = [one for one in limits["positions"] if one["account"] != "B1"]
-        limits["tokens"] = [one for one in limits["tokens"] if one["accounts"] != ["B1"]]
-
-    control = write_control_file(tmp_path / "people.yaml")
-    flags = ("--redis", redis.url, "--cluster", "tests")
-    first = start_controlled(*flags, control=control, change=without)
-    second = start_controlled(*flags, "--shard", "1", control=control)
-    report = officer(first, "olga").Kill(scope=api.ACCOUNT, id="B1", reason="x", all_shards=True)
-    assert states(report) == [(0, "refused"), (1, "confirmed")]
-    assert "'B1' names no account" in report.shards[0].reason
-    assert is_killed(second, "B1")
+def test_an_account_is_stopped_where_it_lives(start_shards):
+    first, second = start_shards(2)
+    report = officer(first, "olga").Kill(scope=api.ACCOUNT, id=AT[2][1], reason="x", all_shards=True)
+    assert states(report) == [(0, "not_here"), (1, "confirmed")]
+    assert "names no account" in report.shards[0].reason
+    assert report.all_confirmed_us > 0
+    assert officer(second, "vera").GetAccountState(scope=api.ACCOUNT, id=AT[2][1]).killed
+    nobody = officer(first, "olga").Kill(scope=api.ACCOUNT, id="NOBODY", reason="x", all_shards=True)
+    assert (states(nobody), nobody.all_confirmed_us) == ([(0, "not_here"), (1, "not_here")], 0)
 
 
 def test_the_command_line(start_shards, tmp_path):
     first, second = start_shards(2)
-    at = ("--at", f"127.0.0.1:{first.control_port}", "--token", "olga", "--reason", "x", "--all-shards")
-    done = tidegate("control", "kill", "account", "A1", *at)
-    assert (done.returncode, done.stdout.splitlines()[0]) == (0, "killed account A1: 0 orders cancelled")
-    assert done.stdout.splitlines()[1:3] == ["  shard 00: confirmed", "  shard 01: confirmed"]
-    assert "all 2 shards confirmed in " in done.stdout
+    at = ("--at", f"127.0.0.1:{first.control_port}", "--token", "olga", "--reason", "x")
+    done = tidegate("control", "kill", "group", "G1", *at, "--all-shards")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[:3] == [
+        "killed group G1: 0 orders cancelled",
+        "  shard 00: confirmed",
+        "  shard 01: confirmed",
+    ]
+    assert done.stdout.splitlines()[3].startswith("confirmed by all 2 in ")
+    folder = tmp_path / "new-rules"
+    folder.mkdir()
+    for name, text in rules_of().items():
+        (folder / name).write_text(text)
+    pushed = tidegate("rules", "push", str(folder), *at, "--all-shards")
+    assert (pushed.returncode, "confirmed by all 2 in " in pushed.stdout) == (0, True)
     second.stop()
-    done = tidegate("control", "kill", "firm", *at, "--within", "0.1")
+    done = tidegate("control", "kill", "firm", *at, "--all-shards", "--within", "0.1")
     assert (done.returncode, done.stderr) == (1, "tidegate: error: 1 of 2 shards confirmed\n")
     assert "shard 01: not answered: no answer in 0.1 s" in done.stdout
-    alone = tidegate("control", "kill", "firm", "--at", at[1], "--token", "olga", "--reason", "x")
+    alone = tidegate("control", "kill", "firm", *at)
     assert (alone.returncode, "shard" in alone.stdout) == (0, False)
