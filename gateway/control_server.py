@@ -41,6 +41,7 @@ from gateway.pb import engine_command_pb2 as pb
 from gateway.rule_compiler import Compiler
 from gateway.rule_store import RuleStore, StoreError
 from gateway.rule_watch import watch_rules
+from gateway.tasks import end_tasks
 from risk_rules.marked import ConfigError
 
 SERVICE = "tidegate.v1.Control"
@@ -171,9 +172,7 @@ class ControlServer:
         if self.settings.watch:
             self.tasks.append(asyncio.create_task(watch_rules(Path(self.settings.watch), self.desk, self.log)))
         await self.over.wait()
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await end_tasks(self.tasks)
         if self.server is not None:
             await self.server.stop(GRACE_S)
 

@@ -27,6 +27,7 @@ from gateway.kept_child import REDIS
 from gateway.log import logger, start_log, stop_log
 from gateway.metrics import DropFigures
 from gateway.redis_link import AWAY, connect, key, place, reason_of
+from gateway.tasks import end_tasks
 
 BATCH = 128  # reports that are added in one step
 MOST_BATCHES = 8  # under way at once
@@ -123,9 +124,7 @@ class DropCopy:
         await asyncio.get_running_loop().create_unix_connection(lambda: self.frames, sock=connection)
         work = {asyncio.create_task(one()) for one in (self.copy_always, self.tell_always, self.over.wait)}
         done, rest = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
+        await end_tasks(rest)
         for task in done:
             task.result()
 
