@@ -7,11 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
+from redis.exceptions import OutOfMemoryError
 
 from ext.report_reader import ReportReader
 from gateway import drop_copy
 from gateway.drop_child import DropSettings
-from gateway.drop_copy import DropCopy, ForeignError
+from gateway.drop_copy import ADD, DropCopy, ForeignError, arguments_of
 from gateway.drop_follow import Consumer, Seen, json_line, print_entries, text_line
 from gateway.tasks import end_tasks
 from tests.pair import Pair
@@ -156,6 +157,25 @@ def test_another_writer_of_the_same_journal_does_no_harm(folder, redis):
 
     asyncio.run(asyncio.wait_for(run(), 10))
     assert ids(redis) == [f"{day}-{seq}" for day in (20261120, 20261123, 20261124) for seq, *_ in ours]
+
+
+def test_a_batch_behind_one_that_failed_adds_nothing(redis):
+    """Else the failed one could never be added: ids only grow."""
+    client = redis.client()
+
+    def batch(last, *seqs):
+        rows = [(seq, b"A", seq, "NEW", b"r") for seq in seqs]
+        return client.eval(ADD, 1, STREAM, last, *arguments_of(20261124, rows)).decode()
+
+    assert batch("0-0", 1, 2) == "20261124-2"
+    client.config_set("maxmemory", "1")
+    with pytest.raises(OutOfMemoryError):
+        batch("20261124-2", 3, 4)
+    client.config_set("maxmemory", "0")
+    assert batch("20261124-4", 5, 6) == "20261124-2"
+    assert batch("20261124-2", 3, 4) == "20261124-4"
+    assert batch("20261124-2", 3, 4) == "20261124-4", "nothing twice"
+    assert ids(redis) == [f"20261124-{seq}" for seq in (1, 2, 3, 4)]
 
 
 # --- consumers ---
