@@ -116,11 +116,9 @@ class KeptFile:
         self.write()
 
     def note_kill(self, scope: str, name: str, time_ns: int) -> None:
-        """A kill of here or of elsewhere: no unkill that is older undoes it."""
+        """A kill, of here or of elsewhere: no unkill that is older undoes it. The caller writes it."""
         subject = subject_of(scope, name)
-        if time_ns > self.kept.kills.get(subject, 0):
-            self.kept.kills[subject] = time_ns
-            self.write()
+        self.kept.kills[subject] = max(time_ns, self.kept.kills.get(subject, 0))
 
 
 class MovedError(Exception):

@@ -78,8 +78,6 @@ class Applier:
         return await self.switch(command, True)
 
     async def switch(self, command: Command, killed: bool) -> dict[str, Any]:
-        if killed:
-            self.file.note_kill(command.scope, command.id, command.time_ns)
         done: dict[str, Any] = await self.engine.call(
             switch_kill=pb.SwitchKill(
                 scope=command.scope,
@@ -90,6 +88,8 @@ class Applier:
                 reason=command.reason,
             )
         )
+        if killed:
+            self.file.note_kill(command.scope, command.id, command.time_ns)
         return done
 
     async def unkill(self, command: Command, is_ours: bool) -> dict[str, Any]:
@@ -201,7 +201,13 @@ class Cluster:
         except ControlError as error:
             own = self.applier.refused(error.text)
         await self.broadcast.tell(press)
+        self.applier.file.write()
         return press, own
+
+    def note_kill(self, scope: str, name: str, time_ns: int) -> None:
+        """A kill of this shard alone."""
+        self.applier.file.note_kill(scope, name, time_ns)
+        self.applier.file.write()
 
     async def tell_rules(self, entry: Entry, approved_by: str) -> Pressed:
         """Before it is in force here: two shards never put two rule sets in force for all at the same time."""

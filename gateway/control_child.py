@@ -8,10 +8,11 @@ import msgspec
 
 from gateway import engine_views
 from gateway.commands import Commands
-from gateway.kept_child import START_S, KeptChild, tell
+from gateway.kept_child import START_S, KeptChild, cpus_of, tell
 from gateway.metrics import ControlFigures
 from gateway.pb import engine_command_pb2 as pb
-from gateway.settings import SettingError
+from gateway.rule_start import STORE
+from gateway.settings import SettingError, Settings
 
 
 class ControlSettings(msgspec.Struct, frozen=True):
@@ -86,3 +87,15 @@ class ControlChild(KeptChild):
             up=self.commands is not None and self.commands.frames.is_open,
             cluster=(report.cluster_up, report.cluster_commands) if report.is_in_cluster else None,
         )
+
+
+def control_settings(settings: Settings) -> ControlSettings:
+    """What the control process is told."""
+    paths = {"tls_cert": settings.tls_cert, "tls_key": settings.tls_key, "tls_client_ca": settings.tls_client_ca,
+             "limits": settings.limits, "watch": settings.rules if settings.watch_rules else None}
+    return ControlSettings(
+        fd=-1, host=settings.host, port=settings.control_port or 0, control=str(settings.control),
+        store=str(settings.journal / STORE), trade_date=settings.trade_date, shard=settings.shard,
+        cpus=cpus_of(settings), debug=settings.debug, cluster=settings.cluster,
+        **{name: str(path) for name, path in paths.items() if path},
+    )

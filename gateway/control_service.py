@@ -168,7 +168,7 @@ class ControlService(control_pb2_grpc.ControlServicer):
         )
         self.log.warning("killed", scope=SCOPES[request.scope], id=request.id, by=person.name, **done)
         if self.desk.cluster is not None:
-            self.desk.cluster.applier.file.note_kill(SCOPES[request.scope], request.id, int(done["time_ns"]))
+            self.desk.cluster.note_kill(SCOPES[request.scope], request.id, int(done["time_ns"]))
         return message_of(done, api.KillReport)
 
     async def kill_all(self, person: Person, request: api.KillRequest) -> api.KillReport:

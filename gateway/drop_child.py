@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from gateway.framing import Framed
-from gateway.kept_child import KeptChild
+from gateway.kept_child import KeptChild, cpus_of
 from gateway.metrics import DropFigures
 from gateway.settings import Settings
 
@@ -31,7 +31,6 @@ class DropSettings(msgspec.Struct, frozen=True):
     most_positions: int
     most_orders: int
     most_entries: int = 0  # that stay in the stream once every group has acknowledged them; 0: all
-    from_date: int = 0  # an empty stream begins with this day's journal; 0: with the oldest there is
     debug: bool = False
 
 
@@ -81,7 +80,7 @@ class DropCopyChild(KeptChild):
         return msgspec.structs.replace(self.told, restarts=self.restarts)
 
 
-def drop_settings(settings: Settings, state: Any, cpus: tuple[int, ...]) -> DropSettings:
+def drop_settings(settings: Settings, state: Any) -> DropSettings:
     """state: the engine's."""
     return DropSettings(
         fd=-1,
@@ -89,11 +88,10 @@ def drop_settings(settings: Settings, state: Any, cpus: tuple[int, ...]) -> Drop
         cluster=settings.cluster,
         shard=settings.shard,
         trade_date=settings.trade_date,
-        cpus=cpus,
+        cpus=cpus_of(settings),
         most_accounts=state.most_accounts,
         most_positions=state.most_positions,
         most_orders=state.most_orders,
         most_entries=settings.drop_copy_most,
-        from_date=settings.drop_copy_from,
         debug=settings.debug,
     )

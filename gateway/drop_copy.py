@@ -213,11 +213,11 @@ class DropCopy:
             raise ForeignError(f"the stream's last entry, {shown(at)}, is none of this journal's: of another shard?")
 
     def days_from(self, day: int) -> Iterator[tuple[int, ReportReader]]:
-        """The shard's journals from a day on (0: from the first that is there, or that is asked for), today's last."""
+        """The shard's journals from a day on (0: from the first that is there), today's last."""
         settings = self.settings
         for path in sorted(Path(settings.folder).glob(f"*-{settings.shard:02d}.journal")):
             name = path.name.partition("-")[0]
-            if not name.isdecimal() or not max(day, settings.from_date) <= int(name) < settings.trade_date:
+            if not name.isdecimal() or not day <= int(name) < settings.trade_date:
                 continue
             try:
                 reader = self.opened(path, path.stat().st_size)

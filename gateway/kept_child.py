@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from gateway.framing import Framed
+from gateway.settings import Settings
 
 REDIS = "TIDEGATE_REDIS"  # the variable a child finds its Redis in: a URL may hold a password, and arguments are public
 START_S = 30.0
@@ -114,6 +115,12 @@ class KeptChild:
             self.keeping.cancel()
             await asyncio.gather(self.keeping, return_exceptions=True)
         await self.end()
+
+
+def cpus_of(settings: Settings) -> tuple[int, ...]:
+    """Where children may run: off the shard's own core."""
+    own = {settings.cpu} if settings.cpu is not None else set()
+    return tuple(set(range(os.cpu_count() or 1)) - own or own)
 
 
 def python_path() -> str:

@@ -61,7 +61,6 @@ class Settings(msgspec.Struct, frozen=True):
     watch_rules: bool = False
     drop_copy: bool = False
     drop_copy_most: int = 0  # entries that stay in the stream once acknowledged; 0: all
-    drop_copy_from: int = 0  # YYYYMMDD that an empty stream begins with; 0: the oldest journal
     redis: str = ""  # URL; empty: one shard, and every account is at home in it
     cluster: str = "tidegate"  # the name before its keys in Redis
     shards: int = 1  # of the cluster
@@ -158,7 +157,7 @@ def check_control(
         raise SettingError("--watch-rules: got no --rules or no --control-port, expected both with it")
 
 
-def check_redis(url: str, cluster: str, *, drop_copy: bool = False, drop_copy_flags: bool = False) -> None:
+def check_redis(url: str, cluster: str, *, drop_copy: bool = False, drop_copy_most: int = 0) -> None:
     """The flags of Redis, and of what needs it."""
     if url and not REDIS_URL.fullmatch(url):
         raise SettingError("--redis: expected redis://HOST:PORT/0, rediss://HOST:PORT/0 or unix://PATH")
@@ -166,8 +165,8 @@ def check_redis(url: str, cluster: str, *, drop_copy: bool = False, drop_copy_fl
         raise SettingError(f"--cluster: got {cluster!r}, expected 1 to 32 letters, digits, dashes or underscores")
     if drop_copy and not url:
         raise SettingError("--drop-copy: got no --redis, expected where the reports go")
-    if drop_copy_flags and not drop_copy:
-        raise SettingError("--drop-copy-most, --drop-copy-from: got no --drop-copy, expected it with them")
+    if drop_copy_most and not drop_copy:
+        raise SettingError(f"--drop-copy-most: got {drop_copy_most} and no --drop-copy, expected it with that")
 
 
 def check_journal(path: Path) -> None:
@@ -180,10 +179,10 @@ def check_journal(path: Path) -> None:
         raise SettingError(f"--journal: got '{path}', expected a directory that can be written to")
 
 
-def trading_day(text: str, flag: str = "--date") -> int:
+def trading_day(text: str) -> int:
     """YYYY-MM-DD as YYYYMMDD; empty: today in Shanghai."""
     try:
         day = date.fromisoformat(text) if text else datetime.now(SHANGHAI).date()
     except ValueError:
-        raise SettingError(f"{flag}: got {text!r}, expected YYYY-MM-DD") from None
+        raise SettingError(f"--date: got {text!r}, expected YYYY-MM-DD") from None
     return day.year * 10_000 + day.month * 100 + day.day

@@ -39,7 +39,7 @@ from ext.venue_link import VenueLink
 from ext.venue_sse import SseWire
 from ext.venue_szse import SzseWire
 from gateway import transport
-from gateway.control_child import ControlChild, ControlSettings
+from gateway.control_child import ControlChild, control_settings
 from gateway.drop_child import DropCopyChild, drop_settings
 from gateway.homes import Place, limits_at_home, take_place
 from gateway.journal_file import JournalFile
@@ -53,7 +53,7 @@ from gateway.order_entry import OrderEntry
 from gateway.ownership import Record
 from gateway.reference import Instrument, load_instruments
 from gateway.replication import ReplicationError
-from gateway.rule_start import STORE, begin_rules, rules_in_words
+from gateway.rule_start import begin_rules, rules_in_words
 from gateway.settings import SettingError, Settings, VenueAddress
 from gateway.tasks import end_tasks
 from gateway.venue import SESSIONS, LinkState, VenueConfig, VenueSession
@@ -222,7 +222,7 @@ class Shard:
     async def open_copies(self) -> None:
         """What is told of this shard outside: reports, and where it is."""
         if self.settings.drop_copy:
-            settings = drop_settings(self.settings, self.engine.state, cpus_of(self.settings))
+            settings = drop_settings(self.settings, self.engine.state)
             self.drop_copy = DropCopyChild(settings, self.settings.redis, self.safe_end, self.log)
             await self.drop_copy.begin()
         if self.place is not None and self.server is not None:
@@ -436,24 +436,6 @@ def take_over(settings: Settings, engine: Any, path: str, log: Callable[..., Non
             file.close()
     source = older[-1].name if older else "no older journal"
     log("carried_over", source=source, **carry_over.restore(engine, left, source, utc_now_ns()))
-
-
-def cpus_of(settings: Settings) -> tuple[int, ...]:
-    """Where children may run: off the shard's own core."""
-    own = {settings.cpu} if settings.cpu is not None else set()
-    return tuple(set(range(os.cpu_count() or 1)) - own or own)
-
-
-def control_settings(settings: Settings) -> ControlSettings:
-    """What the control process is told."""
-    paths = {"tls_cert": settings.tls_cert, "tls_key": settings.tls_key, "tls_client_ca": settings.tls_client_ca,
-             "limits": settings.limits, "watch": settings.rules if settings.watch_rules else None}
-    return ControlSettings(
-        fd=-1, host=settings.host, port=settings.control_port or 0, control=str(settings.control),
-        store=str(settings.journal / STORE), trade_date=settings.trade_date, shard=settings.shard,
-        cpus=cpus_of(settings), debug=settings.debug, cluster=settings.cluster,
-        **{name: str(path) for name, path in paths.items() if path},
-    )
 
 
 @contextlib.contextmanager

@@ -102,12 +102,6 @@ def test_a_stream_goes_on_in_the_middle_of_a_day_before(folder, redis):
     assert ids(redis)[5] == f"20261123-{ours[0][0]}"
 
 
-def test_a_day_to_begin_with(folder, redis):
-    ours = reports(folder)
-    run_until(copy_of(folder, redis, from_date=20261124), lambda: redis.client().xlen(STREAM) == len(ours))
-    assert ids(redis)[0] == f"20261124-{ours[0][0]}"
-
-
 def test_a_day_that_cannot_be_read_is_left_out(folder, redis):
     ours = reports(folder)
     path = folder / "20261123-01.journal"

@@ -91,6 +91,14 @@ def test_a_kill_and_its_end_on_every_shard(start_shards, fronts, listen):
     assert steps(shards[2], listen)[-1] == ("unkilled", "olga", "anna", "group G1: test")
 
 
+def test_milliseconds_from_the_press_to_every_confirmation(start_shards):
+    shards = start_shards(2)
+    olga = officer(shards[0], "olga")
+    took_us = sorted(olga.Kill(**WHO, all_shards=True).all_confirmed_us for _ in range(40))
+    print(f"2 shards: median {took_us[20] / 1000:.1f} ms, worst {took_us[-1] / 1000:.1f} ms")
+    assert 0 < took_us[20] < 200_000
+
+
 def test_who_is_away_takes_it_before_its_door_opens(start_shards, fronts):
     first, second = start_shards(2)
     account = AT[2][1]

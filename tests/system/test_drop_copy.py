@@ -223,9 +223,11 @@ class Follower:
 
 def test_two_consumers_and_one_is_killed(start_gateway, fronts, redis, tmp_path):
     gateway = start_gateway(flags=flags(redis))
+    redis.client().xgroup_create(STREAM, "desk", id="0", mkstream=True)
     followers = [Follower(tmp_path, redis, name) for name in ("one", "two")]
+    wait_until(lambda: len(redis.client().xinfo_consumers(STREAM, "desk")) == 2, "both read", 20)
     flow = Flow(gateway, fronts(gateway, "load", "L0001"), "L0001", most=1000)
-    wait_until(lambda: all(follower.read() for follower in followers), "both read")
+    wait_until(lambda: all(follower.read() for follower in followers), "both were given some", 20)
     followers[0].end(signal.SIGKILL)
     forgets_nothing(redis)
     wait_until(lambda: flow.sent >= 1000, "all is sent")
