@@ -12,11 +12,12 @@ from google.protobuf.message import Message
 from ext.response import MASK_BITS
 from gateway.alert_hub import AlertHub
 from gateway.control_file import Person
-from gateway.desk import SCOPES, Desk, check_reason
+from gateway.desk import Desk, check_reason
 from gateway.engine_link import ControlError, EngineLink
 from gateway.pb import control_pb2 as api
 from gateway.pb import control_pb2_grpc
 from gateway.pb import engine_command_pb2 as pb
+from gateway.proposal_commands import SCOPES
 from gateway.rule_store import Entry, StoreError
 
 NS_PER_S = 1_000_000_000
@@ -80,6 +81,7 @@ class ControlService(control_pb2_grpc.ControlServicer):
             request.reason,
             base_sha256=request.base_sha256,
             allow_loosening=request.allow_loosening,
+            all_shards=request.all_shards,
         )
         self.log.info(
             "rules_pushed",
@@ -88,11 +90,20 @@ class ControlService(control_pb2_grpc.ControlServicer):
             sha256=proposal.sha256,
             state=api.ProposalState.Name(proposal.state),
         )
-        return proposal
+        return await self.of_all_shards(proposal, request.within_ms)
 
     @answered
     async def RollbackRules(self, person: Person, request: api.RollbackRulesRequest) -> Message:
-        return await self.desk.roll_back(person.name, request.to, request.reason)
+        proposal = await self.desk.roll_back(person.name, request.to, request.reason, request.all_shards)
+        return await self.of_all_shards(proposal, request.within_ms)
+
+    async def of_all_shards(self, proposal: api.Proposal, within_ms: int) -> api.Proposal:
+        """With the answers of the other shards, where it was told to them."""
+        pressed = self.desk.pressed.pop(proposal.id, None)
+        if pressed is not None and self.desk.cluster is not None:
+            rows, proposal.all_confirmed_us = await self.desk.cluster.answers(pressed, within_ms)
+            proposal.shards.extend(rows)
+        return proposal
 
     @answered
     async def DiffRules(self, person: Person, request: api.DiffRulesRequest) -> Message:
@@ -137,7 +148,7 @@ class ControlService(control_pb2_grpc.ControlServicer):
     async def Approve(self, person: Person, request: api.ProposalDecision) -> Message:
         proposal = await self.desk.approve(person.name, request.proposal, request.reason)
         self.log.info("proposal_approved", proposal=request.proposal, by=person.name)
-        return proposal
+        return await self.of_all_shards(proposal, request.within_ms)
 
     @answered
     async def Refuse(self, person: Person, request: api.ProposalDecision) -> Message:
@@ -147,14 +158,34 @@ class ControlService(control_pb2_grpc.ControlServicer):
 
     @answered
     async def Kill(self, person: Person, request: api.KillRequest) -> Message:
-        check_reason(request.reason)
+        self.desk.check(request.reason, request.all_shards)
+        if request.all_shards:
+            return await self.kill_all(person, request)
         done = await self.engine.call(
             switch_kill=pb.SwitchKill(
                 scope=SCOPES.get(request.scope, ""), id=request.id, killed=True, by=person.name, reason=request.reason
             )
         )
         self.log.warning("killed", scope=SCOPES[request.scope], id=request.id, by=person.name, **done)
+        if self.desk.cluster is not None:
+            self.desk.cluster.note_kill(SCOPES[request.scope], request.id, int(done["time_ns"]))
         return message_of(done, api.KillReport)
+
+    async def kill_all(self, person: Person, request: api.KillRequest) -> api.KillReport:
+        """Here at once, then on every shard; the report has what each of them says."""
+        if request.scope not in SCOPES or (request.scope == api.FIRM) != (not request.id):
+            raise ControlError("INVALID_ARGUMENT", "scope: expected SESSION, ACCOUNT or GROUP with an id, or FIRM")
+        scope, cluster = SCOPES[request.scope], self.desk.in_cluster()
+        pressed = await cluster.kill(scope, request.id, person.name, request.reason)
+        rows, took_us = await cluster.answers(pressed, request.within_ms)
+        self.log.warning("killed_all", scope=scope, id=request.id, by=person.name, all_confirmed_us=took_us)
+        return api.KillReport(
+            total_affected_orders=sum(row.total_affected_orders for row in rows),
+            queued_orders=sum(row.queued_orders for row in rows),
+            time_ns=pressed[0].command.time_ns,
+            shards=rows,
+            all_confirmed_us=took_us,
+        )
 
     @answered
     async def HandOver(self, person: Person, request: api.HandOverRequest) -> Message:
@@ -164,7 +195,9 @@ class ControlService(control_pb2_grpc.ControlServicer):
 
     @answered
     async def Unkill(self, person: Person, request: api.KillRequest) -> Message:
-        return await self.desk.unkill(person.name, request.scope, request.id, request.reason)
+        if request.all_shards and request.scope not in SCOPES:
+            raise ControlError("INVALID_ARGUMENT", "scope: expected SESSION, ACCOUNT, GROUP or FIRM")
+        return await self.desk.unkill(person.name, request.scope, request.id, request.reason, request.all_shards)
 
     @answered
     async def SetLevel(self, person: Person, request: api.SetLevelRequest) -> Message:

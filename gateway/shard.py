@@ -36,8 +36,9 @@ from ext.venue_link import VenueLink
 from ext.venue_sse import SseWire
 from ext.venue_szse import SzseWire
 from gateway import transport
-from gateway.control_child import ControlChild, ControlSettings, other_cpus
+from gateway.control_child import ControlChild, control_settings
 from gateway.disk import DiskSync
+from gateway.drop_child import DropCopyChild, drop_settings
 from gateway.homes import Place, take_place
 from gateway.log import logger
 from gateway.member import Member
@@ -46,10 +47,9 @@ from gateway.opening import begin_day, load_files, open_engine, set_aside
 from gateway.order_entry import OrderEntry
 from gateway.ownership import Record, Role
 from gateway.replication import ReplicationError
-from gateway.rule_start import STORE, rules_in_words
+from gateway.rule_start import rules_in_words
 from gateway.settings import SettingError, Settings, VenueAddress
 from gateway.snapshot_child import SnapshotChild
-from gateway.snapshots import SnapshotSettings
 from gateway.tasks import end_tasks
 from gateway.venue import SESSIONS, LinkState, VenueConfig, VenueSession
 
@@ -88,6 +88,7 @@ class Shard:
         self.metrics: MetricsServer | None = None
         self.control: ControlChild | None = None
         self.snapshots: SnapshotChild | None = None
+        self.drop_copy: DropCopyChild | None = None
 
     def new_member(self) -> Member:
         return Member(
@@ -106,8 +107,9 @@ class Shard:
         if self.member is None:
             self.begin_day()
             await self.open_exchanges()
-            await self.open_door()
             await self.open_control()
+            await self.open_door()
+            await self.open_copies()
         else:
             self.orders.away = ""
             await self.open_door()
@@ -164,8 +166,12 @@ class Shard:
         await self.open_exchanges(taken_over=taken_over)
         if taken_over:
             await self.until_market_is_known()
+        else:  # of a new owner clients wait, and the owner before it took the cluster's commands until just now
+            await self.open_control()
         self.orders.away = None
-        await self.open_control()
+        if taken_over:
+            await self.open_control()
+        await self.open_copies()
 
     async def until_market_is_known(self) -> None:
         """Until orders can pass, or an exchange stays away: clients that come to a new owner would rather wait than be
@@ -225,10 +231,21 @@ class Shard:
             )
 
     async def open_control(self) -> None:
+        """Also takes what the cluster was told meanwhile, where it is asked for before orders are."""
         if self.settings.control_port is not None:
+            settings = control_settings(self.settings)
             hand_over = self.hand_over if self.member is not None else None
-            self.control = ControlChild(self.engine, control_settings(self.settings), self.log, self.turn, hand_over)
+            self.control = ControlChild(
+                self.engine, settings, self.log, self.settings.redis, self.turn, hand_over
+            )
             await self.control.start()
+
+    async def open_copies(self) -> None:
+        """What is told of this shard outside: reports, and where it is."""
+        if self.settings.drop_copy:
+            settings = drop_settings(self.settings, self.engine.state)
+            self.drop_copy = DropCopyChild(settings, self.settings.redis, self.safe_end, self.log)
+            await self.drop_copy.begin()
         if self.place is not None and self.server is not None:
             await self.place.start(self.server.port, self.control.port if self.control else None, self.health)
 
@@ -237,6 +254,10 @@ class Shard:
         self.log.error("disk_failed", journal=self.engine.journal.path, reason=os.strerror(number))
         self.gate.shut()
         self.end(End.FAULT)
+
+    def safe_end(self) -> int:
+        """Up to where the journal may be told outside."""
+        return int(min(self.engine.journal.end, self.gate.safe_end))
 
     def end(self, how: "End") -> None:
         """Let `run` stop this shard."""
@@ -346,6 +367,8 @@ class Shard:
             await self.snapshots.stop()
         for session in self.sessions.values():
             await session.stop()
+        if self.drop_copy is not None:
+            await self.drop_copy.stop()
         if self.member is not None:
             await self.member.stop()
         await end_tasks(self.tasks)
@@ -381,6 +404,7 @@ class Shard:
             journal_free=lambda: (int(engine.journal.free), bool(engine.journal.is_full)),
             control=self.control.figures if self.control else lambda: None,
             snapshots=self.snapshots.figures if self.snapshots else lambda: None,
+            drop_copy=self.drop_copy.figures if self.drop_copy else lambda: None,
         )
 
 
@@ -396,16 +420,6 @@ class End(enum.StrEnum):
 EXIT_CODES = {End.HANDED_OVER: 0, End.LOST: 3, End.FAULT: 1}
 
 
-def control_settings(settings: Settings) -> ControlSettings:
-    """What the control process is told."""
-    paths = {"tls_cert": settings.tls_cert, "tls_key": settings.tls_key, "tls_client_ca": settings.tls_client_ca,
-             "limits": settings.limits, "watch": settings.rules if settings.watch_rules else None}
-    return ControlSettings(
-        fd=-1, host=settings.host, port=settings.control_port or 0, control=str(settings.control),
-        store=str(settings.journal / STORE), trade_date=settings.trade_date, shard=settings.shard,
-        cpus=other_cpus(settings.cpu), debug=settings.debug,
-        **{name: str(path) for name, path in paths.items() if path},
-    )  # fmt: skip
 
 
 @contextlib.contextmanager

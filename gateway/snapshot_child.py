@@ -7,12 +7,11 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from gateway.control_child import other_cpus, python_path
+from gateway.kept_child import cpus_of, python_path
 from gateway.metrics import SnapshotFigures
 from gateway.settings import Settings
 from gateway.snapshots import OFFSET_BYTES, SnapshotSettings, Written
@@ -146,5 +145,5 @@ def snapshot_settings(settings: Settings, engine: Any) -> SnapshotSettings:
         accounts=engine.state.most_accounts,
         positions=engine.state.most_positions,
         orders=engine.state.most_orders,
-        cpus=other_cpus(settings.cpu),
+        cpus=cpus_of(settings),
     )
