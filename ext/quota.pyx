@@ -57,10 +57,20 @@ cdef class Shares:
             group = self.engine.state.accounts[account].group
             if group != NONE:
                 here.add(group)
-        return [(FIRM, "firm"), *((at + 1, f"group:{self.group_id(at)}") for at in sorted(here))]
+        return [(scope, self.name(scope)) for scope in (FIRM, *(at + 1 for at in sorted(here)))]
+
+    def name(self, uint32_t scope) -> str:
+        """As scopes() has it."""
+        self.check_scope(scope)
+        return "firm" if scope == FIRM else f"group:{self.group_id(scope - 1)}"
 
     cdef str group_id(self, uint32_t at):
         return self.engine.state.groups[at].id[:16].rstrip(b"\0").decode()
+
+    @property
+    def version(self) -> int:
+        """Of the limits in force."""
+        return self.engine.state.rules.version
 
     @property
     def divided(self) -> bool:

@@ -14,8 +14,10 @@ from prometheus_client.registry import Collector
 
 from ext.codes import REJECT_CODES
 from gateway.log import dropped_lines
+from gateway.quota import QuotaFigures
 
 NS_PER_S = 1e9
+E4_PER_YUAN = 1e4
 NAMES: dict[int, str] = {code: f"R{code} {entry[0]}" for code, entry in REJECT_CODES.items()}
 PASS = 1
 
@@ -55,6 +57,7 @@ class MetricSources(msgspec.Struct, frozen=True):
     journal_bytes: Callable[[], int]
     log_drops: Callable[[], int] = dropped_lines
     control: Callable[[], "ControlFigures | None"] = lambda: None  # None: no control process is asked for
+    quota: Callable[[], QuotaFigures | None] = lambda: None  # None: the limits are not divided over shards
 
 
 class GatewayCollector(Collector):
@@ -75,6 +78,7 @@ class GatewayCollector(Collector):
         yield CounterMetricFamily("tidegate_journal_bytes", "Bytes in the journal.", value=sources.journal_bytes())
         yield CounterMetricFamily("tidegate_log_drops", "Log lines dropped.", value=sources.log_drops())
         yield from control_families(sources.control())
+        yield from quota_families(sources.quota())
 
     def decisions(self) -> Metric:
         family = CounterMetricFamily("tidegate_decisions", "Decisions on new orders, by code.", labels=["code", "name"])
@@ -121,6 +125,28 @@ def control_families(figures: ControlFigures | None) -> Iterator[Metric]:
     for level, count in enumerate(figures.levels):
         family.add_metric([f"L{level}"], count)
     yield family
+
+
+def quota_families(figures: QuotaFigures | None) -> Iterator[Metric]:
+    """This shard's shares of the firm's limits; nothing where they are not divided."""
+    if figures is None:
+        return
+    for name, text, on in (
+        ("redis_up", "1 while Redis answers about shares.", figures.up),
+        ("whole", "1 while every shard has said what it holds.", figures.whole),
+        ("stopped", "1: given up, or another process owns the shard.", figures.stopped),
+    ):
+        yield GaugeMetricFamily(f"tidegate_quota_{name}", text, value=int(on))
+    yield CounterMetricFamily("tidegate_quota_unmet", "Requests for shares not met in full.", value=figures.unmet)
+    for name, text, amounts in (
+        ("limit", "Limits of the firm, all shards.", figures.limits),
+        ("leased", "This shard's shares of them.", figures.leased),
+        ("used", "What this shard uses of them.", figures.used),
+    ):
+        family = GaugeMetricFamily(f"tidegate_quota_{name}_yuan", text, labels=["kind"])
+        for kind, amount_e4 in amounts.items():
+            family.add_metric([kind], amount_e4 / E4_PER_YUAN)
+        yield family
 
 
 class MetricsServer:

@@ -9,7 +9,7 @@ Amounts are in 1e-4 yuan, in tuples by ext.quota.KINDS.
 """
 
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 Amounts = tuple[int, ...]
@@ -94,6 +94,19 @@ class Share:
     def need(self, kind: int, now: float) -> int:
         value, until = self.needs[kind]
         return max(self.used[kind], value if now < until else 0)
+
+
+@dataclass(frozen=True)
+class QuotaFigures:
+    """For metrics; amounts are the firm's, by kind of limit."""
+
+    up: bool  # Redis answers
+    whole: bool  # every shard has said what it holds in this run
+    stopped: bool  # fenced or dead
+    unmet: int
+    limits: Mapping[str, int]
+    leased: Mapping[str, int]
+    used: Mapping[str, int]
 
 
 class Plan:
@@ -257,8 +270,3 @@ class Plan:
     def raised(self, scope: int, in_force: Amounts) -> None:
         """in_force: what the journal has now."""
         self.shares[scope].leased = in_force
-
-    def held(self, scopes: Iterable[int]) -> Sequence[tuple[str, Amounts, Amounts, Amounts]]:
-        """(name, limits, leased, used) of scopes, for metrics."""
-        found = [self.shares[scope] for scope in scopes if scope in self.shares]
-        return [(s.name, tuple(map(s.limit, range(len(NOTHING)))), s.leased, s.used) for s in found]

@@ -8,7 +8,6 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import redis.asyncio as redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -16,26 +15,13 @@ from redis.retry import Retry
 
 from ext.clock import utc_now_ns
 from ext.quota import FIRM, KINDS, Shares
-from gateway.quota import ANSWER_S, NOTHING, Answer, Ask, Plan
+from gateway.quota import ANSWER_S, NOTHING, Answer, Ask, Plan, QuotaFigures
 from gateway.quota_store import LOOK, SETTLE, QuotaSettings, answer_of, look_call, look_of, settle_call
 
 ROUND_S = 0.02  # between two looks at what the engine uses
 LOOK_S = 0.5  # between two looks at what other shards are short of
 AWAY_S = 0.5  # between two tries to reach Redis
 FIRST_S = 2.0  # that a start waits for Redis at most
-
-
-class QuotaFigures(msgspec.Struct, frozen=True):
-    """For metrics: amounts of the firm in 1e-4 yuan by kind of limit."""
-
-    up: bool  # Redis answers
-    whole: bool  # every shard has said what it holds since Redis started
-    fenced: bool
-    dead: bool
-    unmet: int
-    limits: dict[str, int]
-    leased: dict[str, int]
-    used: dict[str, int]
 
 
 class QuotaLink:
@@ -45,7 +31,7 @@ class QuotaLink:
     """
 
     def __init__(
-        self, engine: Any, settings: QuotaSettings, log: Any, *, version: int, epoch: Callable[[], int] = lambda: 1,
+        self, engine: Any, settings: QuotaSettings, log: Any, *, epoch: Callable[[], int] = lambda: 1,
         safe_end: Callable[[], int] | None = None,
     ) -> None:
         self.settings = settings
@@ -53,7 +39,7 @@ class QuotaLink:
         self.epoch = epoch
         self.shares = Shares(engine)
         self.safe_end = safe_end or self.shares.journal_end
-        self.plan = Plan(settings.shards, version)
+        self.plan = Plan(settings.shards, self.shares.version)
         self.loop = asyncio.get_running_loop()
         self.store: Any = redis.Redis.from_url(
             settings.url, socket_timeout=ANSWER_S, socket_connect_timeout=ANSWER_S, retry=Retry(NoBackoff(), 0),
@@ -65,7 +51,10 @@ class QuotaLink:
         if not self.shares.divided:
             self.put_in_force(FIRM, NOTHING)
         for scope, name in self.shares.scopes():
-            self.plan.add(scope, name, self.shares.limits(scope), self.shares.leased(scope), self.shares.used(scope))
+            self.add(scope, name)
+
+    def add(self, scope: int, name: str) -> None:
+        self.plan.add(scope, name, self.shares.limits(scope), self.shares.leased(scope), self.shares.used(scope))
 
     async def start(self) -> bool:
         """Register, and lease what a quiet start needs, before the first order; whether Redis answered in time."""
@@ -95,6 +84,8 @@ class QuotaLink:
         for scope in self.shares.moved():
             self.plan.observe(scope, self.shares.used(scope), now)
         for scope, kind, value in self.shares.shortages():
+            if scope not in self.plan.shares:  # its first account came later
+                self.add(scope, self.shares.name(scope))
             self.plan.short(scope, kind, value, now)
         for scope, amounts in self.plan.lowers(now):
             self.plan.lowered(scope, self.put_in_force(scope, amounts), self.shares.journal_end())
@@ -160,7 +151,7 @@ class QuotaLink:
 
     def figures(self) -> QuotaFigures:
         """Reads only."""
-        ((_, limits, leased, used),) = self.plan.held([FIRM])
-        rows = [dict(zip(KINDS, row, strict=True)) for row in (limits, leased, used)]
-        plan = self.plan
-        return QuotaFigures(self.digests is not None, plan.whole, plan.fenced, plan.dead, plan.unmet, *rows)
+        plan, firm = self.plan, self.plan.shares[FIRM]
+        limits = tuple(firm.limit(kind) for kind in range(len(KINDS)))
+        rows = [dict(zip(KINDS, row, strict=True)) for row in (limits, firm.leased, firm.used)]
+        return QuotaFigures(self.digests is not None, plan.whole, plan.fenced or plan.dead, plan.unmet, *rows)

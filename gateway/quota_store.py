@@ -3,7 +3,7 @@
 Keys: `tidegate:<cluster>:quota:<date>:<scope>`, a hash with the limits and each shard's shares of them; beside it
 `:short`, the scopes that some shard would like more of; `:data`, made anew when Redis forgot it; `:present`, with which
 data each shard last said all that it holds; `:dead`, the shards that two persons gave up for the day; and the cluster's
-shards, `tidegate:<cluster>:shards`. A *run* is one start of Redis with one `:data`: what was said in another may be lost.
+shards, `tidegate:<cluster>:shards`. A *run* is one start of Redis with one `:data`: what another was told may be lost.
 """
 
 from collections.abc import Sequence

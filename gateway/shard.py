@@ -43,6 +43,8 @@ from gateway.loading import load_engine
 from gateway.log import logger
 from gateway.metrics import MetricSources, MetricsServer, StageSummary
 from gateway.order_entry import OrderEntry
+from gateway.quota_link import QuotaLink
+from gateway.quota_store import QuotaSettings
 from gateway.reference import load_instruments
 from gateway.rule_start import STORE, begin_rules, rules_in_words
 from gateway.settings import SettingError, Settings, VenueAddress
@@ -76,6 +78,7 @@ class Shard:
         self.server: transport.Server | None = None
         self.metrics: MetricsServer | None = None
         self.control: ControlChild | None = None
+        self.quota = quota_link(settings, self.engine)
 
     async def start(self) -> dict[str, Any]:
         """Exchanges first, then the door; returns the fields of the ready line."""
@@ -92,6 +95,9 @@ class Shard:
                 self.tasks.append(self.loop.create_task(self.follow_quotes(address)))
         self.tasks.append(self.loop.create_task(self.keep_time()))
         self.orders.resume_graces()
+        if self.quota is not None:
+            await self.quota.start()
+            self.tasks.append(self.loop.create_task(self.quota.run()))
         tls = transport.Tls(str(settings.tls_cert), str(settings.tls_key)) if settings.tls_cert else None
         with listening("--port", settings.host, settings.port):
             self.server = await transport.serve(
@@ -187,6 +193,8 @@ class Shard:
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
+        if self.quota is not None:
+            await self.quota.stop()
         if self.metrics is not None:
             self.metrics.stop()
         self.ahead.stop()
@@ -215,6 +223,7 @@ class Shard:
             open_orders=lambda: int(queries.counts(engine)["open_orders"]),
             journal_bytes=lambda: int(queries.counts(engine)["journal_bytes"]),
             control=self.control.figures if self.control else lambda: None,
+            quota=self.quota.figures if self.quota else lambda: None,
         )
 
 
@@ -285,6 +294,14 @@ def control_settings(settings: Settings) -> ControlSettings:
         store=str(settings.journal / STORE), trade_date=settings.trade_date, shard=settings.shard,
         cpus=tuple(cpus or own), debug=settings.debug, **{name: str(path) for name, path in paths.items() if path},
     )
+
+
+def quota_link(settings: Settings, engine: Any) -> QuotaLink | None:
+    """What leases this shard's shares of the limits of groups and firm; None for a shard alone: it has all of them."""
+    if not settings.redis or settings.shards < 2:
+        return None
+    store = QuotaSettings(settings.redis, settings.cluster, settings.shards, settings.shard, settings.trade_date)
+    return QuotaLink(engine, store, logger("quota"))
 
 
 @contextlib.contextmanager
