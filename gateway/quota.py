@@ -35,6 +35,7 @@ class Ask:
     session: int
     run: str  # that the session is of: one start of Redis with the data it has
     version: int
+    holds: bool  # this shard has a share of anything at all
     limits: Amounts
     leased: Amounts  # in force here, safe in the journal; Redis never records less
     wanted: Amounts
@@ -219,6 +220,7 @@ class Plan:
     def asks(self, now: float, safe_end: int) -> list[Ask]:
         """Requests to send now, one at most for a scope; each is answered or unanswered later."""
         found: list[Ask] = []
+        holds = any(any(share.leased) for share in self.shares.values())
         for share in self.shares.values():
             if share.asked is not None and now >= share.asked_until:
                 self.unanswered(share.asked)
@@ -230,8 +232,8 @@ class Plan:
             ):
                 continue
             limits = tuple(min(limit, MOST_E4) for limit in share.own_limits)
-            who = (share.scope, share.name, share.session, share.run)
-            share.asked = Ask(*who, self.version, limits, share.leased, wanted)
+            who = (share.scope, share.name, share.session, share.run, self.version, holds)
+            share.asked = Ask(*who, limits, share.leased, wanted)
             share.asked_until = now + ANSWER_S
             found.append(share.asked)
         return found

@@ -46,6 +46,7 @@ class QuotaLink:
             single_connection_client=True,
         )
         self.digests: tuple[str, str] | None = None  # of the scripts, once Redis has them; None: not connected
+        self.said: str | None = None  # the run that Redis was told to have everything of; None: not connected
         self.away_said = False
         self.next_look = self.next_try = 0.0
         if not self.shares.divided:
@@ -92,7 +93,7 @@ class QuotaLink:
         if now < self.next_try:
             return
         asks = self.plan.asks(now, self.safe_end())
-        if not asks and now < self.next_look and self.digests is not None:
+        if not asks and now < self.next_look and self.plan.registered() == self.said:
             return
         try:
             await self.talk(asks)
@@ -109,13 +110,14 @@ class QuotaLink:
         for ask in asks:
             count, arguments = settle_call(self.settings, self.epoch(), ask)
             pipeline.evalsha(self.digests[0], count, *arguments)
-        count, arguments = look_call(self.settings, self.plan.registered())
+        registered = self.plan.registered()
+        count, arguments = look_call(self.settings, registered)
         pipeline.evalsha(self.digests[1], count, *arguments)
         *replies, look = await pipeline.execute()
         for ask, reply in zip(asks, replies, strict=True):
             self.take(ask, answer_of(reply))
         self.plan.heard(*look_of(look))
-        self.next_look = self.loop.time() + LOOK_S
+        self.said, self.next_look = registered, self.loop.time() + LOOK_S
         if self.away_said:
             self.away_said = False
             self.log.info("quota_redis_back", whole=self.plan.whole)
@@ -143,7 +145,7 @@ class QuotaLink:
 
     def disconnect(self, reason: str) -> None:
         """Redis cannot be reached now; said once, until it is back."""
-        self.digests = None
+        self.digests = self.said = None
         self.next_try = self.loop.time() + AWAY_S
         if not self.away_said:
             self.away_said = True

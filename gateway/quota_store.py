@@ -28,7 +28,9 @@ end
 SETTLE = RUN + """
 local leases, members, short, dead, present, scope = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], ARGV[1]
 local shard, epoch, session, run = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
-local count, version, keep_s, short_ms = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local count, version, holds = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8] == '1'
+local keep_s, short_ms = tonumber(ARGV[9]), tonumber(ARGV[10])
+local function given(at, place) return tonumber(ARGV[7 + 3 * at + place]) end
 local kinds, run_now = {KINDS}, run_of(KEYS[6])
 local row, is = redis.call('HGETALL', leases), {}
 for at = 1, #row, 2 do is[row[at]] = row[at + 1] end
@@ -48,7 +50,6 @@ if registers then
   set(shard .. ':epoch', epoch)
   set(shard .. ':session', session)
   set(shard .. ':run', run_now)
-  if not is['run'] then set('run', run_now) end
   redis.call('EXPIRE', leases, keep_s)
 elseif session ~= number(shard .. ':session') or epoch ~= number(shard .. ':epoch') or run ~= run_now
     or is[shard .. ':run'] ~= run_now then
@@ -59,17 +60,24 @@ end
 local newer, same = version > number('version'), version == number('version')
 if newer then set('version', version) end
 for at, kind in ipairs(kinds) do
-  local given, there = tonumber(ARGV[7 + 3 * at]), number('limit:' .. kind)
-  if newer or (same and given > 0 and (there == 0 or given < there)) then set('limit:' .. kind, given) end
+  local limit, there = given(at, 1), number('limit:' .. kind)
+  if newer or (same and limit > 0 and (there == 0 or limit < there)) then set('limit:' .. kind, limit) end
 end
 
--- Has every shard said what it holds in this run? If not, what is recorded may be less than what is in force.
-local shards, said, known, heard = {}, {}, 0, 0
+-- Has every shard said what it holds in this run? If not, what is recorded may be less than what is in force. It is in
+-- doubt when some shard holds shares that it leased in another run; else the day may just have begun.
+local shards, said, known, heard, doubt = {}, {}, 0, 0, false
 local all = redis.call('HGETALL', present)
 for at = 1, #all, 2 do
-  shards[all[at]] = true
   said[all[at]] = all[at + 1]
+  doubt = doubt or (all[at + 1] ~= run_now and all[at] ~= 'lost')
+  if all[at] ~= 'lost' then shards[all[at]] = true end
 end
+if registers and holds and said[shard] ~= run_now then
+  said['lost'] = run_now
+  redis.call('HSET', present, 'lost', run_now)
+end
+doubt = doubt or said['lost'] == run_now
 for _, member in ipairs(redis.call('SMEMBERS', members)) do
   if tonumber(member) then shards[string.format('%02d', tonumber(member))] = true end
 end
@@ -82,26 +90,18 @@ for owner in pairs(shards) do
   if said[owner] == run_now or redis.call('HEXISTS', dead, owner) == 1 then heard = heard + 1 end
 end
 known = math.max(known, count)
-for at, kind in ipairs(kinds) do
-  if registers and tonumber(ARGV[8 + 3 * at]) > number(shard .. ':' .. kind) then set('lost', run_now) end
-end
 local whole = heard >= known
-if whole and (is['run'] ~= run_now or is['lost']) then
-  set('run', run_now)
-  is['lost'] = nil
-  redis.call('HDEL', leases, 'lost')
-end
-local doubtful = is['run'] ~= run_now or is['lost'] == run_now
+if whole and said['lost'] then redis.call('HDEL', present, 'lost') end
 
 local amounts, limits, sums, is_short = {}, {}, {}, false
 for at, kind in ipairs(kinds) do
-  local in_force, wanted = tonumber(ARGV[8 + 3 * at]), tonumber(ARGV[9 + 3 * at])
+  local in_force, wanted = given(at, 2), given(at, 3)
   local limit, others, own = number('limit:' .. kind), 0, shard .. ':' .. kind
   for owner in pairs(shards) do
     if owner ~= shard then others = others + number(owner .. ':' .. kind) end
   end
   local most = limit - others
-  if not whole then most = math.min(most, doubtful and 0 or math.floor(limit / known)) end
+  if not whole then most = math.min(most, doubt and 0 or math.floor(limit / known)) end
   local amount = math.max(in_force, math.min(wanted, most))
   if registers then amount = math.max(in_force, number(own)) end
   if amount ~= number(own) then set(own, amount) end
@@ -150,7 +150,7 @@ def settle_call(settings: QuotaSettings, epoch: int, ask: Ask) -> tuple[int, lis
     keys += [settings.key(name) for name in ("short", "dead", "present", "data")]
     who: list[str | int] = [ask.name, settings.number, epoch, ask.session, ask.run]
     each: list[str | int] = [amount for row in zip(ask.limits, ask.leased, ask.wanted, strict=True) for amount in row]
-    return len(keys), [*keys, *who, settings.shards, ask.version, KEEP_S, SHORT_MS, *each]
+    return len(keys), [*keys, *who, settings.shards, ask.version, int(ask.holds), KEEP_S, SHORT_MS, *each]
 
 
 def look_call(settings: QuotaSettings, registered: str) -> tuple[int, list[str | int]]:
