@@ -38,6 +38,7 @@ cdef enum EventType:
     EV_HIT = 43                        # a rule's condition was met, with its factors
     EV_ADMIN = 44                      # a step of an officer: pushed, approved, rolled back, confirmed; who and why
     EV_PHASE = 45                      # an exchange's phase changed: what phase windows begin at
+    EV_OWNER = 46                      # a process began to own the shard: all that follows is its word
     EV_QUOTA = 47                      # this shard's shares of the limits of a group or of the firm
     EV_TYPE_COUNT = 56
 
@@ -58,6 +59,12 @@ cdef struct DayEvent:
     uint32_t trade_date                # YYYYMMDD
     uint32_t shard
     uint64_t layout                    # refuses a file written by a build with other structs
+
+cdef struct OwnerEvent:
+    Frame head
+    uint32_t epoch                     # grows with every owner; fences all before it
+    uint32_t spare
+    char node[32]
 
 cdef struct PositionEvent:
     Frame head

@@ -6,17 +6,15 @@ from ext.apply cimport apply
 from ext.codes cimport VENUE_COUNT
 from ext.events cimport (
     EV_ACCOUNT, EV_ADMIN, EV_BASKET, EV_CANCELED, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_DAY,
-    EV_EXPIRED, EV_HIT, EV_KILL, EV_LEVEL, EV_LOCATE, EV_MARK, EV_NEW, EV_ORDER, EV_ORDER_RELEASED, EV_PHASE, EV_POSITION,
+    EV_EXPIRED, EV_HIT, EV_KILL, EV_LEVEL, EV_LOCATE, EV_MARK, EV_NEW, EV_ORDER, EV_ORDER_RELEASED, EV_OWNER, EV_PHASE, EV_POSITION,
     EV_QUOTA, EV_QUOTE, EV_REARM, EV_REPORT_SKIPPED, EV_RULE_SET, EV_TICKET, EV_TRADE, EV_VENUE_REJECTED, MOST_FACTORS,
-    QUOTA_KINDS, SCOPE_FIRM, AdminEvent,
-    BasketEvent, CancelEvent, DayEvent, Frame, HitEvent, KillEvent, LevelEvent, LocateEvent, MarkEvent, OrderEvent,
-    PhaseEvent, PortEvent, PositionEvent, QuotaEvent, QuoteEvent, RearmEvent, ReleaseEvent, ReportEvent, RuleSetEvent, StrategyEvent,
+    QUOTA_KINDS, SCOPE_FIRM, AdminEvent, BasketEvent, CancelEvent, DayEvent, Frame, HitEvent, KillEvent, LevelEvent,
+    LocateEvent, MarkEvent, OrderEvent, OwnerEvent, PhaseEvent, PortEvent, PositionEvent, QuotaEvent, QuoteEvent, RearmEvent,
+    ReleaseEvent, ReportEvent, RuleSetEvent, StrategyEvent,
     TicketEvent, UnitEvent,
 )
 from ext.journal cimport JOURNAL_START, Journal
 from ext.state cimport NONE, AccountEvent, Group, Instrument, Profile, Rules, State
-
-from ext.journal import JournalError
 
 EVENT_NAMES = {
     1: "DAY", 2: "RULES", 3: "GROUP", 4: "PROFILE", 5: "RESTRICTION", 6: "ACCOUNT", 7: "INSTRUMENT", 8: "POSITION", 9: "PORT",
@@ -24,13 +22,13 @@ EVENT_NAMES = {
     16: "ORDER", 17: "NEW", 18: "TRADE", 19: "CANCELED", 20: "EXPIRED", 21: "VENUE_REJECTED", 22: "CANCEL_SENT",
     23: "CANCEL_QUEUED", 24: "CANCEL_REJECTED", 25: "REPORT_SKIPPED", 26: "KILL", 27: "SESSION", 28: "REARM", 29: "BASKET",
     32: "ORDER_RELEASED", 33: "LEVEL", 34: "TICKET", 40: "QUOTE", 41: "RULE_SET", 42: "MARK", 43: "HIT", 44: "ADMIN",
-    45: "PHASE", 47: "QUOTA",
+    45: "PHASE", 46: "OWNER", 47: "QUOTA",
 }
 
 
-def fold(State state, Journal journal) -> int:
-    """Apply every frame from the first; how many. Raises JournalError at a damaged frame, and at one that the state has no
-    row for: the journal was written with larger tables."""
+def fold(State state, Journal journal, uint64_t to_seq=0) -> int:
+    """Apply every frame from the first (to_seq: up to that one); how many. Raises JournalError at a damaged frame, and at one
+    that the state has no row for: the journal was written with larger tables."""
     cdef uint64_t offset = JOURNAL_START
     cdef const Frame *frame
     journal.rewind()
@@ -39,14 +37,28 @@ def fold(State state, Journal journal) -> int:
         if frame == NULL:
             return journal.seq
         if frame.type == EV_DAY and (<const DayEvent *>frame).layout != layout_number():
-            raise JournalError(journal.path, offset, "it was written by another build, with other frames: layout "
-                               f"{(<const DayEvent *>frame).layout}, expected {layout_number()}")
+            raise journal.error(offset, "it was written by another build, with other frames: layout "
+                                f"{(<const DayEvent *>frame).layout}, expected {layout_number()}")
         if not has_row(state, frame):
-            raise JournalError(journal.path, offset, f"it has more orders, accounts or positions than fit: at most "
-                               f"{state.most_orders} orders (--max-orders), {state.most_accounts} accounts, "
-                               f"{state.most_positions} positions")
+            raise journal.error(offset, f"it has more orders, accounts or positions than fit: at most {state.most_orders} orders "
+                                f"(--max-orders), {state.most_accounts} accounts, {state.most_positions} positions")
         apply(state, frame, offset)
         offset = journal.end
+        if journal.seq == to_seq:
+            return to_seq
+
+
+def newest_owner(Journal journal) -> str:
+    """The node that the newest EV_OWNER names; empty: none."""
+    cdef uint64_t offset = JOURNAL_START
+    cdef const Frame *frame
+    node = ""
+    while offset < journal.end:
+        frame = journal.at(offset)
+        if frame.type == EV_OWNER:
+            node = text((<const OwnerEvent *>frame).node, 32)
+        offset += frame.size
+    return node
 
 
 def scan(Journal journal) -> int:
@@ -65,13 +77,13 @@ def layout_number() -> int:
                  sizeof(PositionEvent), sizeof(OrderEvent), sizeof(ReportEvent), sizeof(CancelEvent), sizeof(KillEvent),
                  sizeof(ReleaseEvent), sizeof(LevelEvent), sizeof(TicketEvent), sizeof(AdminEvent),
                  sizeof(StrategyEvent), sizeof(UnitEvent), sizeof(LocateEvent), sizeof(BasketEvent),
-                 sizeof(QuoteEvent), sizeof(RuleSetEvent), sizeof(MarkEvent), sizeof(HitEvent),
+                 sizeof(QuoteEvent), sizeof(RuleSetEvent), sizeof(MarkEvent), sizeof(HitEvent), sizeof(OwnerEvent),
                  sizeof(QuotaEvent)):
         number = (number * 8191 + size) & 0xFFFFFFFFFFFF
     return number
 
 
-cdef inline bint has_row(State state, const Frame *frame) noexcept:
+cdef bint has_row(State state, const Frame *frame) noexcept:
     """Whether every row that the frame may add exists; an order adds three positions at most."""
     if frame.type in (EV_ORDER, EV_ORDER_RELEASED):
         return frame.order_no <= state.most_orders and state.position_count + 3 <= state.most_positions
@@ -88,16 +100,18 @@ cdef inline bint has_row(State state, const Frame *frame) noexcept:
     return frame.type not in (EV_LOCATE, EV_LEVEL) or state.position_count < state.most_positions
 
 
-def frames(Journal journal):
-    """Every frame as (offset, seq, type name, time_ns, fields)."""
+def frames(Journal journal, uint64_t from_seq=0, uint64_t to_seq=0):
+    """Every frame as (offset, seq, type name, time_ns, fields); from and up to a number where one is given. All before the last
+    of them are checked."""
     cdef uint64_t offset = JOURNAL_START
     cdef const Frame *frame
     journal.rewind()
     while True:
         frame = journal.next_frame(offset)
-        if frame == NULL:
+        if frame == NULL or journal.seq > to_seq > 0:
             return
-        yield offset, frame.seq, EVENT_NAMES.get(frame.type, str(frame.type)), frame.time_ns, fields_of(frame)
+        if journal.seq >= from_seq:
+            yield offset, frame.seq, EVENT_NAMES.get(frame.type, str(frame.type)), frame.time_ns, fields_of(frame)
         offset = journal.end
 
 
@@ -130,6 +144,8 @@ cdef dict fields_of(const Frame *frame):
                 "leased_e4": [quota.leased_e4[kind] for kind in range(QUOTA_KINDS)]}
     if frame.type == EV_ADMIN:
         return admin_fields(<const AdminEvent *>frame)
+    if frame.type == EV_OWNER:
+        return {"epoch": (<const OwnerEvent *>frame).epoch, "node": text((<const OwnerEvent *>frame).node, 32)}
     found = {key: value for key, value in fields.items() if value and value != 0xFFFFFFFF}
     return found | rule_fields(frame) if frame.type >= EV_QUOTE else found
 

@@ -27,18 +27,18 @@ FIRST_S = 2.0  # that a start waits for Redis at most
 class QuotaLink:
     """The shares of one shard, kept as long as it runs.
 
-    epoch: of the owner of the shard, newest; safe_end: journal offset up to which everything outlives this process.
+    epoch: under which this process owns the shard; gate: knows how much of the journal outlives it, None: all.
     """
 
     def __init__(
-        self, engine: Any, settings: QuotaSettings, log: Any, *, epoch: Callable[[], int] = lambda: 1,
-        safe_end: Callable[[], int] | None = None,
+        self, engine: Any, settings: QuotaSettings, log: Any, *, epoch: Callable[[], int] = lambda: 1, gate: Any = None
     ) -> None:
         self.settings = settings
         self.log = log
         self.epoch = epoch
         self.shares = Shares(engine)
-        self.safe_end = safe_end or self.shares.journal_end
+        self.gate = gate
+        self.paused = False  # the shard is being handed over: its journal must come to rest
         self.plan = Plan(settings.shards, self.shares.version)
         self.loop = asyncio.get_running_loop()
         self.store: Any = redis.Redis.from_url(
@@ -81,6 +81,8 @@ class QuotaLink:
 
     async def round(self) -> None:
         """Once around: use, returns, requests, answers."""
+        if self.paused:
+            return
         now = self.loop.time()
         for scope in self.shares.moved():
             self.plan.observe(scope, self.shares.used(scope), now)
@@ -92,7 +94,7 @@ class QuotaLink:
             self.plan.lowered(scope, self.put_in_force(scope, amounts), self.shares.journal_end())
         if now < self.next_try:
             return
-        asks = self.plan.asks(now, self.safe_end())
+        asks = self.plan.asks(now, self.gate.safe_end if self.gate is not None else self.shares.journal_end())
         if not asks and now < self.next_look and self.plan.registered() == self.said:
             return
         try:
@@ -114,6 +116,8 @@ class QuotaLink:
         count, arguments = look_call(self.settings, registered)
         pipeline.evalsha(self.digests[1], count, *arguments)
         *replies, look = await pipeline.execute()
+        if self.paused:
+            raise TimeoutError("the shard is being handed over")
         for ask, reply in zip(asks, replies, strict=True):
             self.take(ask, answer_of(reply))
         self.plan.heard(*look_of(look))
@@ -141,6 +145,8 @@ class QuotaLink:
             )
         except OSError:
             return tuple(self.shares.leased(scope))
+        if self.gate is not None:
+            self.gate.ask()
         return in_force
 
     def disconnect(self, reason: str) -> None:
