@@ -179,7 +179,8 @@ class Shard:
         if settings.shards < 2:
             return
         where = QuotaSettings(settings.redis, settings.cluster, settings.shards, settings.shard, settings.trade_date)
-        self.quota = QuotaLink(self.engine, where, logger("quota"), epoch=lambda: member.ownership.epoch, gate=self.gate)
+        log, ownership = logger("quota"), member.ownership
+        self.quota = QuotaLink(self.engine, where, log, epoch=lambda: ownership.epoch, gate=self.gate)
         if not taken_over:
             await self.quota.start()
         self.tasks.append(self.loop.create_task(self.quota.run()))

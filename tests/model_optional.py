@@ -109,13 +109,13 @@ def concentration(ask: Ask) -> Verdict | None:
 def turnover(ask: Ask) -> Verdict | None:
     for name, limits, accounts in scopes(ask):
         ordered = ask.ntl + sum(o.ntl for a in accounts for o in a.orders.values())
-        found = beyond(ask, ordered, limits.order_value_per_day, name, "ordered") if limits.order_value_per_day else None
-        if found is not None:
+        found = beyond(ask, ordered, limits.order_value_per_day, name, "ordered")
+        if limits.order_value_per_day and found is not None:
             return found
         usage = ask.model.usage(accounts)
         traded = ask.ntl + usage.filled_buy + usage.filled_sell
-        found = beyond(ask, traded, limits.traded_value_per_day, name, "traded") if limits.traded_value_per_day else None
-        if found is not None:
+        found = beyond(ask, traded, limits.traded_value_per_day, name, "traded")
+        if limits.traded_value_per_day and found is not None:
             return found
     return None
 

@@ -28,7 +28,7 @@ def used(model: Model, name: str) -> tuple[int, ...]:
 
 
 def put_in_force(model: Model, name: str, wanted: tuple[int, ...]) -> None:
-    """A share that falls stops at what is used of it. From the first share on every limit is divided, the rest being 0."""
+    """A share that falls stops at what is used of it. From the first share on every limit is divided; the rest is 0."""
     before = (model.shares or {}).get(name, (0,) * len(KINDS))
     kept = [max(want, min(use, was)) if want < was else want
             for want, use, was in zip(wanted, used(model, name), before, strict=True)]

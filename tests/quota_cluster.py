@@ -73,7 +73,7 @@ class FakeCluster:
         self.settle, self.look_script = client.register_script(SETTLE), client.register_script(LOOK)
 
     def start(self, shard: FakeShard, takes_over: bool = False) -> None:
-        """A process for a shard that has none, or a standby's for one that has: the journal's safe part is what it knows."""
+        """A process for a shard that has none, or a standby's for one that has. It knows what its journal says."""
         shard.epoch += shard.epoch == 0 or takes_over
         plan = Plan(shard.settings.shards, shard.version)
         plan.add(0, "firm", amounts(shard.limit), amounts(shard.journal[-1]), amounts(shard.used))

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from tests import actions as act
-from tests import model_shares
 from tests import model_response as response
+from tests import model_shares
 from tests.model import Model
 from tests.model_state import (
     BUY,

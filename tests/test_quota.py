@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+
 from gateway import quota
 from tests import quota_cluster
 from tests.quota_cluster import FakeCluster, FakeShard, Life, Message
@@ -147,17 +148,17 @@ class Story:
         self.cluster.start(shard)
 
     def check(self) -> None:
-        """Nobody ever used more than was in force; what is in force in all places, or may be after a crash, is within the
-        limit; and as long as Redis forgot nothing, it has at least that of each."""
+        """Nobody ever used more than was in force; Redis has at least what is in force, or may be after a crash; and the
+        sum of what it has is within the limit."""
         limit, recorded = self.cluster.limit_recorded(), self.cluster.recorded()
         self.most = max(limit, min(self.most, sum(recorded)))
         for shard, share in zip(self.cluster.shards, recorded, strict=True):
             assert shard.used <= shard.most_used, f"used {shard.used}, never leased more than {shard.most_used}"
-            assert shard.worst <= share, f"in force or to be recovered {shard.journal[shard.safe - 1:]}, in Redis {share}"
+            assert shard.worst <= share, f"in force or recovered {shard.journal[shard.safe - 1:]}, in Redis {share}"
         assert sum(recorded) <= self.most, f"shares {recorded}, limit {limit}"
 
     def end(self) -> None:
-        """Once nothing goes wrong any more, shares fit the limit as far as use does, and one shard can have all the rest."""
+        """Once nothing goes wrong any more, shares fit the limit as far as use does; one shard can have all the rest."""
         cluster = self.cluster
         for shard in cluster.shards:
             cluster.start(shard, takes_over=True)
@@ -175,7 +176,7 @@ class Story:
 
 
 class Forgetful(Story):
-    """The same with a Redis that comes back as it was a while ago, or empty. No owner is deposed, and no limit changes."""
+    """With a Redis that comes back as it was a while ago, or empty. No owner is deposed, and no limit changes."""
 
     def __init__(self, client: Any, rng: random.Random, shards: int) -> None:
         super().__init__(client, rng, shards)
@@ -196,8 +197,8 @@ class Forgetful(Story):
         self.cluster.forget(back_to)
 
     def check(self) -> None:
-        """What is in force is within the limit all the same: no share grows until every shard has said what it holds. But
-        for a Redis that forgot even that there was a day: then a shard that holds nothing may take an equal part of it."""
+        """What is in force is within the limit all the same: no share grows until every shard has said what it holds. Only
+        where Redis forgot all, a shard that holds nothing may take an equal part of the limit."""
         shards = self.cluster.shards
         for shard in shards:
             assert shard.used <= shard.most_used, f"used {shard.used}, never leased more than {shard.most_used}"
@@ -238,7 +239,7 @@ def test_they_do_not_when_redis_forgets(client: Any) -> None:
 MISTAKES = {
     "others' shares are not summed": ("limit - others", "limit", Story),
     "a deposed owner is heard": ("if epoch < number(shard .. ':epoch') then return {'FENCED'} end", "", Story),
-    "a share may fall below what is in force": ("math.max(in_force, math.min(wanted, most))", "math.min(wanted, most)", Story),
+    "a share may fall below what is in force": ("math.max(in_force, math.min(wanted, most))", "most", Story),
     "a Redis that forgot is believed": ("doubt = doubt or said['lost'] == run_now", "doubt = false", Forgetful),
     "shares grow before all are known": ("if not whole then", "if false then", Forgetful),
 }

@@ -13,7 +13,6 @@ import pytest
 
 from ext import replay
 from gateway.journal_file import JournalFile
-from gateway.pb import order_entry_pb2 as pb
 from gateway.topology import slot_of
 from tests.redis_server import RedisServer
 from tests.system.front import bearer, limit_order
@@ -147,7 +146,8 @@ def test_three_shards_stay_within_one_limit_through_crash_and_loss_of_redis(trio
 def test_a_group_over_three_shards_stays_within_its_limit(trio: Trio) -> None:
     """The firm's limit is used up by now; the group's own sums are seen in what is leased of it."""
     client = trio.redis.client()
-    row = {key.decode(): value.decode() for key, value in client.hgetall(f"tidegate:q:quota:{DAY.replace('-', '')}:group:G1").items()}
+    found = client.hgetall(f"tidegate:q:quota:{DAY.replace('-', '')}:group:G1")
+    row = {key.decode(): value.decode() for key, value in found.items()}
     shares = [int(row.get(f"{shard:02d}:long", 0)) for shard in range(SHARDS)]
     assert all(shares) and sum(shares) <= GROUP_YUAN * 10_000 == int(row["limit:long"])
     report = trio.shards[1].stub().Submit(
@@ -173,6 +173,7 @@ def used_yuan(trio: Trio, shard: int) -> int:
     path = trio.shards[shard].journal / f"{DAY.replace('-', '')}-{shard:02d}.journal"
     file = JournalFile(path, writable=False)
     try:
-        return sum(ORDER_YUAN for *_, name, _, fields in replay.frames(file.journal) if name == "ORDER" and fields["code"] == 1)
+        orders = [fields for *_, name, _, fields in replay.frames(file.journal) if name == "ORDER"]
+        return ORDER_YUAN * sum(order["code"] == 1 for order in orders)
     finally:
         file.close()
