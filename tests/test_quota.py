@@ -148,8 +148,8 @@ class Story:
         self.cluster.start(shard)
 
     def check(self) -> None:
-        """Nobody ever used more than was in force; Redis has at least what is in force, or may be after a crash; and the
-        sum of what it has is within the limit."""
+        """Nobody ever used more than was in force; Redis has at least what is in force, or may be after a crash; the sum
+        of what it has is within the limit."""
         limit, recorded = self.cluster.limit_recorded(), self.cluster.recorded()
         self.most = max(limit, min(self.most, sum(recorded)))
         for shard, share in zip(self.cluster.shards, recorded, strict=True):
@@ -158,7 +158,7 @@ class Story:
         assert sum(recorded) <= self.most, f"shares {recorded}, limit {limit}"
 
     def end(self) -> None:
-        """Once nothing goes wrong any more, shares fit the limit as far as use does; one shard can have all the rest."""
+        """Once nothing goes wrong any more, shares fit the limit as far as use does, and one can have all the rest."""
         cluster = self.cluster
         for shard in cluster.shards:
             cluster.start(shard, takes_over=True)
@@ -197,8 +197,8 @@ class Forgetful(Story):
         self.cluster.forget(back_to)
 
     def check(self) -> None:
-        """What is in force is within the limit all the same: no share grows until every shard has said what it holds. Only
-        where Redis forgot all, a shard that holds nothing may take an equal part of the limit."""
+        """What is in force is within the limit all the same: no share grows until every shard has said what it holds.
+        Only where Redis forgot all, a shard that holds nothing may take an equal part of the limit."""
         shards = self.cluster.shards
         for shard in shards:
             assert shard.used <= shard.most_used, f"used {shard.used}, never leased more than {shard.most_used}"
