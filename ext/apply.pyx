@@ -3,16 +3,18 @@
 from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy, memset
 
+from ext.bounds cimport bind_firm, bind_group
 from ext.codes cimport (
     PASS, STATUS_CANCELED, STATUS_EXPIRED, STATUS_FILLED, STATUS_PENDING_NEW, STATUS_REJECTED, STATUS_SUSPENDED,
 )
 from ext.events cimport (
     EV_ACCOUNT, EV_ADMIN, EV_CANCELED, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_DAY, EV_EXPIRED, EV_GROUP,
     EV_INSTRUMENT, EV_KILL, EV_LEVEL, EV_LOCATE, EV_NEW, EV_ORDER, EV_ORDER_RELEASED, EV_OWNER, EV_PORT, EV_POSITION, EV_PROFILE,
-    EV_REARM, EV_REPORT_SKIPPED, EV_RESTRICTION, EV_RULES, EV_SESSION, EV_STRATEGY, EV_TICKET, EV_TRADE, EV_UNIT,
-    EV_VENUE_REJECTED, KILL_ACCOUNT, KILL_FIRM, KILL_GROUP, KILL_PORT, ORDER_AGGRESSIVE, ORDER_SUSPENDED, STEP_CARRIED,
-    SUBJECT_ACCOUNT, SUBJECT_FIRM, SUBJECT_GROUP, AdminEvent, CancelEvent, DayEvent, KillEvent, LevelEvent, LocateEvent,
-    OrderEvent, OwnerEvent, PortEvent, PositionEvent, RearmEvent, ReleaseEvent, ReportEvent, RestrictionEvent, SessionEvent,
+    EV_QUOTA, EV_REARM, EV_REPORT_SKIPPED, EV_RESTRICTION, EV_RULES, EV_SESSION, EV_STRATEGY, EV_TICKET, EV_TRADE, EV_UNIT,
+    EV_VENUE_REJECTED, KILL_ACCOUNT, KILL_FIRM, KILL_GROUP, KILL_PORT, ORDER_AGGRESSIVE, ORDER_SUSPENDED, SCOPE_FIRM,
+    STEP_CARRIED, SUBJECT_ACCOUNT, SUBJECT_FIRM, SUBJECT_GROUP, AdminEvent, CancelEvent, DayEvent, KillEvent, LevelEvent,
+    LocateEvent, OrderEvent, OwnerEvent, PortEvent, PositionEvent, QuotaEvent, RearmEvent, ReleaseEvent, ReportEvent,
+    RestrictionEvent, SessionEvent,
     StrategyEvent, TicketEvent, UnitEvent,
 )
 from ext.counting cimport (
@@ -45,6 +47,8 @@ cdef void apply(State state, const Frame *frame, uint64_t offset) noexcept:
         apply_release(state, <const ReleaseEvent *>frame, offset)
     elif frame.type == EV_REPORT_SKIPPED:
         count_report(state, <const ReportEvent *>frame)
+    elif frame.type == EV_QUOTA:
+        apply_quota(state, <const QuotaEvent *>frame)
     elif frame.type == EV_OWNER:
         state.epoch = (<const OwnerEvent *>frame).epoch
     elif frame.type >= EV_LEVEL:
@@ -215,6 +219,7 @@ cdef void apply_setting(State state, const Frame *frame) noexcept:
         state.shard = day.shard
     elif frame.type == EV_RULES:
         memcpy(&state.rules, frame, sizeof(Rules))
+        bind_firm(state)
     elif frame.type == EV_PROFILE:
         memcpy(&state.profiles[(<const Profile *>frame).index], frame, sizeof(Profile))
         state.profile_count = max(state.profile_count, (<const Profile *>frame).index + 1)
@@ -273,6 +278,24 @@ cdef void apply_group(State state, const Group *event) noexcept:
     group.index = event.index
     memcpy(group.id, event.id, 16)
     state.group_count = max(state.group_count, event.index + 1)
+    bind_group(state, event.index)
+
+
+cdef void apply_quota(State state, const QuotaEvent *event) noexcept:
+    """This shard's shares of one scope's limits. The first such event divides the limits of every scope."""
+    cdef bint first = not state.divided
+    cdef uint32_t group
+    state.divided = True
+    if event.scope == SCOPE_FIRM:
+        memcpy(state.firm_leased_e4, event.leased_e4, sizeof(event.leased_e4))
+        bind_firm(state)
+    else:
+        memcpy(state.groups[event.index].leased_e4, event.leased_e4, sizeof(event.leased_e4))
+        bind_group(state, event.index)
+    if first:
+        bind_firm(state)
+        for group in range(state.group_count):
+            bind_group(state, group)
 
 
 cdef void apply_account(State state, const AccountEvent *event) noexcept:

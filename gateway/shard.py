@@ -46,6 +46,8 @@ from gateway.metrics import MetricSources, MetricsServer, StageSummary
 from gateway.opening import begin_day, load_files, open_engine, set_aside
 from gateway.order_entry import OrderEntry
 from gateway.ownership import Record, Role
+from gateway.quota_link import QuotaLink
+from gateway.quota_store import QuotaSettings
 from gateway.replication import ReplicationError
 from gateway.rule_start import rules_in_words
 from gateway.settings import SettingError, Settings, VenueAddress
@@ -89,6 +91,7 @@ class Shard:
         self.control: ControlChild | None = None
         self.snapshots: SnapshotChild | None = None
         self.drop_copy: DropCopyChild | None = None
+        self.quota: QuotaLink | None = None
 
     def new_member(self) -> Member:
         return Member(
@@ -163,6 +166,7 @@ class Shard:
     async def serve_shard(self, member: Member, *, taken_over: bool = False) -> None:
         """This node owns the shard: exchanges, door, control."""
         await member.own()
+        await self.open_quota(member, taken_over=taken_over)
         await self.open_exchanges(taken_over=taken_over)
         if taken_over:
             await self.until_market_is_known()
@@ -172,6 +176,22 @@ class Shard:
         if taken_over:
             await self.open_control()
         await self.open_copies()
+
+    async def open_quota(self, member: Member, *, taken_over: bool) -> None:
+        """Lease this shard's shares of the limits that span shards; a new owner goes on with those it took over."""
+        settings = self.settings
+        if settings.shards < 2:
+            return
+        where = QuotaSettings(settings.redis, settings.cluster, settings.shards, settings.shard, settings.trade_date)
+        log, ownership = logger("quota"), member.ownership
+        self.quota = QuotaLink(self.engine, where, log, epoch=lambda: ownership.epoch, gate=self.gate)
+        if not taken_over:
+            await self.quota.start()
+        self.tasks.append(self.loop.create_task(self.quota.run()))
+
+    def pause_quota(self, paused: bool) -> None:
+        if self.quota is not None:
+            self.quota.paused = paused
 
     async def until_market_is_known(self) -> None:
         """Until orders can pass, or an exchange stays away: clients that come to a new owner would rather wait than be
@@ -339,6 +359,7 @@ class Shard:
         if not redirect:
             raise ReplicationError("no standby follows this shard")
         began_ns = utc_now_ns()
+        self.pause_quota(True)
         self.orders.hand_over(redirect)
         await asyncio.gather(*(session.stop() for session in self.sessions.values()))
         try:
@@ -346,6 +367,7 @@ class Shard:
         except ReplicationError:
             if self.member.ownership.role is Role.OWNER:
                 self.orders.away = None
+                self.pause_quota(False)
                 self.open_links()
             else:
                 self.end(End.LOST)
@@ -372,6 +394,8 @@ class Shard:
         if self.member is not None:
             await self.member.stop()
         await end_tasks(self.tasks)
+        if self.quota is not None:
+            await self.quota.stop()
         if self.metrics is not None:
             self.metrics.stop()
         self.ahead.stop()
@@ -405,6 +429,7 @@ class Shard:
             control=self.control.figures if self.control else lambda: None,
             snapshots=self.snapshots.figures if self.snapshots else lambda: None,
             drop_copy=self.drop_copy.figures if self.drop_copy else lambda: None,
+            quota=lambda: self.quota.figures() if self.quota else None,
         )
 
 
