@@ -41,6 +41,8 @@ class ControlSettings(msgspec.Struct, frozen=True):
     tls_client_ca: str = ""
     limits: str = ""  # file of the accounts that pushed rules are held against; empty: they are not
     watch: str = ""  # folder of rule files; empty: not watched
+    redis: str = ""  # URL of the cluster's Redis; empty: one shard
+    cluster: str = ""
     debug: bool = False
 
 

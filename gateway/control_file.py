@@ -50,6 +50,7 @@ ALLOWED: dict[str, frozenset[str]] = {
             "ExplainAccount",
             "Alerts",
             "GetStatus",
+            "GetTopology",
         ),
         READ,
     ),

@@ -38,6 +38,7 @@ from gateway.pb import engine_command_pb2 as pb
 from gateway.rule_compiler import Compiler
 from gateway.rule_store import RuleStore, StoreError
 from gateway.rule_watch import watch_rules
+from gateway.topology import Directory, TopologyStore
 from risk_rules.marked import ConfigError
 
 SERVICE = "tidegate.v1.Control"
@@ -148,6 +149,10 @@ class ControlServer:
             return
         self.link.tell(ready=pb.ControlReady(port=port))
         self.tasks = [asyncio.create_task(self.report())]
+        if self.settings.redis:
+            store = TopologyStore(self.settings.redis, self.settings.cluster)
+            self.service.directory = Directory(store, None, utc_now_ns, self.log)
+            self.tasks.append(asyncio.create_task(self.service.directory.follow()))
         if self.settings.watch:
             self.tasks.append(asyncio.create_task(watch_rules(Path(self.settings.watch), self.desk, self.log)))
         await self.over.wait()

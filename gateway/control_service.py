@@ -18,6 +18,7 @@ from gateway.pb import control_pb2 as api
 from gateway.pb import control_pb2_grpc
 from gateway.pb import engine_command_pb2 as pb
 from gateway.rule_store import Entry, StoreError
+from gateway.topology import Directory
 
 NS_PER_S = 1_000_000_000
 MOST_HISTORY = 100
@@ -58,6 +59,7 @@ class ControlService(control_pb2_grpc.ControlServicer):
         self.hub = hub
         self.person = person
         self.log = log
+        self.directory: Directory | None = None  # of a cluster, where there is one
 
     async def caller(self, method: str, context: grpc.aio.ServicerContext) -> Person:
         """The person, who may call this method."""
@@ -317,6 +319,12 @@ class ControlService(control_pb2_grpc.ControlServicer):
         status.you = person.name
         status.roles.extend(sorted(person.roles))
         return status
+
+    @answered
+    async def GetTopology(self, person: Person, request: api.GetTopologyRequest) -> Message:
+        if self.directory is None:
+            raise ControlError("FAILED_PRECONDITION", "no --redis: this shard is the only one, with every account")
+        return message_of(await self.directory.picture(), api.Topology)
 
 
 def message_of(row: dict[str, Any], kind: Any) -> Any:

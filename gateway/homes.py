@@ -1,7 +1,7 @@
 """One shard's place among many: the accounts at home here, and for every other one where it lives. Moves no account.
 
-Each shard reads the same limits file. What belongs to an account is loaded where the account is at home; groups, the firm,
-profiles, instruments and tokens are loaded everywhere.
+Each shard reads the same limits file. What belongs to an account is loaded where the account is at home; groups, the
+firm, profiles, instruments and tokens are loaded everywhere.
 """
 
 import asyncio
@@ -56,7 +56,8 @@ class Elsewhere:
                 bits[at >> 3] |= 1 << (at & 7)
 
     def __call__(self, port: int, account: bytes) -> bytes | None:
-        """host:port of the account's shard, empty when it is not known now; None: nothing that this token may know of."""
+        """host:port of the account's shard, empty when it is not known now; None: nothing that this token may know
+        of."""
         name = account.decode("utf-8", "replace")
         at, bits = self.index.get(name), self.allowed.get(port)
         if at is None or bits is None or not bits[at >> 3] >> (at & 7) & 1:
@@ -111,7 +112,7 @@ async def take_place(settings: Settings, log: Any) -> Place | None:
     """This shard's place in the cluster; None without Redis. Raises SettingError when flags and cluster do not fit."""
     if not settings.redis:
         if settings.shards > 1:
-            raise SettingError(f"--shards: got {settings.shards} and no --redis, expected --redis with more than one shard")
+            raise SettingError(f"--shards: got {settings.shards} and no --redis, expected both for more than one shard")
         return None
     host = settings.advertise or settings.host
     if len(host) > MOST_ADDRESS - 6:

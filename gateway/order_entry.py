@@ -192,7 +192,8 @@ class OrderEntry:
         return has_more
 
     def redirect_of(self, port: int, account: str) -> str | None:
-        """host:port of the other shard where an account of this token lives, empty when not known now; None: there is none."""
+        """host:port of the other shard where an account of this token lives, empty when not known now; None: there is
+        none."""
         elsewhere = self.engine.audience.elsewhere
         found: bytes | None = elsewhere(port, account.encode()) if elsewhere is not None else None
         return None if found is None else found.decode()

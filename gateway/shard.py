@@ -199,7 +199,8 @@ class Shard:
         """What the topology tells of this shard."""
         counts = queries.counts(self.engine)
         links = {VENUE_NAMES[venue]: session.state is LinkState.READY for venue, session in self.sessions.items()}
-        return {"links": links} | {name: counts[name] for name in ("accounts", "orders", "open_orders", "journal_bytes")}
+        told = ("accounts", "orders", "open_orders", "journal_bytes")
+        return {"links": links} | {name: counts[name] for name in told}
 
     def metric_sources(self) -> MetricSources:
         engine = self.engine
@@ -283,7 +284,8 @@ def control_settings(settings: Settings) -> ControlSettings:
     return ControlSettings(
         fd=-1, host=settings.host, port=settings.control_port or 0, control=str(settings.control),
         store=str(settings.journal / STORE), trade_date=settings.trade_date, shard=settings.shard,
-        cpus=tuple(cpus or own), debug=settings.debug, **{name: str(path) for name, path in paths.items() if path},
+        cpus=tuple(cpus or own), debug=settings.debug, redis=settings.redis, cluster=settings.cluster,
+        **{name: str(path) for name, path in paths.items() if path},
     )
 
 

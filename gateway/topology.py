@@ -24,6 +24,7 @@ REFRESH_S = 0.25
 HEALTH_S = 0.5
 HEALTH_KEPT_MS = 3000  # a shard that has said nothing for so long is not told as well
 MOST_ADDRESS = 128
+NS_PER_MS = 1_000_000
 
 # Made by whichever shard starts first; everybody else finds it made.
 MAKE = """
@@ -61,7 +62,8 @@ class ShardRecord(msgspec.Struct, frozen=True):
 
 
 class Topology(msgspec.Struct, frozen=True):
-    """The whole cluster at one moment. table: the shard of each slot; homes: accounts that live where their slot does not."""
+    """The whole cluster at one moment. table: the shard of each slot; homes: accounts that live where their slot does
+    not."""
 
     version: int
     table: tuple[int, ...]
@@ -76,6 +78,9 @@ class Topology(msgspec.Struct, frozen=True):
     def address_of(self, account: str) -> str:
         """host:port of the shard where the account lives, empty when that is not known now."""
         return self.shards[self.home_of(account)].address
+
+
+NOTHING = Topology(0, (), {}, ())
 
 
 class TopologyStore:
@@ -133,7 +138,8 @@ class TopologyStore:
         )
 
     async def rehome(self, account: str, slot_home: int, source: int, target: int) -> bool:
-        """Move an account's home from source to target; False when it was not at source. slot_home: its slot's shard."""
+        """Move an account's home from source to target; False when it was not at source. slot_home: its slot's
+        shard."""
         arguments = (account, slot_home, source, target)
         return bool(await self.redis.eval(REHOME, 2, self.slots_key, self.homes_key, *arguments))
 
@@ -151,20 +157,27 @@ class TopologyStore:
 
 
 class Directory:
-    """A copy of the topology that follows Redis, and says how old it is. now_ns: UTC; log: of the shard or control process."""
+    """A copy of the topology that follows Redis, and says how old it is. now_ns: UTC; log: of the shard or control
+    process."""
 
-    def __init__(self, store: TopologyStore, topology: Topology, now_ns: Callable[[], int], log: Any) -> None:
+    def __init__(self, store: TopologyStore, known: Topology | None, now_ns: Callable[[], int], log: Any) -> None:
         self.store = store
-        self.topology = topology
+        self.known = known
         self.now_ns = now_ns
         self.log = log
         self.as_of_ns = now_ns()
         self.is_away = False
+        self.healths: list[dict[str, Any]] = []
+
+    @property
+    def topology(self) -> Topology:
+        """As it was last known; empty before the first answer of Redis."""
+        return self.known or NOTHING
 
     async def refresh(self) -> None:
         """One look at Redis; when it is away the copy stays, and grows old."""
         try:
-            self.topology = await self.store.read(self.topology)
+            self.known = await self.store.read(self.known)
         except (RedisError, OSError, msgspec.MsgspecError) as error:
             if not self.is_away:
                 self.log.warning("topology_away", reason=" ".join(str(error).split()))
@@ -174,6 +187,29 @@ class Directory:
             self.log.info("topology_back", version=self.topology.version)
         self.is_away = False
         self.as_of_ns = self.now_ns()
+
+    async def picture(self) -> dict[str, Any]:
+        """Everything for people, named like the fields of control.proto's Topology: looked up now, or as it was last
+        known."""
+        await self.refresh()
+        with contextlib.suppress(RedisError, OSError, msgspec.MsgspecError):
+            self.healths = await self.store.healths(len(self.topology.shards))
+        healths = dict(enumerate(self.healths))
+        return {
+            "cluster": self.store.cluster,
+            "version": self.topology.version,
+            "slots": list(self.topology.table),
+            "moved_accounts": len(self.topology.homes),
+            "shards": [self.shard_row(one, healths.get(one.shard, {})) for one in self.topology.shards],
+            "as_of_ns": self.as_of_ns,
+            "is_stale": self.is_away,
+        }
+
+    def shard_row(self, record: ShardRecord, health: dict[str, Any]) -> dict[str, Any]:
+        heard_ns = health.get("time_ns", 0)
+        links = [{"security_exchange": name, "is_up": is_up} for name, is_up in health.get("links", {}).items()]
+        is_heard = bool(heard_ns) and self.now_ns() - heard_ns < HEALTH_KEPT_MS * NS_PER_MS
+        return msgspec.structs.asdict(record) | health | {"links": links, "heard_ns": heard_ns, "is_heard": is_heard}
 
     async def follow(self) -> None:
         """For as long as the shard lives."""

@@ -135,7 +135,8 @@ def test_flags_that_do_not_fit_the_cluster_are_refused(cluster, tmp_path, flags,
 
 
 def test_the_address_of_a_shard_follows_it_and_outlives_redis(cluster):
-    """A shard that moved is found where it is now; with Redis away the last address is told, and everything trades on."""
+    """A shard that moved is found where it is now; with Redis away the last address is told, and everything trades
+    on."""
     cluster.shards[1].stop()
     cluster.shards[1].start()
     time.sleep(FOLLOWED_S)
