@@ -58,7 +58,8 @@ Output = Open | Close | Send | Event | Answered | Failed | Notice | Broken
 @dataclass(eq=False)
 class AccountState:
     """seq: the newest event delivered. newest: what the gateway said at the newest logon. unheard: requests on the
-    present stream whose answer has not come, by key, those included that nobody waits for any more."""
+    present stream whose answer has not come, by key, those included that nobody waits for any more.
+    doubted: orders that ended in doubt: the same one asked again is in doubt from its start."""
 
     name: str
     seq: int
@@ -66,6 +67,7 @@ class AccountState:
     newest: int = 0
     requests: dict[Key, Request] = field(default_factory=dict)
     unheard: Counter[Key] = field(default_factory=Counter)
+    doubted: set[Key] = field(default_factory=set)
 
     def hear(self, key: Key) -> None:
         """One of the answers that were still to come."""
@@ -161,6 +163,9 @@ class ClientState:
             raise Refused("R1001", f"account: got {request.account!r}, expected one of this client's")
         if request.key in account.requests:
             raise Refused("R1201", f"cl_ord_id: got {request.key[1]!r}, expected one that does not wait for its answer")
+        # An order that may be there already: a refusal of this repetition would say nothing about it.
+        is_known = (request.account, request.key[1]) in self.orders
+        request.in_doubt = request.key[0] == "new_order" and (is_known or request.key in account.doubted)
         account.requests[request.key] = request
         self.unanswered += 1
         if request.orig_cl_ord_id:
@@ -383,6 +388,7 @@ class ClientState:
 
     def answer(self, request: Request, answer: Answer) -> None:
         self.finish(request)
+        self.accounts[request.account].doubted.discard(request.key)
         self.put(Answered(request, answer))
 
     def give_up(self, request: Request) -> None:
@@ -390,7 +396,7 @@ class ClientState:
         what = f"{request.key[0]} {request.key[1]!r} of account {request.account}"
         if request.last_refusal is not None and not request.in_doubt:
             self.answer(request, request.last_refusal)
-        elif not request.sends:
+        elif not request.sends and not request.in_doubt:
             self.fail(request, NotSent(f"{what}: no shard was there to take it"))
         else:
             self.fail(request, InDoubt(f"{what}: sent, and not answered in time"))
@@ -404,6 +410,8 @@ class ClientState:
         request.is_over = True
         self.unanswered -= 1
         del account.requests[request.key]
+        if request.key[0] == "new_order" and (request.in_doubt or request.sends):
+            account.doubted.add(request.key)
         if request.orig_cl_ord_id:
             account.unheard.pop(request.key, None)  # of a cancel that is accepted nothing comes but the order's end
         name = (request.account, request.orig_cl_ord_id)

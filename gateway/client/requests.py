@@ -9,11 +9,11 @@ from gateway.client.session_state import MOVING, NOT_OWNER, WRONG_SHARD
 from gateway.pb import order_entry_pb2 as pb
 
 DONE = frozenset({pb.STATUS_FILLED, pb.STATUS_CANCELED, pb.STATUS_EXPIRED, pb.STATUS_REJECTED})
-DUPLICATE, NOT_OPEN, CANCEL_PENDING = "R1201", "R1606", "R1607"
+DUPLICATE, MALFORMED, NOT_OPEN, CANCEL_PENDING = "R1201", "R1605", "R1606", "R1607"
 MOVED = frozenset({WRONG_SHARD, MOVING, NOT_OWNER})  # nobody judged the request: it is sent again
-# Said before a repeated cl_ord_id is looked up: of a request that was sent before, it says nothing about that first
-# one.
-UNJUDGED = MOVED | {"R1001", "R1203", "R1207", "R1608", "R1609", "R1613"}
+# An order that was sent before, on a stream that is gone, may still arrive: a refusal of its repetition says nothing about
+# it, but for these two, which the first would get as well.
+FINAL = frozenset({DUPLICATE, MALFORMED})
 
 Answer = pb.ExecutionReport | pb.CancelReject | pb.MassCancelReport
 Key = tuple[str, str]  # kind of request, cl_ord_id
@@ -53,7 +53,8 @@ class Request:
 
     def must_repeat(self, code: str) -> bool:
         """Whether a refusal leaves open what became of the request, so that it has to be sent again."""
-        return code in MOVED or (self.in_doubt and code in UNJUDGED)
+        is_order = self.key[0] == "new_order"
+        return code in MOVED or (is_order and self.in_doubt and code not in FINAL)
 
 
 def kind_of(message: pb.ClientMessage) -> str:
