@@ -1,8 +1,9 @@
 """A cluster and a network in one thread, for the client's machine: shards that know only the contract, wires that lose.
 
-Nothing is reordered within a stream; everything else that can happen happens: streams break with messages on their way, what was
-sent before the break may still arrive after it, shards die and come back, move, are handed over, send twice, refuse for a moment.
-The world notes every order it executes, so that what the client tells its callers can be held against it.
+Nothing is reordered within a stream; everything else that can happen happens: streams break with messages on their way,
+what was sent before the break may still arrive after it, shards die and come back, move, are handed over, send twice,
+refuse for a moment. The world notes every order it executes, so that what the client tells its callers can be held
+against it.
 """
 
 from collections import deque
@@ -104,7 +105,7 @@ class World:
         if request.key[0] == "new_order":
             if answer.order_id:
                 assert request.key[1] in self.books[request.account].orders
-                assert answer.cl_ord_id == request.key[1]
+                assert answer.order_qty_shares == request.message.new_order.order_qty_shares
             elif answer.reject_code != "R1201":
                 assert request.key[1] not in self.books[request.account].orders
                 self.said_refused.add(name)
@@ -264,7 +265,9 @@ class World:
             wire.is_dying = wire.is_dying or fatal
         if not own:
             return
-        newest = [pb.AccountCursor(account=one.account, last_event_seq=len(self.books[one.account].events)) for one in own]
+        newest = [
+            pb.AccountCursor(account=one.account, last_event_seq=len(self.books[one.account].events)) for one in own
+        ]
         wire.down.append(pb.ServerMessage(logon_ack=pb.LogonAck(accounts=newest)))
         for cursor in own:
             wire.accounts.add(cursor.account)
@@ -325,7 +328,8 @@ class World:
 
     def on_cancel(self, wire: Wire, cancel: Any) -> None:
         book = self.books[cancel.account]
-        reject = pb.CancelReject(account=cancel.account, cl_ord_id=cancel.cl_ord_id, orig_cl_ord_id=cancel.orig_cl_ord_id)
+        names = {"cl_ord_id": cancel.cl_ord_id, "orig_cl_ord_id": cancel.orig_cl_ord_id}
+        reject = pb.CancelReject(account=cancel.account, **names)
         _, report = book.orders.get(cancel.orig_cl_ord_id, (None, None))
         if book.home != wire.address:
             reject.reject_code, reject.redirect = "R1610", book.home

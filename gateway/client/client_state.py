@@ -6,7 +6,7 @@ take(). Two clients fed with the same inputs and the same random numbers are the
 """
 
 import heapq
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -14,9 +14,6 @@ from gateway.client.errors import ClientError, Full, InDoubt, NotSent, Refused
 from gateway.client.requests import CANCEL_PENDING, DONE, MOVED, NOT_OPEN, Answer, Key, Request
 from gateway.client.session_state import Close, Open, Patience, Phase, Send, SessionState, pause_ns
 from gateway.pb import order_entry_pb2 as pb
-
-DECIDED = {pb.PENDING_NEW, pb.SUSPENDED, pb.REJECTED}  # exec types of an order's first event
-VENUE_REJECT = "R1602"
 
 
 @dataclass(frozen=True)
@@ -57,24 +54,15 @@ Output = Open | Close | Send | Event | Answered | Failed | Notice | Broken
 
 @dataclass(eq=False)
 class AccountState:
-    """seq: the newest event delivered. newest: what the gateway said at the newest logon. unheard: requests on the
-    present stream whose answer has not come, by key, those included that nobody waits for any more.
-    doubted: orders that ended in doubt: the same one asked again is in doubt from its start."""
+    """seq: the newest event delivered. newest: what the gateway said at the newest logon. doubted: orders that ended in
+    doubt: the same one asked again is in doubt from its start."""
 
     name: str
     seq: int
     session: SessionState
     newest: int = 0
     requests: dict[Key, Request] = field(default_factory=dict)
-    unheard: Counter[Key] = field(default_factory=Counter)
     doubted: set[Key] = field(default_factory=set)
-
-    def hear(self, key: Key) -> None:
-        """One of the answers that were still to come."""
-        if self.unheard[key] > 1:
-            self.unheard[key] -= 1
-        else:
-            self.unheard.pop(key, None)
 
     def doubt(self) -> None:
         """The stream is gone: what was sent and not answered may or may not have arrived."""
@@ -223,7 +211,6 @@ class ClientState:
             if account is None or account.session is not session:
                 continue
             account.newest = cursor.last_event_seq
-            account.unheard.clear()
             for request in list(account.requests.values()):
                 self.send(request, now_ns)
 
@@ -294,9 +281,6 @@ class ClientState:
             return
         if not self.deliver(session, account, report, now_ns):
             return
-        is_decision = report.exec_type in DECIDED and report.reject_code != VENUE_REJECT
-        if is_decision and report.event_seq > account.newest:
-            account.hear(key)
         self.keep(report)
         request = account.requests.get(key)
         if request is not None and request.sends and report.event_seq > request.floor and request.is_about(report):
@@ -325,15 +309,15 @@ class ClientState:
         account = self.accounts.get(answer.account)
         if account is None:
             return
-        if account.session is session:
-            account.hear(key)
         request = account.requests.get(key)
         if answer.reject_code in MOVED and answer.redirect:
             self.on_away(session, [account.name], answer.redirect, now_ns)
         if request is None or not request.sends:
             return
         is_state = isinstance(answer, pb.ExecutionReport) and answer.order_id != 0
-        if not is_state and (account.unheard[key] or request.must_repeat(answer.reject_code)):
+        if is_state and not request.is_about(answer):
+            return  # it answers a message before this one, that nobody waits for any more
+        if not is_state and request.must_repeat(answer.reject_code):
             self.repeat(request, answer, now_ns)
         elif request.sends > 1 and self.is_under_way(request, answer.reject_code):
             return
@@ -360,13 +344,10 @@ class ClientState:
             request.floor = max(account.seq, account.newest)
         request.sends += 1
         request.retry_ns, request.last_refusal = 0, None
-        account.unheard[request.key] += 1
         session.send(request.message)
 
     def repeat(self, request: Request, refusal: Answer, now_ns: int) -> None:
         """Send it once more, a little later."""
-        if self.accounts[request.account].unheard[request.key]:
-            return
         request.last_refusal = refusal
         request.tries += 1
         request.retry_ns = now_ns + max(pause_ns(request.tries, self.random), 1)
@@ -412,8 +393,6 @@ class ClientState:
         del account.requests[request.key]
         if request.key[0] == "new_order" and (request.in_doubt or request.sends):
             account.doubted.add(request.key)
-        if request.orig_cl_ord_id:
-            account.unheard.pop(request.key, None)  # of a cancel that is accepted nothing comes but the order's end
         name = (request.account, request.orig_cl_ord_id)
         if request in self.cancels.get(name, ()):
             self.cancels[name].remove(request)

@@ -11,8 +11,8 @@ from gateway.pb import order_entry_pb2 as pb
 DONE = frozenset({pb.STATUS_FILLED, pb.STATUS_CANCELED, pb.STATUS_EXPIRED, pb.STATUS_REJECTED})
 DUPLICATE, MALFORMED, NOT_OPEN, CANCEL_PENDING = "R1201", "R1605", "R1606", "R1607"
 MOVED = frozenset({WRONG_SHARD, MOVING, NOT_OWNER})  # nobody judged the request: it is sent again
-# An order that was sent before, on a stream that is gone, may still arrive: a refusal of its repetition says nothing about
-# it, but for these two, which the first would get as well.
+# An order that was sent before, on a stream that is gone, may still arrive: a refusal of its repetition says nothing
+# about it, but for these two, which the first would get as well.
 FINAL = frozenset({DUPLICATE, MALFORMED})
 
 Answer = pb.ExecutionReport | pb.CancelReject | pb.MassCancelReport
