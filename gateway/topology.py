@@ -165,7 +165,7 @@ class Directory:
         self.known = known
         self.now_ns = now_ns
         self.log = log
-        self.as_of_ns = now_ns()
+        self.as_of_ns = now_ns() if known else 0
         self.is_away = False
         self.healths: list[dict[str, Any]] = []
 
