@@ -292,7 +292,8 @@ def test_the_example_of_the_docs_runs(cluster):
     for name, ours in (names | {"600519": cluster.symbols["XSHG"][3]}).items():
         assert name in text
         text = text.replace(name, ours)
-    ran = subprocess.run([sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    command = [sys.executable, "-c", text]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
     assert ran.returncode == 0, ran.stderr
     assert "submitted: STATUS_PENDING_NEW" in ran.stdout
     assert "ended: STATUS_CANCELED" in ran.stdout
