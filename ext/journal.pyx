@@ -2,7 +2,7 @@
 
 from libc.string cimport memcmp, memcpy, memset, strlen
 
-from ext.events cimport EV_RULE_SET, EV_TYPE_COUNT
+from ext.events cimport EV_ACCOUNT_CAME, EV_RULE_SET, EV_TYPE_COUNT
 
 
 cdef extern from "sys/mman.h" nogil:
@@ -24,13 +24,13 @@ cdef extern from "nmmintrin.h" nogil:
 cdef enum:
     CHUNK = 1 << 26                    # the file grows by this much, unless told
     MOST_FRAME = 1 << 12
-    MOST_RULE_SET_FRAME = 1 << 26      # a compiled rule set is one frame, and the only long one
+    MOST_LONG_FRAME = 1 << 26          # a compiled rule set, or an account that came with its day
 
 cdef const char *MAGIC = b"tidegate journal 1\n"
 
 
 cdef inline uint64_t most_size(const Frame *frame) noexcept nogil:
-    return MOST_RULE_SET_FRAME if frame.type == EV_RULE_SET else MOST_FRAME
+    return MOST_LONG_FRAME if frame.type == EV_RULE_SET or frame.type == EV_ACCOUNT_CAME else MOST_FRAME
 
 
 class JournalError(Exception):

@@ -285,6 +285,19 @@ def topology(connection: Connection, as_json: Json = False) -> None:
 
 @control.command()
 @connecting
+def move(
+    connection: Connection,
+    account: str,
+    to: Annotated[int, typer.Option(min=0, max=1295, help="The shard it goes to.")],
+    reason: Reason = "",
+) -> None:
+    """Move an account to another shard, with its day; its open orders are cancelled."""
+    done = connection.call("MoveAccount", api.MoveAccountRequest(account=account, to_shard=to, reason=reason))
+    typer.echo(f"{account} lives at shard {done.to_shard}, {done.address}; before at {done.from_shard}")
+
+
+@control.command()
+@connecting
 def alerts(
     connection: Connection,
     after: Annotated[int, typer.Option(min=0, help="Only newer ones than this number.")] = 0,

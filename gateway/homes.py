@@ -11,8 +11,10 @@ from typing import Any
 import msgspec
 
 from ext import queries
+from ext.audience import MOVING
 from ext.clock import utc_now_ns
-from gateway.limit_types import Limits
+from gateway.limit_types import AccountLimits, Limits
+from gateway.moving import Moves
 from gateway.settings import SettingError, Settings
 from gateway.topology import MOST_ADDRESS, Directory, TopologyStore, keep_telling, open_store
 
@@ -49,6 +51,8 @@ class Elsewhere:
         self.directory = directory
         self.shard = shard
         self.index = {account.id: at for at, account in enumerate(limits.accounts)}
+        self.here: set[str] = set()  # may be traded here: at home, with everything that is theirs
+        self.moving: set[str] = set()
         self.allowed: dict[int, bytearray] = {}
         for token in limits.tokens:
             bits = self.allowed[ports[token.token_sha256]] = bytearray(len(limits.accounts) // 8 + 1)
@@ -64,7 +68,14 @@ class Elsewhere:
             return None
         topology = self.directory.topology
         home = topology.home_of(name)
+        if name in self.moving or (home == self.shard and name not in self.here):
+            return bytes(MOVING)
         return None if home == self.shard else topology.shards[home].address.encode()[:MOST_ADDRESS]
+
+    def ports_of(self, account: str) -> list[int]:
+        """The ports whose tokens may trade the account."""
+        at = self.index[account]
+        return [port for port, bits in self.allowed.items() if bits[at >> 3] >> (at & 7) & 1]
 
 
 class Place:
@@ -76,15 +87,22 @@ class Place:
         self.store = store
         self.directory = directory
         self.tasks: list[asyncio.Task[None]] = []
+        self.elsewhere: Any = None
+        self.moves: Moves | None = None
+        self.sessions: Any = None  # the OrderEntry whose sessions are told when an account leaves
 
     def is_home(self, account: str) -> bool:
         return self.directory.topology.home_of(account) == self.shard
 
-    def attach(self, engine: Any, limits: Limits) -> None:
-        """From here on the engine knows where the others live. limits: of all accounts."""
+    def attach(self, engine: Any, limits: Limits, profiles: dict[AccountLimits, int]) -> None:
+        """From here on the engine knows where the others live. limits: of all accounts; profiles: the engine's."""
         digests = [token.token_sha256 for token in limits.tokens]
         ports = {digest: queries.port_of(engine, bytes.fromhex(digest)) for digest in digests}
-        engine.audience.elsewhere = Elsewhere(limits, self.directory, self.shard, ports)
+        self.elsewhere = Elsewhere(limits, self.directory, self.shard, ports)
+        self.elsewhere.here = {account.id for account in limits.accounts if self.is_home(account.id)}
+        engine.audience.elsewhere = self.elsewhere
+        self.moves = Moves(self, engine, limits, profiles)
+        self.moves.look_over()
 
     async def start(self, port: int, control_port: int | None, health: Callable[[], dict[str, Any]]) -> None:
         """Tell everybody that the shard is served here, and what it says of itself, until stop()."""
@@ -100,6 +118,8 @@ class Place:
             asyncio.create_task(self.directory.follow()),
             asyncio.create_task(keep_telling(tell)),
         ]
+        if self.moves is not None:
+            self.tasks.append(asyncio.create_task(self.moves.run()))
 
     async def stop(self) -> None:
         for task in self.tasks:

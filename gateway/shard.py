@@ -104,6 +104,7 @@ class Shard:
             with listening("--metrics-port", settings.host, settings.metrics_port):
                 self.metrics = MetricsServer(self.metric_sources(), settings.metrics_port, settings.host)
         if self.place is not None:
+            self.place.sessions = self.orders
             await self.place.start(self.server.port, self.control.port if self.control else None, self.health)
         return {
             "port": self.server.port,
@@ -238,7 +239,7 @@ def open_engine(
     if faults:
         raise JournalError(journal_file.journal.path, 0, f"its state does not add up: {'; '.join(faults[:3])}")
     try:
-        load_engine(
+        profiles = load_engine(
             engine, limits, instruments, trade_date=settings.trade_date, shard=settings.shard, now_ns=utc_now_ns()
         )
     except ValueError as error:
@@ -249,7 +250,7 @@ def open_engine(
         take_over(settings, engine, journal_file.journal.path, log)
     begin_rules(engine, settings.journal, settings.rules, settings.trade_date, log)
     if place is not None:
-        place.attach(engine, every)
+        place.attach(engine, every, profiles)
     state.fault_in()
     log("recovered", limits_sha256=limits.sha256, **found)
     return journal_file, engine

@@ -25,6 +25,7 @@ HEALTH_S = 0.5
 HEALTH_KEPT_MS = 3000  # a shard that has said nothing for so long is not told as well
 MOST_ADDRESS = 128
 NS_PER_MS = 1_000_000
+PARCEL_KEPT_S = 86_400
 
 # Made by whichever shard starts first; everybody else finds it made.
 MAKE = """
@@ -73,11 +74,23 @@ class Topology(msgspec.Struct, frozen=True):
     def home_of(self, account: str) -> int:
         """The shard where the account lives."""
         home = self.homes.get(account)
-        return self.table[slot_of(account)] if home is None else home
+        return self.slot_home(account) if home is None else home
+
+    def slot_home(self, account: str) -> int:
+        """The shard of its slot."""
+        return self.table[slot_of(account)]
 
     def address_of(self, account: str) -> str:
         """host:port of the shard where the account lives, empty when that is not known now."""
         return self.shards[self.home_of(account)].address
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """An account that somebody wants at another shard."""
+
+    account: str
+    target: int
+    by: str
 
 
 NOTHING = Topology(0, (), {}, ())
@@ -142,6 +155,46 @@ class TopologyStore:
         shard."""
         arguments = (account, slot_home, source, target)
         return bool(await self.redis.eval(REHOME, 2, self.slots_key, self.homes_key, *arguments))
+
+    # An account's way from shard to shard: who asked for it, its parcel, and how far it is.
+
+    def parcel_key(self, trade_date: int, account: str) -> str:
+        return f"tidegate:{self.cluster}:parcel:{trade_date}:{account}"
+
+    def move_key(self, account: str) -> str:
+        return f"tidegate:{self.cluster}:move:{account}"
+
+    async def ask_move(self, source: int, account: str, target: int, by: str) -> None:
+        """Ask the shard that has the account to send it away."""
+        await self.tell_move(account, "ASKED", "")
+        wish = msgspec.json.encode(Wish(account, target, by))
+        await self.redis.rpush(f"tidegate:{self.cluster}:asked:{source:02d}", wish)
+
+    async def next_move(self, shard: int) -> Wish | None:
+        """The oldest move that the shard is asked for; it is taken."""
+        text = await self.redis.lpop(f"tidegate:{self.cluster}:asked:{shard:02d}")
+        return msgspec.json.decode(text, type=Wish) if text else None
+
+    async def tell_move(self, account: str, state: str, text: str) -> None:
+        await self.redis.hset(self.move_key(account), mapping={"state": state, "text": text})
+        await self.redis.expire(self.move_key(account), PARCEL_KEPT_S)
+
+    async def move_state(self, account: str) -> tuple[str, str]:
+        """(ASKED, LEAVING, MOVED, CAME or FAILED, why); empty: it was never asked for."""
+        state, text = await self.redis.hmget(self.move_key(account), "state", "text")
+        return state or "", text or ""
+
+    async def put_parcel(self, trade_date: int, account: str, parcel: bytes) -> None:
+        await self.redis.set(self.parcel_key(trade_date, account), parcel, ex=PARCEL_KEPT_S)
+
+    async def parcel(self, trade_date: int, account: str) -> str | None:
+        text: str | None = await self.redis.get(self.parcel_key(trade_date, account))
+        return text
+
+    async def home_of(self, account: str, slot_home: int) -> int:
+        """Where the account lives, as Redis has it now."""
+        home = await self.redis.hget(self.homes_key, account)
+        return slot_home if home is None else int(home)
 
     async def tell_health(self, shard: int, health: dict[str, Any]) -> None:
         await self.redis.set(self.health_key(shard), msgspec.json.encode(health), px=HEALTH_KEPT_MS)

@@ -148,7 +148,7 @@ def test_planned_hand_overs_cost_no_order_and_hardly_any_time():
 
 
 def test_a_shard_that_comes_up_late_is_found_soon():
-    """Nobody listens for half a second: what was never sent is said so, and what waits goes out once there is a shard."""
+    """Nobody listens for half a second: what was never sent is said so, what waits goes out once there is a shard."""
 
     async def play():
         port = free_port()
