@@ -147,7 +147,8 @@ class Moves:
         text = await self.place.store.parcel(self.place.settings.trade_date, wish.account)
         been = [*(msgspec.json.decode(text, type=Parcel).been if text else ()), self.place.shard]
         if wish.target in been:
-            raise MoveError(f"{wish.account} was at shard {wish.target} today, and goes back there tomorrow at the earliest")
+            text = f"{wish.account} was at shard {wish.target} today"
+            raise MoveError(f"{text}, and goes back there tomorrow at the earliest")
         return been
 
     async def quieten(self, index: int) -> None:

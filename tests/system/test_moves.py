@@ -2,6 +2,7 @@
 
 import asyncio
 import collections
+import time
 
 import grpc
 import pytest
@@ -29,13 +30,8 @@ def cluster(exchanges, tmp_path):
         running.stop()
 
 
-def view_of(shard, account=MOVER):
-    return shard.stub().GetAccount(pb.GetAccountRequest(account=account), **bearer("load"))
-
-
-def settled(shard, account=MOVER):
-    """The account once nothing of it is open."""
-    return wait_until(lambda: (view := view_of(shard, account)).open_orders == 0 and view, "no open orders")
+def view_of(shard, account=MOVER, token="load"):
+    return shard.stub().GetAccount(pb.GetAccountRequest(account=account), **bearer(token))
 
 
 def holdings(view):
@@ -43,12 +39,10 @@ def holdings(view):
                   for row in view.positions if row.total_shares or row.bought_today_shares)
 
 
-def trade(shard, symbol):
-    """Two accounts of the shard trade with each other; one order of the mover rests, one was cancelled, one refused."""
+def send_some(shard, symbol):
+    """The mover has one order that rests, one that was cancelled, one refused."""
     stub = shard.stub()
     for order in (
-        limit_order("m-sell", AT_0[1], symbol, side=pb.SELL, price_e4=100_000),
-        limit_order("m-buy", MOVER, symbol, qty=300, price_e4=100_000),
         limit_order("m-rest", MOVER, symbol, price_e4=99_000),
         limit_order("m-gone", MOVER, symbol, price_e4=98_000),
         limit_order("m-bad", MOVER, symbol, qty=7_777_777_00, price_e4=98_000),
@@ -57,10 +51,24 @@ def trade(shard, symbol):
     stub.Cancel(pb.CancelOrder(cl_ord_id="c", account=MOVER, orig_cl_ord_id="m-gone"), **bearer("load"))
 
 
+def trade(cluster, symbol):
+    """B1, of shard 0, buys from the other shard, sells to its own, and has one order that rests."""
+    source, target = (shard.stub() for shard in cluster.shards)
+    for stub, token, order in (
+        (target, "alpha", limit_order("t1", "A1", symbol, side=pb.SELL, qty=300, price_e4=100_000)),
+        (source, "beta", limit_order("t2", "B1", symbol, qty=300, price_e4=100_000)),
+        (source, "load", limit_order("t3", AT_0[1], symbol, qty=200, price_e4=99_500)),
+        (source, "beta", limit_order("t4", "B1", symbol, side=pb.SELL, qty=200, price_e4=99_500)),
+        (source, "beta", limit_order("t5", "B1", symbol, price_e4=98_000)),
+    ):
+        assert stub.Submit(order, **bearer(token)).ord_status == pb.STATUS_PENDING_NEW
+        time.sleep(0.05)
+
+
 def test_an_account_moves_with_its_day(cluster, fronts):
     """Cash, positions, used names, events: all of it is there, and nothing of it here; then it trades on."""
     source, target = cluster.shards
-    trade(source, cluster.symbols["XSHG"][0])
+    send_some(source, cluster.symbols["XSHG"][0])
     front = fronts(source, "load", MOVER, AT_0[1])
     front.order(limit_order("m-live", MOVER, cluster.symbols["XSHG"][1]))
     front.report("m-live", pb.NEW)
@@ -99,25 +107,26 @@ def test_an_account_moves_with_its_day(cluster, fronts):
 
 def test_cash_positions_and_firm_are_what_they_were(cluster):
     source, target = cluster.shards
-    trade(source, cluster.symbols["XSHG"][0])
-    wait_until(lambda: view_of(source).open_orders == 1, "one open order")
+    trade(cluster, cluster.symbols["XSHG"][0])
+    wait_until(lambda: view_of(source, "B1", "beta").open_orders == 1, "one open order")
     sums = [officer(shard, "vera").GetExposure(scope=api.FIRM) for shard in cluster.shards]
-    before = view_of(source)
-    officer(target, "otto").MoveAccount(account=MOVER, to_shard=1, reason="test")
-    after = view_of(target)
+    before = view_of(source, "B1", "beta")
+    officer(target, "otto").MoveAccount(account="B1", to_shard=1, reason="test")
+    after = view_of(target, "B1", "beta")
     assert (after.cash_e4, after.cash_available_e4) == (before.cash_e4, before.cash_e4)
+    assert len(holdings(before)) == 12
     assert holdings(after) == holdings(before)
     later = [officer(shard, "vera").GetExposure(scope=api.FIRM) for shard in cluster.shards]
-    assert sum(one.filled_buy_e4 for one in later) == sum(one.filled_buy_e4 for one in sums) > 0
-    assert later[1].filled_buy_e4 == sums[0].filled_buy_e4
+    for side in ("filled_buy_e4", "filled_sell_e4"):
+        assert sum(getattr(one, side) for one in later) == sum(getattr(one, side) for one in sums) > 0
+    assert later[1].filled_buy_e4 == 300 * 100_000
     for shard in cluster.shards:  # what both journaled leads to the same again
         shard.kill()
         shard.start()
-    again = view_of(target)
+    again = view_of(target, "B1", "beta")
     assert (again.cash_e4, again.event_seq, holdings(again)) == (after.cash_e4, after.event_seq, holdings(after))
-    assert [officer(shard, "vera").GetExposure(scope=api.FIRM).filled_buy_e4 for shard in cluster.shards] == [
-        one.filled_buy_e4 for one in later
-    ]
+    restarted = [officer(shard, "vera").GetExposure(scope=api.FIRM) for shard in cluster.shards]
+    assert [one.filled_buy_e4 for one in restarted] == [one.filled_buy_e4 for one in later]
 
 
 def test_a_client_under_load_does_not_notice(cluster, exchanges):
