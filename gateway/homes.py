@@ -112,7 +112,10 @@ class Place:
 
         async def tell() -> None:
             await self.store.publish(self.shard, address, control_address)
-            await self.store.tell_health(self.shard, health() | {"time_ns": utc_now_ns()})
+            told = {"time_ns": utc_now_ns(), "trade_date": self.settings.trade_date}
+            if self.moves is not None:
+                told["limits_sha256"] = self.moves.limits.sha256
+            await self.store.tell_health(self.shard, health() | told)
 
         self.tasks = [
             asyncio.create_task(self.directory.follow()),

@@ -106,6 +106,7 @@ class Moves:
         store, audience = self.place.store, self.engine.audience
         try:
             index, been = self.checked(wish), await self.been(wish)
+            await self.check_target(wish)
             await store.tell_move(wish.account, "LEAVING", "")
             self.place.elsewhere.moving.add(wish.account)
             audience.moving = index
@@ -150,6 +151,17 @@ class Moves:
             text = f"{wish.account} was at shard {wish.target} today"
             raise MoveError(f"{text}, and goes back there tomorrow at the earliest")
         return been
+
+    async def check_target(self, wish: Wish) -> None:
+        """It lives, in the same day, on the same limits."""
+        healths = await self.place.store.healths(wish.target + 1)
+        if not healths[wish.target]:
+            raise MoveError(f"shard {wish.target} is silent")
+        ours = {"trade_date": self.place.settings.trade_date, "limits_sha256": self.limits.sha256}
+        for name, value in ours.items():
+            if healths[wish.target].get(name) != value:
+                there = healths[wish.target].get(name)
+                raise MoveError(f"shard {wish.target} has {name} {there}, expected {value} as here")
 
     async def quieten(self, index: int) -> None:
         """Every order of it is over, and the exchange has said everything."""
