@@ -40,6 +40,8 @@ cdef enum EventType:
     EV_PHASE = 45                      # an exchange's phase changed: what phase windows begin at
     EV_OWNER = 46                      # a process began to own the shard: all that follows is its word
     EV_QUOTA = 47                      # this shard's shares of the limits of a group or of the firm
+    EV_ACCOUNT_LEFT = 48               # an account lives at another shard from now on
+    EV_ACCOUNT_CAME = 49               # an account lives here from now on, with its day so far
     EV_TYPE_COUNT = 56
 
 cdef struct Frame:
@@ -126,6 +128,22 @@ cdef struct UnitEvent:
     uint32_t index
     uint32_t id_size
     char id[16]
+
+cdef struct LeftEvent:                 # of the frame's account
+    Frame head
+    uint32_t target                    # shard
+    uint32_t spare
+    char by[32]
+
+# Behind it, in the same frame, the account's own frames from the shard that it left, oldest first, each as a frame of this
+# journal would be: its orders numbered on from ours, its events linked as ours. So either all of it came, or nothing.
+cdef struct CameEvent:
+    Frame head
+    uint32_t source                    # shard
+    uint32_t orders                    # among the frames
+    uint32_t frames
+    uint32_t spare
+    char by[32]
 
 cdef struct LocateEvent:               # of the frame's account
     Frame head

@@ -7,7 +7,7 @@ from libc.errno cimport EINTR, ENOSPC, errno
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset, strlen
 
-from ext.events cimport EV_RULE_SET, EV_TYPE_COUNT
+from ext.events cimport EV_ACCOUNT_CAME, EV_RULE_SET, EV_TYPE_COUNT
 
 import os
 
@@ -39,7 +39,7 @@ cdef enum:
     PAGE = 4096
     CHUNK = 1 << 26                    # a file grows by this much, unless told
     LEAST_CHUNK = 1 << 16              # and by this much when the disk is nearly full
-    MOST_RULE_SET_FRAME = 1 << 26      # a compiled rule set is one frame, and the only long one
+    MOST_LONG_FRAME = 1 << 26          # a compiled rule set, or an account that came with its day
 
 cdef const char *MAGIC = b"tidegate journal 1\n"
 
@@ -47,7 +47,7 @@ KEPT_BACK = SPARE_FOR_REPORTS
 
 
 cdef uint64_t most_size(const Frame *frame) noexcept nogil:
-    return MOST_RULE_SET_FRAME if frame.type == EV_RULE_SET else MOST_FRAME
+    return MOST_LONG_FRAME if frame.type == EV_RULE_SET or frame.type == EV_ACCOUNT_CAME else MOST_FRAME
 
 
 class JournalError(Exception):

@@ -215,7 +215,7 @@ cdef struct AccountDay:                # what an account has beside its row: rea
     int64_t opening_e4                 # cash and positions at the previous close
     int64_t ordered_e4                 # value of its orders accepted while OPTIONAL_ORDERED was set
     uint32_t first_position            # newest of its list of positions: index + 1, 0: none
-    uint32_t spare
+    uint32_t left                      # the shard it lives at now + 1; 0: it did not leave
 
 cdef struct Instrument:                # EV_INSTRUMENT: the exchange's static file
     Frame head

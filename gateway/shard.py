@@ -40,6 +40,7 @@ from gateway.control_child import ControlChild, control_settings
 from gateway.disk import DiskSync
 from gateway.drop_child import DropCopyChild, drop_settings
 from gateway.homes import Place, take_place
+from gateway.loading import profiles_of
 from gateway.log import logger
 from gateway.member import Member
 from gateway.metrics import MetricSources, MetricsServer, StageSummary
@@ -160,6 +161,8 @@ class Shard:
             return
         sweeps.take_up(self.engine)
         self.allow_tokens()
+        if self.place is not None:
+            self.place.attach(self.engine, self.files.every, profiles_of(self.files.limits))
         await self.serve_shard(member, taken_over=True)
         self.log.info("serving", epoch=member.ownership.epoch, **queries.counts(self.engine))
 
@@ -203,9 +206,9 @@ class Shard:
 
     def begin_day(self) -> None:
         """Today's files on top of what the journal holds. Raises SettingError when they do not fit."""
-        begin_day(self.settings, self.files, self.engine, self.log.info)
+        profiles = begin_day(self.settings, self.files, self.engine, self.log.info)
         if self.place is not None:
-            self.place.attach(self.engine, self.files.every)
+            self.place.attach(self.engine, self.files.every, profiles)
 
     def on_owned(self, record: Record) -> None:
         """This node owns the shard under a new epoch: that is the first it writes."""
@@ -222,8 +225,6 @@ class Shard:
         """What each token may trade, from the limits file; ports are as the journal has them."""
         for token in self.files.limits.tokens:
             day_settings.allow_port(self.engine, token)
-        if self.place is not None:
-            self.place.attach(self.engine, self.files.every)
 
     async def open_exchanges(self, *, taken_over: bool = False) -> None:
         """Links to both exchanges, and their market data."""
@@ -267,6 +268,7 @@ class Shard:
             self.drop_copy = DropCopyChild(settings, self.settings.redis, self.safe_end, self.log)
             await self.drop_copy.begin()
         if self.place is not None and self.server is not None:
+            self.place.sessions = self.orders
             await self.place.start(self.server.port, self.control.port if self.control else None, self.health)
 
     def on_disk_failed(self, number: int) -> None:
@@ -410,7 +412,8 @@ class Shard:
         """What the topology tells of this shard."""
         counts = queries.counts(self.engine)
         links = {VENUE_NAMES[venue]: session.state is LinkState.READY for venue, session in self.sessions.items()}
-        return {"links": links} | {name: counts[name] for name in ("accounts", "orders", "open_orders", "journal_bytes")}
+        told = ("accounts", "orders", "open_orders", "journal_bytes")
+        return {"links": links} | {name: counts[name] for name in told}
 
     def metric_sources(self) -> MetricSources:
         engine = self.engine
