@@ -19,6 +19,8 @@ class SmallDay:
     ) -> None:
         folder.mkdir(exist_ok=True)
         self.path = folder / "20261123-00.journal"
+        for old in self.files().values():
+            old.unlink()
         file = self.open(private=private)
         for number in range(frames):
             # Bodies without a zero octet, so that it shows what is there; sizes such that frames lie across segments.

@@ -335,3 +335,48 @@ def test_damage_in_a_later_segment_names_file_and_both_offsets(tmp_path: Path):
     day.write(octets)
     where = f"{segment_path(day.path, 1)}: offset {offset - SEGMENT} (offset {offset} of the day)"
     assert str(refused(day)).startswith(f"{where}: frame {number} is changed")
+
+
+# --- anything at all ---
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 12_000), st.binary(min_size=1, max_size=200)), min_size=1, max_size=4))
+def test_a_closed_day_reads_whole_or_not_at_all(tmp_path: Path, edits: list[tuple[int, bytes]]):
+    day = SmallDay(tmp_path)
+    octets = day.octets()
+    for at, new in edits:
+        octets[START + at : START + at + len(new)] = new[: max(0, len(octets) - START - at)]
+    changed = octets[START : day.end] != day.octets()[START : day.end]
+    day.write(octets)
+    if changed:
+        assert "frame" in refused(day).text
+    else:
+        assert day.read() == day.frames
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=9000), st.integers(0, 3), st.integers(0, 12_000))
+def test_any_octets_are_frames_or_one_error(tmp_path: Path, noise: bytes, where: int, synced_end: int):
+    """Noise in the place of a day's beginning, middle or all of it, whatever its header says: no crash, and no frame made up."""
+    day = SmallDay(tmp_path, clean=False)
+    octets = with_synced_end(day.octets(), synced_end)
+    first = [0, 64, 3000, day.end][where]
+    octets[first : first + len(noise)] = noise
+    day.write(octets)
+    try:
+        found = day.read()
+    except JournalError:
+        return
+    assert found == day.frames[: len(found)]
+
+
+def test_headers_that_cannot_be(tmp_path: Path):
+    day = SmallDay(tmp_path)
+    whole = bytes(day.octets())
+    for size, message in ((12345, "multiple of 4096"), ((1 << 64) - 4096, "address space"), (1 << 62, "address space")):
+        octets = bytearray(whole)
+        struct.pack_into("<Q", octets, 40, size)
+        day.write(octets)
+        with pytest.raises(JournalError, match=message):
+            day.read()
