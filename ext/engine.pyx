@@ -22,7 +22,7 @@ from ext.events cimport (
 )
 from ext.fields cimport check_cancel_fields, check_fields, copy_cancel_name
 from ext.orders cimport cl_ord_id_hash, find_order
-from ext.reports cimport encode_cancel_refusal, encode_order_state, encode_refusal
+from ext.reports cimport encode_cancel_refusal, encode_order_state, encode_refusal, refuse_with
 from ext.risk cimport check_new_order, fail
 from ext.state cimport (
     FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, GROUP_OWNER, MOST_SHORTAGES, NONE, OPTIONAL_CHECK, Account, AccountDay, PortState, Shortage,
@@ -131,17 +131,12 @@ cdef class Engine:
         refusal.value = window_count(&port.orders_in, now_ns)
         refusal.limit = port.rate_in_per_s
         if refusal.value >= refusal.limit:
-            refusal.value += 1
-            refusal.code = R1203_RATE_IN
-            return R1203_RATE_IN
+            return refuse_with(refusal, R1203_RATE_IN, refusal.value + 1, refusal.limit)
         window_add(&port.orders_in, now_ns)
         if order.instrument_index != NONE:
             self.state.fetch_position(order.account_index, order.instrument_index)
         if now_ns < port.latched_until_ns:
-            refusal.value = port.reject_streak_max
-            refusal.limit = port.reject_streak_max
-            refusal.code = R1207_REJ_BREAK
-            return R1207_REJ_BREAK
+            return refuse_with(refusal, R1207_REJ_BREAK, port.reject_streak_max, port.reject_streak_max)
         order_no = find_order(self.state, self.journal, order.account_index, message.cl_ord_id.at, message.cl_ord_id.size)
         if order_no:
             refusal.code = R1201_DUP_ID
@@ -151,15 +146,9 @@ cdef class Engine:
             return R1201_DUP_ID
         if self.state.order_count >= self.state.most_orders or self.state.position_count + MOST_NEW_POSITIONS > self.state.most_positions \
                 or not self.has_parent_row(order):
-            refusal.code = R1603_CAPACITY
-            refusal.value = self.state.order_count
-            refusal.limit = self.state.most_orders
-            return R1603_CAPACITY
+            return refuse_with(refusal, R1603_CAPACITY, self.state.order_count, self.state.most_orders)
         if not self.journal.has_room(SPARE_FOR_REPORTS):
-            refusal.code = R1613_DISK_FULL
-            refusal.value = self.journal.free_bytes()
-            refusal.limit = SPARE_FOR_REPORTS
-            return R1613_DISK_FULL
+            return refuse_with(refusal, R1613_DISK_FULL, self.journal.free_bytes(), SPARE_FOR_REPORTS)
         self.find_holdings(order)
         return PASS
 

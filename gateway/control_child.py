@@ -32,7 +32,6 @@ class ControlSettings(msgspec.Struct, frozen=True):
     limits: str = ""  # file of the accounts that pushed rules are held against; empty: they are not
     cluster: str = "tidegate"  # that it belongs to, when it has a Redis
     watch: str = ""  # folder of rule files; empty: not watched
-    cluster: str = ""
     debug: bool = False
 
 
