@@ -27,6 +27,8 @@ cdef class Audience:
         self.state = state
         self.journal = journal
         self.callers = []
+        self.free_slots = []
+        self.room = BacklogRoom()
         self.allowed = []
         self.watch_count = state.most_accounts
         self.watches = <Watch *>map_pages((<size_t>state.most_accounts + MOST_FURTHER) * sizeof(Watch))
@@ -44,6 +46,9 @@ cdef class Audience:
             caller = <Caller>self.callers[watch.session - 1]
             watch = &self.watches[watch.next] if watch.next else NULL
             if caller.catching_up:
+                # The event just applied is the newest of its account.
+                if caller.backlog is not None:
+                    caller.backlog.add(self.state.accounts[frame.account].last_offset)
                 continue
             room = caller.begin_message(MOST_REPORT_SIZE)
             if room != NULL:
@@ -90,37 +95,48 @@ cdef class Audience:
     def connect(self, Caller caller, uint32_t port) -> None:
         """Give a session its slot."""
         caller.port = port
-        for slot, taken in enumerate(self.callers):
-            if taken is None:
-                self.callers[slot] = caller
-                caller.slot = slot
-                return
-        caller.slot = len(self.callers)
-        self.callers.append(caller)
+        caller.slot = self.free_slots.pop() if self.free_slots else len(self.callers)
+        if caller.slot == <uint32_t>len(self.callers):
+            self.callers.append(caller)
+        else:
+            self.callers[caller.slot] = caller
 
     def disconnect(self, Caller caller, accounts) -> None:
         """Forget a session; accounts: the indexes it watched."""
         for account in accounts:
             self.unwatch(caller, account)
         self.callers[caller.slot] = None
+        self.free_slots.append(caller.slot)
         caller.slot = NONE
 
-    cdef void watch(self, Caller caller, uint32_t account) noexcept:
+    def watches_account(self, Caller caller, uint32_t account) -> bool:
+        """Whether the session logged on with the account."""
+        return caller.slot != NONE and self.may_trade(caller, account)
+
+    cdef bint watch(self, Caller caller, uint32_t account) noexcept:
         cdef Watch *first = &self.watches[account]
+        cdef const Watch *one = first
         cdef uint32_t further = self.free_watch
+        cdef int watchers = 1
         if first.session == 0:
             first.session = caller.slot + 1
-            return
+            return True
+        while one.next and watchers < MOST_WATCHERS:
+            one = &self.watches[one.next]
+            watchers += 1
+        if watchers >= MOST_WATCHERS:
+            return False
         if further:
             self.free_watch = self.watches[further].next
         elif self.watch_count < self.state.most_accounts + MOST_FURTHER:
             further = self.watch_count
             self.watch_count += 1
         else:
-            return
+            return False
         self.watches[further].session = caller.slot + 1
         self.watches[further].next = first.next
         first.next = further
+        return True
 
     cdef void unwatch(self, Caller caller, uint32_t account) noexcept:
         cdef Watch *watch = &self.watches[account]

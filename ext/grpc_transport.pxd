@@ -9,6 +9,7 @@ cdef class ServerContext:                  # what the connections of one server 
     cdef readonly Counters counters
     cdef readonly set connections
     cdef object loop
+    cdef object later                  # (step): runs it beside the orders of others, until it is done
     cdef object limits
     cdef dict methods                      # path octets -> Method
     cdef size_t max_header_bytes

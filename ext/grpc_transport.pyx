@@ -30,13 +30,15 @@ cdef class ServerContext:
     """What the connections of one server share.
 
     methods: path -> Method. limits: see gateway.transport.Limits. loop: the event loop that arms deadlines.
+    later: called with what can wait (it returns True once it is done).
     """
 
-    def __init__(self, Turn turn, dict methods, limits, loop):
+    def __init__(self, Turn turn, dict methods, limits, loop, later):
         self.turn = turn
         self.counters = Counters()
         self.connections = set()
         self.loop = loop
+        self.later = later
         self.limits = limits
         self.methods = {path.encode("ascii"): method for path, method in methods.items()}
         self.max_header_bytes = limits.max_header_bytes
@@ -252,12 +254,19 @@ cdef class ServerConnection(Http2Connection):
         transport.abort()
 
     def connection_lost(self, error) -> None:
-        """End every call of this client."""
-        Http2Connection.connection_lost(self, error)
+        """End every call of this client, beside the orders of others: a thousand may be lost at once."""
+        self.closing = True
+        self.transport = None
         self.context.connections.discard(self)
         if self.deadline_timer is not None:
             self.deadline_timer.cancel()
             self.deadline_timer = None
+        self.context.later(self.end)
+
+    def end(self) -> bool:
+        """The calls of a connection that was lost are over."""
+        Http2Connection.connection_lost(self, None)
+        return True
 
     # What the session reports.
 

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcmp
 
 from ext.codec cimport MOST_REPORT_SIZE
 from ext.engine cimport Engine
@@ -39,8 +40,10 @@ def instrument_index(Engine engine, int venue, str symbol) -> int | None:
 def port_of(Engine engine, bytes token_hash) -> int | None:
     """Port of a token by the SHA-256 of the token, None when no such token is known."""
     cdef uint32_t port
+    if len(token_hash) != 32:
+        return None
     for port in range(engine.state.port_count):
-        if (<const char *>engine.state.ports[port].token_hash)[:32] == token_hash:
+        if memcmp(engine.state.ports[port].token_hash, <const char *>token_hash, 32) == 0:
             return port
     return None
 

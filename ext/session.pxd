@@ -12,11 +12,14 @@ cdef class Session(Caller):
     cdef Stages stages
     cdef object shell                  # gateway's side: on_cold(session, message), on_end(session)
     cdef public list accounts          # indexes it watches
-    cdef list backlog                  # offsets of events still to be resent, newest first
-    cdef dict cursors                  # account -> last event sequence put into the stream, while catching up
     cdef readonly bint ended
+    cdef bint half_closed              # the client sends no more
+    cdef bint joining                  # its Logon is being read: what comes after it waits
+    cdef list early                    # (message, recv_ns) of these, oldest last once they are worked off
+    cdef size_t early_size             # octets
 
-    cdef bint find_backlog(self)
+    cdef void put_off(self, const uint8_t *message, size_t size, int64_t recv_ns) except *
+    cdef bint resend(self, uint64_t offset) noexcept
 
 cdef class UnaryOrder(Caller):
     cdef Engine engine

@@ -36,10 +36,11 @@ from ext.venue_sse import SseWire
 from ext.venue_szse import SzseWire
 from gateway import transport
 from gateway.control_child import ControlChild, ControlSettings
+from gateway.errands import Errands
 from gateway.journal_file import JournalFile
 from gateway.limits import load_limits
 from gateway.loading import load_engine
-from gateway.log import logger
+from gateway.log import Sparing, logger
 from gateway.metrics import MetricSources, MetricsServer, StageSummary
 from gateway.order_entry import OrderEntry
 from gateway.reference import load_instruments
@@ -50,6 +51,7 @@ from gateway.venue import SESSIONS, LinkState, VenueConfig, VenueSession
 VENUE_NAMES = {number: name for name, number in VENUES.items()}
 DRAIN_S = 2.0
 FEED_RETRY_S = 0.2
+SWITCH_S = 0.00005  # how long another thread (the log's, a scrape's) may keep the interpreter from the owner
 TICK_S = 0.1  # how late a suspended order or a level may end, and a waiting quote be recorded
 SPARE_POSITIONS = 1 << 18
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
@@ -70,7 +72,8 @@ class Shard:
         self.links: dict[int, Any] = {}
         self.sessions: dict[int, VenueSession] = {}
         self.tasks: list[asyncio.Task[None]] = []
-        self.orders = OrderEntry(self.engine, self.turn, self.stages, self.log.info)
+        self.errands = Errands()
+        self.orders = OrderEntry(self.engine, self.turn, self.stages, Sparing(self.log.info), errands=self.errands)
         self.server: transport.Server | None = None
         self.metrics: MetricsServer | None = None
         self.control: ControlChild | None = None
@@ -89,11 +92,13 @@ class Shard:
             if address.market_data_port:
                 self.tasks.append(self.loop.create_task(self.follow_quotes(address)))
         self.tasks.append(self.loop.create_task(self.keep_time()))
+        self.tasks.append(self.loop.create_task(self.orders.sweep()))
         self.orders.resume_graces()
         tls = transport.Tls(str(settings.tls_cert), str(settings.tls_key)) if settings.tls_cert else None
         with listening("--port", settings.host, settings.port):
             self.server = await transport.serve(
-                settings.transport, self.orders.methods(), self.turn, settings.host, settings.port, tls=tls
+                settings.transport, self.orders.methods(), self.turn, settings.host, settings.port, tls=tls,
+                errands=self.errands,
             )
         if settings.control_port is not None:
             self.control = ControlChild(self.engine, control_settings(settings), self.log)
@@ -199,7 +204,7 @@ class Shard:
             venue_links=lambda: {
                 VENUE_NAMES[venue]: session.state is LinkState.READY for venue, session in self.sessions.items()
             },
-            sessions=lambda: len(self.orders.sessions),
+            sessions=lambda: len(self.orders.sessions.logged_on),
             open_orders=lambda: int(queries.counts(engine)["open_orders"]),
             journal_bytes=lambda: int(queries.counts(engine)["journal_bytes"]),
             control=self.control.figures if self.control else lambda: None,
@@ -314,6 +319,7 @@ async def run(settings: Settings) -> None:
 
 def serve(settings: Settings) -> None:
     """`tidegate serve`: run one shard in this process. Raises SettingError with one line for a person."""
+    sys.setswitchinterval(SWITCH_S)
     if settings.cpu is not None:
         os.sched_setaffinity(0, {settings.cpu})
     try:
