@@ -22,6 +22,7 @@ class Errands:
         self.budget_ns = budget_ns
         self.rests = rests
         self.waiting: deque[Step] = deque()
+        self.charged_ns = 0
         self.resume_ns = 0
         self.running = False
 
@@ -32,12 +33,17 @@ class Errands:
             self.running = True
             asyncio.get_running_loop().call_soon(self.turn)
 
+    def charge(self, ns: int) -> None:
+        """A step will cost this much more, outside of itself."""
+        self.charged_ns += ns
+
     def turn(self) -> None:
         """Once a loop turn, while there is anything to do."""
         began_ns = monotonic_ns()
         if began_ns >= self.resume_ns:
             now_ns = self.work(began_ns + self.budget_ns)
-            self.resume_ns = now_ns + self.rests * (now_ns - began_ns)
+            self.resume_ns = now_ns + self.rests * (now_ns - began_ns + self.charged_ns)
+            self.charged_ns = 0
         self.running = bool(self.waiting)
         if self.running:
             asyncio.get_running_loop().call_soon(self.turn)
@@ -45,7 +51,7 @@ class Errands:
     def work(self, until_ns: int) -> int:
         """Steps until the time is up or none is left; when that was."""
         now_ns = 0
-        while self.waiting and now_ns < until_ns:
+        while self.waiting and now_ns + self.charged_ns < until_ns:
             step = self.waiting.popleft()
             try:
                 done = step()

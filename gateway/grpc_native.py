@@ -15,6 +15,7 @@ from gateway.transport import Limits, Tls, wait_until_gone
 LAST_WORDS_S = 1.0
 LOOKED_AFTER_AT_ONCE = 64  # connections in one loop turn
 OUT_OF_FILES_S = 0.1
+GREETING_NS = 100_000  # what a new connection costs outside of errands: its transport, preface, settings, first headers
 
 
 class Door:
@@ -60,6 +61,7 @@ class Door:
         except OSError:
             self.loop.call_later(OUT_OF_FILES_S, self.open)
             return True
+        self.errands.charge(GREETING_NS)
         task = self.loop.create_task(self.greet(connection))
         self.greetings.add(task)
         task.add_done_callback(self.greetings.discard)
