@@ -13,7 +13,7 @@ from ext.codec cimport (
 from ext.codes cimport (
     PASS, PHASE_CONTINUOUS, PHASE_LUNCH, PHASE_OPEN_CALL, PHASE_UNKNOWN, R1001_AUTH, R1004_SESSION, R1201_DUP_ID,
     R1203_RATE_IN, R1207_REJ_BREAK, R1601_VENUE_DOWN, R1603_CAPACITY, R1604_NOT_FOUND, R1606_NOT_OPEN,
-    R1607_CANCEL_PENDING, STATUS_SUSPENDED, XSHG,
+    R1607_CANCEL_PENDING, R1609_OVERLOAD, STATUS_SUSPENDED, XSHG,
 )
 from ext.events cimport (
     EV_CANCELED, EV_CANCEL_QUEUED, EV_CANCEL_SENT, EV_EXPIRED, EV_NEW, EV_ORDER, EV_TRADE, EV_VENUE_REJECTED,
@@ -306,7 +306,8 @@ cdef class Engine:
         """An answer to whoever asked, and to nobody else: no event."""
         cdef uint8_t *room
         caller.throttled = refusal.code == R1203_RATE_IN
-        if refusal.code in (R1203_RATE_IN, R1207_REJ_BREAK):
+        # None of these says anything about how good the client's orders are.
+        if refusal.code in (R1203_RATE_IN, R1207_REJ_BREAK, R1601_VENUE_DOWN, R1609_OVERLOAD):
             self.decisions[refusal.code] += 1
         else:
             self.count_decision(caller.port, refusal.code, now_ns)
@@ -316,6 +317,11 @@ cdef class Engine:
         if room != NULL:
             caller.end_message(encode_refusal(room, self.state, message, refusal, now_ns,
                                               BARE if caller.slot == NONE else SERVER_EXECUTION_REPORT))
+
+    cdef bint knows(self, const NewOrder *message) noexcept:
+        """Whether the account's cl_ord_id is taken: then this is a repetition, and no new order."""
+        cdef uint32_t account = self.state.find_account(message.account.at, message.account.size)
+        return account != NONE and find_order(self.state, self.journal, account, message.cl_ord_id.at, message.cl_ord_id.size) != 0
 
     cdef void repeat(self, Caller caller, uint32_t order_no) noexcept:
         """The same order again: its state, not a second order."""

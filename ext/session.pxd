@@ -1,11 +1,18 @@
 # The front end's side of the engine: one Session per stream, one UnaryOrder per hot unary call.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from ext.audience cimport Caller
+from ext.codec cimport CancelOrder, NewOrder
 from ext.engine cimport Engine
 from ext.histogram cimport Histogram
+from ext.shedding cimport Shedder
 
 cdef class Stages:                     # the gateway's own times, from the clock reading at the socket
     cdef readonly Histogram decided    # read from the socket -> decision journaled, report encoded, order encoded
+    cdef readonly Shedder shedder
+    cdef int64_t last_ns               # when the newest of these was decided
+
+    cdef void decide(self, Engine engine, Caller caller, const NewOrder *order, int64_t recv_ns) noexcept
+    cdef void cancel(self, Engine engine, Caller caller, const CancelOrder *order, int64_t recv_ns) noexcept
 
 cdef class Session(Caller):
     cdef Engine engine

@@ -11,9 +11,12 @@ from ext.codec cimport (
     KIND_CANCEL_ORDER, KIND_MALFORMED, KIND_NEW_ORDER, MOST_REPORT_SIZE, CancelOrder, NewOrder, Text, decode_cancel_order,
     decode_client_message, decode_new_order,
 )
-from ext.reports cimport encode_event
+from ext.codes cimport XSHG
+from ext.reports cimport Refusal, encode_event
 from ext.rpc cimport INVALID_ARGUMENT, OK, RESOURCE_EXHAUSTED
+from ext.shedding cimport SHED_NOTHING, Load
 from ext.state cimport NONE
+from ext.venue cimport VenueOutlet
 
 cdef enum:
     MOST_EARLY = 65536                 # octets of what a client sends before its LogonAck came
@@ -21,10 +24,36 @@ cdef enum:
 
 
 cdef class Stages:
-    """Latency histograms of one shard's order path."""
+    """One shard's order path: what may be taken on, and how long it took.
 
-    def __init__(self):
+    shedder: when None is given, one with the usual limits.
+    """
+
+    def __init__(self, Shedder shedder=None):
         self.decided = Histogram()
+        self.shedder = shedder if shedder is not None else Shedder()
+
+    cdef void decide(self, Engine engine, Caller caller, const NewOrder *order, int64_t recv_ns) noexcept:
+        """One new order: to the engine, or shed."""
+        cdef Refusal refusal
+        cdef VenueOutlet link = engine.xshg if order.security_exchange == XSHG else engine.xshe
+        # As of the order before: a clock reading saved, and on an idle shard no order has waited.
+        cdef Load load = Load(self.last_ns - recv_ns, self.shedder.held_bytes, 0, 0)
+        if link is not None:
+            load.venue_bytes = link.out.size()
+            load.venue_silent_ns = link.silent_ns(recv_ns)
+        if self.shedder.sheds(&load, &refusal) != SHED_NOTHING and not engine.knows(order):
+            engine.refuse(caller, order, &refusal, recv_ns)
+        else:
+            engine.on_new_order(caller, order, recv_ns)
+        self.last_ns = clock_ns()
+        self.decided.record(self.last_ns - recv_ns)
+
+    cdef void cancel(self, Engine engine, Caller caller, const CancelOrder *order, int64_t recv_ns) noexcept:
+        """One cancel: to the engine, whatever else waits."""
+        engine.on_cancel(caller, order, recv_ns)
+        self.last_ns = clock_ns()
+        self.decided.record(self.last_ns - recv_ns)
 
 
 cdef class Session(Caller):
@@ -54,11 +83,9 @@ cdef class Session(Caller):
         if self.slot == NONE or kind not in (KIND_NEW_ORDER, KIND_CANCEL_ORDER, KIND_MALFORMED):
             self.shell.on_cold(self, (<const char *>message)[:size], recv_ns)
         elif kind == KIND_NEW_ORDER and decode_new_order(body.at, body.size, &order):
-            self.engine.on_new_order(self, &order, recv_ns)
-            self.stages.decided.record(clock_ns() - recv_ns)
+            self.stages.decide(self.engine, self, &order, recv_ns)
         elif kind == KIND_CANCEL_ORDER and decode_cancel_order(body.at, body.size, &cancel):
-            self.engine.on_cancel(self, &cancel, recv_ns)
-            self.stages.decided.record(clock_ns() - recv_ns)
+            self.stages.cancel(self.engine, self, &cancel, recv_ns)
         else:
             self.shell.on_malformed(self)
 
@@ -76,13 +103,13 @@ cdef class Session(Caller):
         """One NewOrder that reached the cold path (an unusual but valid encoding)."""
         cdef NewOrder order
         if decode_new_order(<const uint8_t *>new_order, len(new_order), &order):
-            self.engine.on_new_order(self, &order, recv_ns)
+            self.stages.decide(self.engine, self, &order, recv_ns)
 
     def cancel(self, bytes cancel_order, int64_t recv_ns) -> None:
         """One CancelOrder that reached the cold path."""
         cdef CancelOrder cancel
         if decode_cancel_order(<const uint8_t *>cancel_order, len(cancel_order), &cancel):
-            self.engine.on_cancel(self, &cancel, recv_ns)
+            self.stages.cancel(self.engine, self, &cancel, recv_ns)
 
     # Logging on
 
@@ -201,13 +228,12 @@ cdef class UnaryOrder(Caller):
         cdef NewOrder order
         cdef CancelOrder cancel
         if self.is_cancel and decode_cancel_order(message, size, &cancel):
-            self.engine.on_cancel(self, &cancel, recv_ns)
+            self.stages.cancel(self.engine, self, &cancel, recv_ns)
         elif not self.is_cancel and decode_new_order(message, size, &order):
-            self.engine.on_new_order(self, &order, recv_ns)
+            self.stages.decide(self.engine, self, &order, recv_ns)
         else:
             self.finish(INVALID_ARGUMENT, "the request is not a valid protobuf message of this method")
             return
-        self.stages.decided.record(clock_ns() - recv_ns)
         self.finish(RESOURCE_EXHAUSTED if self.throttled else OK, "R1203 RATE_IN: this token's rate is used up" if self.throttled else "")
 
     cdef void on_half_close(self) except *:
