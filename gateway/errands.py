@@ -1,4 +1,4 @@
-"""Work that orders must not wait for: small steps, a little of them in each loop turn. Knows nothing of what they do."""
+"""Work that no order may wait for: small steps, a little of them in each loop turn. Knows nothing of what they do."""
 
 import asyncio
 from collections import deque

@@ -19,7 +19,7 @@ GREETING_NS = 100_000  # what a new connection costs outside of errands: its tra
 
 
 class Door:
-    """Takes in connections one at a time, as an errand: what a storm brings waits in the kernel's backlog, not in our loop.
+    """Takes in connections one at a time, as an errand: a storm waits in the kernel's backlog, not in our loop.
 
     make: a new connection's protocol.
     """
@@ -69,9 +69,11 @@ class Door:
 
     async def greet(self, connection: socket.socket) -> None:
         """Give the connection its protocol; a client whose TLS fails is gone."""
-        handshake = {} if self.tls is None else {"ssl": self.tls, "ssl_handshake_timeout": self.handshake_s}
+        timeout_s = None if self.tls is None else self.handshake_s
         with contextlib.suppress(OSError):
-            await self.loop.connect_accepted_socket(self.make, connection, **handshake)
+            await self.loop.connect_accepted_socket(
+                self.make, connection, ssl=self.tls, ssl_handshake_timeout=timeout_s
+            )
 
     def close(self) -> None:
         """Take in nobody more."""
@@ -140,7 +142,9 @@ class NativeServer:
     def counters(self) -> dict[str, Any]:
         """What the server has seen since it started; see ext.http2.Counters.snapshot."""
         counters: dict[str, Any] = self.context.counters.snapshot()
-        return counters | {"open_connections": len(self.context.connections)}
+        return counters | {
+            "open_connections": len(self.context.connections), "unread_bytes": self.context.unread_size
+        }
 
 
 async def listen(host: str, port: int, backlog: int) -> list[socket.socket]:

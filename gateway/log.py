@@ -112,8 +112,9 @@ def logger(part: str) -> Any:
 
 
 class Sparing:
-    """A log for events that may come by the thousand: so many lines a second of each, the next one says how many were left
-    out. log: called with the event and its fields.
+    """A log for events that may come by the thousand: so many lines a second of each, the next says how many were left out.
+
+    log: called with the event and its fields.
     """
 
     def __init__(self, log: Callable[..., None], most_per_s: int = 20) -> None:

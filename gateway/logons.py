@@ -1,4 +1,4 @@
-"""Sessions come and go: a log-on from its Logon to its last old event, in errands; how many there may be. Judges no order."""
+"""How sessions log on, from the Logon to the last old event, in errands; how many there may be. Judges no order."""
 
 import asyncio
 import hashlib
@@ -30,7 +30,9 @@ SWEPT_AT_ONCE = 64
 class Refused(Exception):
     """A log-on that is over. The arguments are those of a fatal SessionReject: code, field, value, expected; status."""
 
-    def __init__(self, code: str, field: str, value: str, expected: str, status: int = Status.FAILED_PRECONDITION) -> None:
+    def __init__(
+        self, code: str, field: str, value: str, expected: str, status: int = Status.FAILED_PRECONDITION
+    ) -> None:
         super().__init__(code, field, value, expected)
         self.code, self.field, self.value, self.expected, self.status = code, field, value, expected, int(status)
 
@@ -85,7 +87,7 @@ class Sessions:
     def end_late_strangers(self) -> int:
         """End streams that did not log on in time, the oldest first; how many."""
         late_s = asyncio.get_running_loop().time() - LOGON_WITHIN_S
-        late = []
+        late: list[Any] = []
         for session, opened_s in self.strangers.items():
             if opened_s > late_s or len(late) == SWEPT_AT_ONCE:
                 break

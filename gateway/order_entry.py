@@ -137,7 +137,9 @@ class OrderEntry:
 
     def log_on(self, session: Any, logon: bytes, recv_ns: int) -> None:
         """Begin to log on; what it takes is done beside the orders of others."""
-        coming = LogOn(session, logon, recv_ns, self.engine, self.sessions, self.errands, self.keep_orders, refuse, self.log)
+        coming = LogOn(
+            session, logon, recv_ns, self.engine, self.sessions, self.errands, self.keep_orders, refuse, self.log
+        )
         self.errands.add(coming.step)
 
     def watches(self, session: Any, account: int | None) -> bool:

@@ -50,7 +50,9 @@ from gateway.venue import SESSIONS, LinkState, VenueConfig, VenueSession
 
 VENUE_NAMES = {number: name for name, number in VENUES.items()}
 DRAIN_S = 2.0
+VENUE_LIMIT_BYTES = 1 << 24  # that wait for an exchange, before its link is cut: new orders are shed far below
 FEED_RETRY_S = 0.2
+COLLECTIONS = (700, 10, 10_000)  # of the three generations; the oldest hardly ever
 SWITCH_S = 0.00005  # how long another thread (the log's, a scrape's) may keep the interpreter from the owner
 TICK_S = 0.1  # how late a suspended order or a level may end, and a waiting quote be recorded
 SPARE_POSITIONS = 1 << 18
@@ -120,7 +122,7 @@ class Shard:
         """A link to one exchange, and the session that keeps it up."""
         settings, name = self.settings, VENUE_NAMES[address.venue]
         wire = SseWire(settings.pbu, settings.trade_date) if name == "XSHG" else SzseWire(settings.pbu)
-        link = VenueLink(self.turn, wire)
+        link = VenueLink(self.turn, wire, VENUE_LIMIT_BYTES)
         link.sink = self.engine
         config = VenueConfig(
             venue=name,
@@ -194,6 +196,17 @@ class Shard:
         self.journal_file.close()
         self.log.info("stopped", state_hash=self.engine.state.hash(), **queries.counts(self.engine))
 
+    def waiting(self) -> dict[str, int]:
+        """What waits for its turn beside the orders."""
+        served = self.server.counters() if self.server is not None else {}
+        return {
+            "errands": len(self.errands.waiting),
+            "cold_calls": self.orders.cold_calls,
+            "connections": int(served.get("open_connections", 0)),
+            "unread_bytes": int(served.get("unread_bytes", 0)),
+            "resend_events": int(self.engine.audience.room.held),
+        }
+
     def metric_sources(self) -> MetricSources:
         engine = self.engine
         return MetricSources(
@@ -206,6 +219,8 @@ class Shard:
             },
             sessions=lambda: len(self.orders.sessions.logged_on),
             open_orders=lambda: int(queries.counts(engine)["open_orders"]),
+            shed=self.stages.shedder.shed_counts,
+            waiting=self.waiting,
             journal_bytes=lambda: int(queries.counts(engine)["journal_bytes"]),
             control=self.control.figures if self.control else lambda: None,
         )
@@ -310,6 +325,8 @@ async def run(settings: Settings) -> None:
         # What lives now lives as long as the process: no collection should ever walk it.
         gc.collect()
         gc.freeze()
+        # Nor all that came later, while orders flow: a connection leaves no cycle behind.
+        gc.set_threshold(*COLLECTIONS)
         if settings.awake:
             transport.stay_awake(asyncio.get_running_loop())
         await stop.wait()

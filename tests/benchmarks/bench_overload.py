@@ -1,8 +1,8 @@
 """Steady clients of one exchange while all else goes wrong, against the same run in peace. Real processes and sockets.
 
-What goes wrong at once: the other exchange is stopped (SIGSTOP) with orders on their way to it, thousands of sessions are
-dropped and come back, and one client that watches the steady clients' accounts never reads. The gateway has the last core;
-everything else shares the others, the steady clients before the storm.
+What goes wrong at once: the other exchange is stopped (SIGSTOP) with orders on their way to it, thousands of sessions
+are dropped and come back, and one client that watches the steady clients' accounts never reads. The gateway has the
+last core; everything else shares the others, the steady clients before the storm.
 """
 
 import json
@@ -12,7 +12,6 @@ import signal
 import statistics
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -82,7 +81,8 @@ def own_times(metrics_port: int) -> dict[str, float]:
     """The gateway's own figures that tell of an overload."""
     metrics = read_metrics(metrics_port)
     found = re.findall(r'^(tidegate_stage_seconds\{quantile="0.99",stage="decided"\}|tidegate_sessions|'
-                       r'process_cpu_seconds_total|process_resident_memory_bytes|tidegate_shed\w*) (\S+)', metrics, re.M)
+                       r'process_cpu_seconds_total|process_resident_memory_bytes|tidegate_shed\S*) (\S+)', metrics,
+                       re.M)
     found += re.findall(r'^(tidegate_stage_seconds\{stage="decided",quantile="0.99"\}) (\S+)', metrics, re.M)
     return {name: float(value) for name, value in found}
 
