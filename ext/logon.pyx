@@ -17,7 +17,8 @@ cdef enum:
     MOST_ANSWER = 4194304
     MOST_ENTRY = 48                    # octets of one account in the answer
     ANSWER_ACCOUNT = 0x1A              # LogonAck.accounts
-    ENTRY_NAME = 0x0A
+    ENTRY_NAME = 0x0A                  # AccountCursor.account; ServerMessage.logon_ack is number 1, too
+    MOST_HEAD = 6                      # octets before a message inside of another
     ENTRY_SEQ = 0x10
 
 
@@ -172,6 +173,23 @@ cdef class LogonReader:
         self.answer.commit(at - room)
         return True
 
-    def entries(self) -> bytes:
-        """The accounts of the LogonAck, encoded: its field 3, once for each."""
-        return self.answer.take()
+    def acknowledge(self, Session session, bytes head) -> bool:
+        """Send the LogonAck: its other fields, encoded, then the accounts; written where it leaves from, for it may be long."""
+        cdef size_t head_size = len(head), size = head_size + self.answer.size()
+        cdef size_t left = size
+        cdef uint8_t *room = session.begin_message(size + MOST_HEAD)
+        cdef uint8_t *at = room
+        if room == NULL:
+            return False
+        at[0] = ENTRY_NAME
+        at += 1
+        while left >= 0x80:
+            at[0] = <uint8_t>(left | 0x80)
+            at += 1
+            left >>= 7
+        at[0] = <uint8_t>left
+        memcpy(at + 1, <const uint8_t *>head, head_size)
+        memcpy(at + 1 + head_size, self.answer.head(), self.answer.size())
+        session.end_message(at + 1 - room + size)
+        self.answer = None
+        return True

@@ -26,7 +26,7 @@ cdef enum:
 cdef class Stages:
     """One shard's order path: what may be taken on, and how long it took.
 
-    shedder: when None is given, one with the usual limits.
+    shedder: None sheds nothing.
     """
 
     def __init__(self, Shedder shedder=None):
@@ -166,7 +166,7 @@ cdef class Session(Caller):
         self.catching_up = True
         self.backlog = None
         leaving = self.accounts[-most:]
-        self.accounts = self.accounts[:-most]
+        del self.accounts[-most:]
         for account in leaving:
             self.engine.audience.unwatch(self, account)
         if self.accounts:

@@ -11,17 +11,18 @@ NAMES = ("nothing", "waited", "held", "venue_bytes", "venue_silent")
 
 cdef enum:
     NS_PER_US = 1000
+    NEVER = 0x7FFFFFFFFFFFFFFF
 
 
 cdef class Shedder:
-    """Limits of one shard, and how many orders each has shed.
+    """Limits of one shard, and how many orders each has shed. What is not given is no limit.
 
     most_waited_ns: in our own queues; most_held_bytes: for the journal; most_venue_bytes: for one exchange's socket;
     most_venue_silent_ns: since an exchange owes an answer.
     """
 
-    def __init__(self, int64_t most_waited_ns=20_000_000, int64_t most_held_bytes=1 << 25, int64_t most_venue_bytes=1 << 20,
-                 int64_t most_venue_silent_ns=500_000_000):
+    def __init__(self, int64_t most_waited_ns=NEVER, int64_t most_held_bytes=NEVER, int64_t most_venue_bytes=NEVER,
+                 int64_t most_venue_silent_ns=NEVER):
         self.most_waited_ns = most_waited_ns
         self.most_held_bytes = most_held_bytes
         self.most_venue_bytes = most_venue_bytes

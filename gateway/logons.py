@@ -176,9 +176,8 @@ class LogOn:
             time_ns=utc_now_ns(),
             max_orders_per_s=queries.port_settings(self.engine, port)["rate_in_per_s"],
         )
-        # Written by hand where it may be long: one answer for 65,536 accounts would take protobuf milliseconds.
-        body = head.SerializeToString() + reader.entries()
-        self.session.send(b"\x0a" + varint(len(body)) + body)
+        if not reader.acknowledge(self.session, head.SerializeToString()):
+            raise Refused("R1609", "accounts", str(reader.count), "fewer accounts", Status.RESOURCE_EXHAUSTED)
         self.log("logon", session=number, port=port, accounts=reader.count)
         self.stage = self.remind
         return False
@@ -218,12 +217,3 @@ class LogOn:
             return True
         loop.call_later(RETRY_S, self.errands.add, self.step)
         return True
-
-
-def varint(value: int) -> bytes:
-    """A number as protobuf writes it."""
-    octets = bytearray()
-    while value >= 0x80:
-        octets.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*octets, value])
