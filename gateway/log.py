@@ -112,7 +112,7 @@ def logger(part: str) -> Any:
 
 
 class Sparing:
-    """A log for events that may come by the thousand: so many lines a second of each, the next says how many were left out.
+    """A log for events that come by the thousand: a few lines a second of each; the next says how many were left out.
 
     log: called with the event and its fields.
     """

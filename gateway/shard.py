@@ -55,7 +55,7 @@ SHED_BEYOND = {  # of what an order meets; docs/sre.md says what each is
     "most_waited_ns": 20_000_000,
     "most_held_bytes": 1 << 25,
     "most_venue_bytes": 1 << 20,
-    "most_venue_silent_ns": 500_000_000,
+    "most_venue_silent_ns": 2_000_000_000,
 }
 VENUE_LIMIT_BYTES = 1 << 24  # that wait for an exchange, before its link is cut: new orders are shed far below
 FEED_RETRY_S = 0.2

@@ -1,4 +1,4 @@
-"""Logging on in slices: what a Logon may hold, who is turned away, and how long one holds the loop. A real server and client."""
+"""Logging on in slices: what a Logon may hold, who is turned away, how long one holds the loop. Real server, real client."""
 
 import asyncio
 import hashlib
@@ -388,7 +388,8 @@ def test_cold_calls_wait_in_a_bounded_queue(tmp_path, monkeypatch):
             }
             assert site.orders.cold_calls == 0
             cancel = RequestHead(SERVICE + "MassCancel", {"authorization": f"Bearer {TOKEN}"})
-            report = await UnaryCall(connection, cancel, pb.MassCancelRequest(account=name(1)).SerializeToString()).response
+            request = pb.MassCancelRequest(account=name(1)).SerializeToString()
+            report = await UnaryCall(connection, cancel, request).response
             assert pb.MassCancelReport.FromString(report).reject_code == ""
 
     uvloop.run(main())

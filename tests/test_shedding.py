@@ -148,8 +148,8 @@ def test_shed_orders_do_not_latch_the_port(tmp_path):
 
 
 def test_under_a_steady_overload_it_takes_what_it_can(tmp_path):
-    """A queue that grows faster than it is worked off: orders at its head pass until they are too old, then only as many
-    as there is time for; once the flood is over the very next order passes."""
+    """A queue that grows faster than it is worked off: orders at its head pass until they are too old, then only as
+    many as there is time for; once the flood is over the very next order passes."""
     site = Site(tmp_path, most_waited_ns=20 * MS)
     cost_ms, shed_ms, interval_ms = 1.0, 0.2, 0.5
     now_ms, passed, shed, runs, before = 0.0, 0, 0, 0, True
