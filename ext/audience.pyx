@@ -1,6 +1,6 @@
 """Sessions, what they watch, and events to those who watch. Decides nothing about orders."""
 
-from libc.stdint cimport uint8_t
+from libc.stdint cimport int64_t, uint8_t
 
 from ext.codec cimport MOST_REPORT_SIZE
 from ext.reports cimport encode_event
@@ -18,6 +18,11 @@ cdef class Caller(StreamSink):
         StreamSink.__init__(self, turn, limit)
         self.port = NONE
         self.slot = NONE
+
+    def cut(self) -> None:
+        """End it as one that reads too slowly: what waits for it is dropped."""
+        self.out.overflowed = True
+        self.mark()
 
 
 cdef class Audience:
@@ -100,6 +105,24 @@ cdef class Audience:
             self.callers.append(caller)
         else:
             self.callers[caller.slot] = caller
+
+    def relieve(self, int64_t most_bytes) -> int:
+        """Cut the sessions that have most waiting for them until all have no more than so many octets; how many were cut."""
+        cdef Caller caller, heaviest
+        cdef int64_t total = 0
+        cdef int cuts = 0
+        for caller in self.callers:
+            if caller is not None and not caller.out.overflowed:
+                total += caller.out.size()
+        while total > most_bytes:
+            heaviest = None
+            for caller in self.callers:
+                if caller is not None and not caller.out.overflowed and (heaviest is None or caller.out.size() > heaviest.out.size()):
+                    heaviest = caller
+            total -= heaviest.out.size()
+            heaviest.cut()
+            cuts += 1
+        return cuts
 
     def disconnect(self, Caller caller, accounts) -> None:
         """Forget a session; accounts: the indexes it watched."""

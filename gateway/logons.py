@@ -16,6 +16,7 @@ from gateway.pb import order_entry_pb2 as pb
 MOST_ACCOUNTS = 65_536  # of one session
 MOST_SESSIONS = 16_384
 MOST_PORT_SESSIONS = 8_192  # of one token
+MOST_WAITING_BYTES = 1 << 29  # for slow readers, over all sessions
 MOST_TOKEN_BYTES = 1_024
 ACCOUNTS_A_STEP = 128
 FRAMES_A_STEP = 64  # old events looked at or sent
@@ -23,7 +24,7 @@ EARLY_A_STEP = 16  # messages that came before the answer to the Logon
 RETRY_S = 0.002  # until the next look at a session whose buffer is full of old events
 STUCK_S = 20.0  # without taking any of them: then it is cut
 LOGON_WITHIN_S = 10.0  # of the opening of its stream
-SWEEP_S = 1.0
+SWEEP_S = 0.1
 SWEPT_AT_ONCE = 64
 
 
@@ -212,8 +213,7 @@ class LogOn:
         if not self.session.behind:
             return False
         if loop.time() - self.stuck_since_s > STUCK_S:
-            text = f"the client reads too slowly: none of its old events within {STUCK_S:g} s"
-            self.session.end(int(Status.RESOURCE_EXHAUSTED), text)
+            self.session.cut()
             return True
         loop.call_later(RETRY_S, self.errands.add, self.step)
         return True

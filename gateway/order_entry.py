@@ -15,7 +15,7 @@ from ext.logon import logon_of
 from ext.rpc import ColdUnary, HotStream, HotUnary, RpcError, Status
 from ext.session import Session, UnaryOrder
 from gateway.errands import Errands
-from gateway.logons import ACCOUNTS_A_STEP, SWEEP_S, LogOn, Refused, Sessions
+from gateway.logons import ACCOUNTS_A_STEP, MOST_WAITING_BYTES, SWEEP_S, LogOn, Refused, Sessions
 from gateway.pb import order_entry_pb2 as pb
 
 SERVICE = "/tidegate.v1.OrderEntry/"
@@ -154,12 +154,15 @@ class OrderEntry:
         self.errands.add(partial(session.log_off, ACCOUNTS_A_STEP))
 
     async def sweep(self) -> None:
-        """End streams that never log on, for as long as the service runs."""
+        """End streams that never log on, and the slowest readers when too much waits for all, as long as it runs."""
         while True:
             await asyncio.sleep(SWEEP_S)
             late = self.sessions.end_late_strangers()
             if late:
                 self.log("never_logged_on", streams=late)
+            cut = self.engine.audience.relieve(MOST_WAITING_BYTES)
+            if cut:
+                self.log("slow_readers_cut", sessions=cut)
 
     def start_grace(self, port: int) -> None:
         """When no session of the port is left, its orders are cancelled after the grace it asked for."""

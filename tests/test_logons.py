@@ -28,6 +28,7 @@ from gateway.pb import order_entry_pb2 as pb
 from loadtest.grpc_client import RequestHead, UnaryCall, connect
 from loadtest.storm import StormSession
 from tests.benchmarks import bench_core
+from tests.conformance.raw import RawClient, message
 
 texts = st.text(max_size=20)
 logon_messages = st.builds(
@@ -351,18 +352,44 @@ def test_more_old_events_than_a_session_may_hold_refuse_it(tmp_path):
     uvloop.run(main())
 
 
+def never_reads(site, number):
+    """A session whose client grants no window: nothing of what it is told leaves the gateway."""
+    client = RawClient(site.server.port, INITIAL_WINDOW_SIZE=0)
+    logon = pb.Logon(token=TOKEN, accounts=[pb.AccountCursor(account=name(number))])
+    client.call(1, SERVICE + "Session", message(pb.ClientMessage(logon=logon).SerializeToString()), end=False)
+    site.connections.append(client)
+
+
 def test_a_session_that_takes_none_of_its_old_events_is_cut(tmp_path, monkeypatch):
     monkeypatch.setattr(logons, "STUCK_S", 0.3)
 
     async def main():
         async with site_of(tmp_path, session_limit_bytes=1 << 16) as site:
-            busy, _ = await trade(site, 1, 3000)
-            silent = StormSession(await site.connect(), TOKEN, [name(1)])
-            await silent.logged_on
-            silent.stop_reading()
-            idle = StormSession(await site.connect(), TOKEN, [name(1)])
-            await until(lambda: len(site.orders.sessions.logged_on) == 3)
-            await until(lambda: idle.events == 3000)
+            busy, _ = await trade(site, 1, 1000)
+            never_reads(site, 1)
+            back = await site.log_on([name(1)])
+            await until(lambda: back.events == 1000)
+            await until(lambda: site.server.counters()["cuts"] == {"slow_reader": 1})
+            await until(lambda: len(site.orders.sessions.logged_on) == 2)
+            assert not busy.ended.done()
+
+    uvloop.run(main())
+
+
+def test_when_too_much_waits_for_all_the_slowest_readers_are_cut(tmp_path, monkeypatch):
+    monkeypatch.setattr(order_entry, "MOST_WAITING_BYTES", 1 << 19)
+
+    async def main():
+        async with site_of(tmp_path) as site:
+            for _ in range(8):
+                never_reads(site, 1)
+            await until(lambda: len(site.orders.sessions.logged_on) == 8)
+            busy, _ = await trade(site, 1, 1000)
+            await until(lambda: len(site.orders.sessions.logged_on) < 5)
+            cuts = 9 - len(site.orders.sessions.logged_on)
+            assert site.server.counters()["cuts"] == {"slow_reader": cuts}
+            assert cuts < 8
+            assert "slow_readers_cut" in site.logged
             assert not busy.ended.done()
 
     uvloop.run(main())
