@@ -45,7 +45,6 @@ cdef class Engine(Waiting):
     cdef void forward(self, uint32_t order_no, int64_t now_ns) noexcept
     cdef void count_decision(self, uint32_t port, int code, int64_t now_ns) noexcept
     cdef void refuse(self, Caller caller, const NewOrder *message, const Refusal *refusal, int64_t now_ns) noexcept
-    cdef bint knows(self, const NewOrder *message) noexcept
     cdef void repeat(self, Caller caller, uint32_t order_no) noexcept
 
     # a cancel

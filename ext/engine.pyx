@@ -318,11 +318,6 @@ cdef class Engine:
             caller.end_message(encode_refusal(room, self.state, message, refusal, now_ns,
                                               BARE if caller.slot == NONE else SERVER_EXECUTION_REPORT))
 
-    cdef bint knows(self, const NewOrder *message) noexcept:
-        """Whether the account's cl_ord_id is taken: then this is a repetition, and no new order."""
-        cdef uint32_t account = self.state.find_account(message.account.at, message.account.size)
-        return account != NONE and find_order(self.state, self.journal, account, message.cl_ord_id.at, message.cl_ord_id.size) != 0
-
     cdef void repeat(self, Caller caller, uint32_t order_no) noexcept:
         """The same order again: its state, not a second order."""
         cdef uint8_t *room = caller.begin_message(MOST_REPORT_SIZE)

@@ -1,25 +1,21 @@
 # The native gRPC server: connections and calls.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from ext.buffers cimport Turn
-from ext.http2 cimport Counters, Http2Connection, Http2Stream
+from ext.http2 cimport Counters, Http2Stream
 from ext.rpc cimport Method, StreamSink
-
-cdef class ServerConnection
+from ext.slices cimport ReadingTurns, SlicedConnection
 
 cdef class ServerContext:                  # what the connections of one server share
     cdef readonly Turn turn
     cdef readonly Counters counters
     cdef readonly set connections
     cdef object loop
-    cdef list behind                   # connections with octets that wait, each for its slice of the next loop turn
-    cdef readonly int64_t unread_size  # octets that wait, over all connections
+    cdef readonly ReadingTurns turns
     cdef object later                  # (step): runs it beside the orders of others, until it is done
     cdef object limits
     cdef dict methods                      # path octets -> Method
     cdef size_t max_header_bytes
     cdef int64_t control_frames_per_s, resets_per_s
-
-    cdef void put_behind(self, ServerConnection connection)
 
 cdef class ServerStream(Http2Stream):
     cdef StreamSink sink                   # None before the call is open and after it is over
@@ -43,23 +39,18 @@ cdef class ServerStream(Http2Stream):
     cdef void submit_trailers(self, int status, str text) noexcept
     cdef void release(self)                # tell the sink, once, that the call is over
 
-cdef class ServerConnection(Http2Connection):
+cdef class ServerConnection(SlicedConnection):
     cdef ServerContext context
     cdef str peer
     cdef int64_t made_ns, idle_ns, ping_ns, headers_ns, draining_ns
     cdef int64_t next_deadline_ns          # when deadline_timer fires; 0: not set
     cdef object deadline_timer
-    cdef object unread                     # deque of (octets, the first not yet taken, when they were read)
-    cdef int64_t unread_size
-    cdef bint halted                       # too much is unread: nothing more is read from the socket
     cdef bint greeted                      # the client's SETTINGS arrived
     cdef bint going                        # the final GOAWAY is submitted
     cdef bint calmed                       # that one was for a flood
     cdef int64_t second_ns                 # the flood counters' current second
     cdef int64_t control_frames, resets
 
-    cdef Py_ssize_t take_slice(self, bytes octets, Py_ssize_t at, int64_t recv_ns) except -1   # as far as it came
-    cdef void go_on(self) except *         # the next slice of what waits
     cdef void end_stream(self, ServerStream stream)   # the client ended its side
     cdef void count_control_frame(self)
     cdef void count_reset(self)

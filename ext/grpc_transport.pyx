@@ -1,9 +1,6 @@
 """The native gRPC server's connections and calls: HTTP/2 in, whole messages to sinks, statuses out. Decides nothing else."""
 
-from collections import deque
 from socket import IPPROTO_TCP, TCP_NODELAY
-
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from ext.clock cimport now_ns
 from ext.grpc_headers cimport add_metadata, constant, encode_text, is_grpc, is_word, pair, timeout_ns
@@ -19,10 +16,6 @@ cdef enum:
     SECOND_NS = 1000000000
     SHUTDOWN_NOTICE_NS = 50000000      # between the notice of shutdown and the GOAWAY that names the last stream
     HEADER_OVERHEAD = 32               # HTTP/2 counts this per header, on top of name and value
-    SLICE = 2048                       # octets taken between two looks at the clock
-    SLICE_NS = 100000                  # of one connection in one loop turn; the others wait no longer for it
-    MOST_UNREAD = 1048576              # octets of one connection that wait, before its socket is left alone
-    MOST_UNREAD_IN_ALL = 67108864
     HEADER_BLOCK_FACTOR = 4            # a block this many times the limit ends the connection, not only its call
 
 cdef nghttp2_nv RESPONSE[3]
@@ -46,27 +39,12 @@ cdef class ServerContext:
         self.connections = set()
         self.loop = loop
         self.later = later
-        self.behind = []
+        self.turns = ReadingTurns(loop.call_soon)
         self.limits = limits
         self.methods = {path.encode("ascii"): method for path, method in methods.items()}
         self.max_header_bytes = limits.max_header_bytes
         self.control_frames_per_s = limits.control_frames_per_s
         self.resets_per_s = limits.resets_per_s
-
-
-    cdef void put_behind(self, ServerConnection connection):
-        if not self.behind:
-            self.loop.call_soon(self.work)
-        self.behind.append(connection)
-
-    def work(self) -> None:
-        """Once a loop turn: a slice for every connection that is behind."""
-        cdef ServerConnection connection
-        behind, self.behind = self.behind, []
-        for connection in behind:
-            connection.go_on()
-            if connection.unread:
-                self.put_behind(connection)
 
 
 cdef class ServerStream(Http2Stream):
@@ -242,14 +220,13 @@ cdef class ServerStream(Http2Stream):
         nghttp2_submit_trailer(self.connection.session, self.id, nv, 2 if text else 1)
 
 
-cdef class ServerConnection(Http2Connection):
+cdef class ServerConnection(SlicedConnection):
     """One client's connection."""
 
     def __init__(self, ServerContext context):
-        Http2Connection.__init__(self, context.turn, context.counters, context.limits.max_message_bytes,
-                                 context.limits.max_partial_bytes)
+        SlicedConnection.__init__(self, context.turns, context.turn, context.counters, context.limits.max_message_bytes,
+                                  context.limits.max_partial_bytes)
         self.context = context
-        self.unread = deque()
 
     def connection_made(self, transport) -> None:
         """Greet the client, unless TLS ended in a protocol that is not HTTP/2 or the server is full."""
@@ -268,63 +245,8 @@ cdef class ServerConnection(Http2Connection):
         host, port = transport.get_extra_info("peername")[:2]
         self.peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.context.connections.add(self)
-        Http2Connection.connection_made(self, transport)
+        SlicedConnection.connection_made(self, transport)
         self.made_ns = self.idle_ns = self.recv_ns
-
-    # Reading: what one client sends at once is taken a slice a turn, in the order in which it came.
-
-    def data_received(self, bytes octets) -> None:
-        """Take what one turn allows; the rest waits, with the time at which it was read."""
-        cdef int64_t now = now_ns()
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(octets)
-        cdef Py_ssize_t at = 0
-        if self.session == NULL or self.closing:
-            return
-        self.counters.bytes_in += size
-        if not self.unread:
-            at = self.take_slice(octets, 0, now)
-            if at == size:
-                return
-            self.context.put_behind(self)
-        self.unread.append((octets, at, now))
-        self.unread_size += size - at
-        self.context.unread_size += size - at
-        if not self.halted and (self.unread_size > MOST_UNREAD or self.context.unread_size > MOST_UNREAD_IN_ALL):
-            self.halted = True
-            self.transport.pause_reading()
-
-    cdef Py_ssize_t take_slice(self, bytes octets, Py_ssize_t at, int64_t recv_ns) except -1:
-        cdef const uint8_t *start = <const uint8_t *>PyBytes_AS_STRING(octets)
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(octets)
-        cdef Py_ssize_t step
-        cdef int64_t until_ns = 0
-        self.recv_ns = recv_ns
-        while at < size:
-            step = min(size - at, <Py_ssize_t>SLICE)
-            if self.session == NULL or not self.take_in(start + at, step):
-                return size
-            at += step
-            if at == size:
-                break
-            if until_ns == 0:
-                until_ns = now_ns() + SLICE_NS
-            elif now_ns() >= until_ns:
-                break
-        return at
-
-    cdef void go_on(self) except *:
-        cdef Py_ssize_t at
-        if not self.unread:
-            return
-        octets, before, recv_ns = self.unread.popleft()
-        at = self.take_slice(octets, before, recv_ns)
-        self.unread_size -= at - before
-        self.context.unread_size -= at - before
-        if at < PyBytes_GET_SIZE(octets):
-            self.unread.appendleft((octets, at, recv_ns))
-        elif self.halted and not self.unread and self.transport is not None:
-            self.halted = False
-            self.transport.resume_reading()
 
     def turn_away(self, transport, str reason) -> None:
         """Close a connection that never started."""
@@ -346,7 +268,7 @@ cdef class ServerConnection(Http2Connection):
         """The calls of a connection that was lost are over, once what came before is taken."""
         if self.unread:
             return False
-        Http2Connection.connection_lost(self, None)
+        SlicedConnection.connection_lost(self, None)
         return True
 
     # What the session reports.

@@ -12,6 +12,7 @@ from ext.codec cimport (
     decode_client_message, decode_new_order,
 )
 from ext.codes cimport XSHG
+from ext.orders cimport find_order
 from ext.reports cimport Refusal, encode_event
 from ext.rpc cimport INVALID_ARGUMENT, OK, RESOURCE_EXHAUSTED
 from ext.shedding cimport SHED_NOTHING, Load
@@ -21,6 +22,12 @@ from ext.venue cimport VenueOutlet
 cdef enum:
     MOST_EARLY = 65536                 # octets of what a client sends before its LogonAck came
     EVERYTHING = 0x7FFFFFFF
+
+
+cdef bint is_known(Engine engine, const NewOrder *order) noexcept:
+    """Whether the account's cl_ord_id is taken: then this is a repetition, and no new order."""
+    cdef uint32_t account = engine.state.find_account(order.account.at, order.account.size)
+    return account != NONE and find_order(engine.state, engine.journal, account, order.cl_ord_id.at, order.cl_ord_id.size) != 0
 
 
 cdef class Stages:
@@ -42,7 +49,7 @@ cdef class Stages:
         if link is not None:
             load.venue_bytes = link.out.size()
             load.venue_silent_ns = link.silent_ns(recv_ns)
-        if self.shedder.sheds(&load, &refusal) != SHED_NOTHING and not engine.knows(order):
+        if self.shedder.sheds(&load, &refusal) != SHED_NOTHING and not is_known(engine, order):
             engine.refuse(caller, order, &refusal, recv_ns)
         else:
             engine.on_new_order(caller, order, recv_ns)

@@ -143,7 +143,7 @@ class NativeServer:
         """What the server has seen since it started; see ext.http2.Counters.snapshot."""
         counters: dict[str, Any] = self.context.counters.snapshot()
         return counters | {
-            "open_connections": len(self.context.connections), "unread_bytes": self.context.unread_size
+            "open_connections": len(self.context.connections), "unread_bytes": self.context.turns.unread_size
         }
 
 

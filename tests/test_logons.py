@@ -377,7 +377,7 @@ def test_a_session_that_takes_none_of_its_old_events_is_cut(tmp_path, monkeypatc
 
 
 def test_when_too_much_waits_for_all_the_slowest_readers_are_cut(tmp_path, monkeypatch):
-    monkeypatch.setattr(order_entry, "MOST_WAITING_BYTES", 1 << 19)
+    monkeypatch.setattr(order_entry, "MOST_WAITING_BYTES", 1 << 18)
 
     async def main():
         async with site_of(tmp_path) as site:

@@ -1,4 +1,4 @@
-"""Beyond capacity, with real processes: new orders are shed with a clear code, cancels pass, nothing accepted is lost."""
+"""Beyond capacity, with real processes: new orders are shed with a clear code, cancels pass, what is accepted stays."""
 
 import asyncio
 import os
