@@ -1,4 +1,4 @@
-"""Logging on in slices: what a Logon may hold, who is turned away, how long one holds the loop. Real server, real client."""
+"""Logging on in slices: what a Logon may hold, who is turned away, how long one holds the loop; over real sockets."""
 
 import asyncio
 import hashlib
