@@ -13,7 +13,7 @@ from ext.clock cimport now_ns
 cdef enum:
     SLICE = 2048                       # octets taken between two looks at the clock
     SLICE_NS = 100000                  # of one connection in one loop turn; the others wait no longer for it
-    MOST_UNREAD = 1048576              # octets of one connection that wait, before its socket is left alone
+    MOST_UNREAD = 4194304              # octets of one connection that wait, before its socket is left alone
     MOST_UNREAD_IN_ALL = 67108864
 
 
