@@ -13,7 +13,7 @@ from ext.codec cimport (
 from ext.codes cimport (
     PASS, PHASE_CONTINUOUS, PHASE_LUNCH, PHASE_OPEN_CALL, PHASE_UNKNOWN, R1001_AUTH, R1004_SESSION, R1201_DUP_ID,
     R1203_RATE_IN, R1207_REJ_BREAK, R1601_VENUE_DOWN, R1603_CAPACITY, R1604_NOT_FOUND, R1606_NOT_OPEN,
-    R1607_CANCEL_PENDING, R1610_WRONG_SHARD, R1612_QUOTA, R1613_DISK_FULL, STATUS_SUSPENDED, XSHG,
+    R1607_CANCEL_PENDING, R1609_OVERLOAD, R1610_WRONG_SHARD, R1612_QUOTA, R1613_DISK_FULL, STATUS_SUSPENDED, XSHG,
 )
 from ext.events cimport (
     EV_CANCELED, EV_CANCEL_QUEUED, EV_CANCEL_SENT, EV_EXPIRED, EV_NEW, EV_ORDER, EV_TRADE, EV_VENUE_REJECTED,
@@ -314,8 +314,8 @@ cdef class Engine:
         """An answer to whoever asked, and to nobody else: no event."""
         cdef uint8_t *room
         caller.throttled = refusal.code == R1203_RATE_IN
-        # A full disk, or an account that lives elsewhere, is no fault of the port's: it must not latch it.
-        if refusal.code in (R1203_RATE_IN, R1207_REJ_BREAK, R1610_WRONG_SHARD, R1613_DISK_FULL):
+        # None of these says anything about how good the client's orders are.
+        if refusal.code in (R1203_RATE_IN, R1207_REJ_BREAK, R1601_VENUE_DOWN, R1609_OVERLOAD, R1610_WRONG_SHARD, R1613_DISK_FULL):
             self.decisions[refusal.code] += 1
         else:
             self.count_decision(caller.port, refusal.code, now_ns)

@@ -74,6 +74,8 @@ class MetricSources(msgspec.Struct, frozen=True):
     sessions: Callable[[], int]
     open_orders: Callable[[], int]
     journal_bytes: Callable[[], int]
+    shed: Callable[[], Mapping[str, int]] = dict  # what for, to orders
+    waiting: Callable[[], Mapping[str, int]] = dict  # what, to how much of it
     log_drops: Callable[[], int] = dropped_lines
     journal_free: Callable[[], tuple[int, bool]] = lambda: (0, False)  # bytes left for it; whether orders are refused
     control: Callable[[], "ControlFigures | None"] = lambda: None  # None: no control process is asked for
@@ -97,6 +99,10 @@ class GatewayCollector(Collector):
         yield self.venue_links()
         yield GaugeMetricFamily("tidegate_sessions", "Sessions logged on.", value=sources.sessions())
         yield GaugeMetricFamily("tidegate_open_orders", "Orders not yet terminal.", value=sources.open_orders())
+        shed = CounterMetricFamily("tidegate_shed", "New orders shed, by what for.", labels=["what"])
+        yield self.labelled(shed, sources.shed())
+        waiting = GaugeMetricFamily("tidegate_waiting", "What waits for its turn beside the orders.", labels=["what"])
+        yield self.labelled(waiting, sources.waiting())
         yield CounterMetricFamily("tidegate_journal_bytes", "Bytes in the journal.", value=sources.journal_bytes())
         free, full = sources.journal_free()
         yield GaugeMetricFamily("tidegate_journal_free_bytes", "Bytes left for the journal.", value=free)
@@ -118,6 +124,14 @@ class GatewayCollector(Collector):
         family = CounterMetricFamily("tidegate_reports", "Execution reports sent, by type.", labels=["exec_type"])
         for exec_type, count in self.sources.reports().items():
             family.add_metric([exec_type], count)
+        return family
+
+    def labelled(
+        self, family: CounterMetricFamily | GaugeMetricFamily, counts: Mapping[str, int]
+    ) -> Metric:
+        """A family with one sample for each label."""
+        for label, count in counts.items():
+            family.add_metric([label], count)
         return family
 
     def stages(self) -> Metric:

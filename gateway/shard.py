@@ -32,6 +32,7 @@ from ext.gate import Gate
 from ext.journal import JournalError
 from ext.quote_feed import QuoteFeed
 from ext.session import Stages
+from ext.shedding import Shedder
 from ext.venue_link import VenueLink
 from ext.venue_sse import SseWire
 from ext.venue_szse import SzseWire
@@ -39,9 +40,10 @@ from gateway import transport
 from gateway.control_child import ControlChild, control_settings
 from gateway.disk import DiskSync
 from gateway.drop_child import DropCopyChild, drop_settings
+from gateway.errands import Errands
 from gateway.homes import Place, take_place
 from gateway.loading import profiles_of
-from gateway.log import logger
+from gateway.log import Sparing, logger
 from gateway.member import Member
 from gateway.metrics import MetricSources, MetricsServer, StageSummary
 from gateway.opening import begin_day, load_files, open_engine, set_aside
@@ -58,7 +60,16 @@ from gateway.venue import SESSIONS, LinkState, VenueConfig, VenueSession
 
 VENUE_NAMES = {number: name for name, number in VENUES.items()}
 DRAIN_S = 2.0
+SHED_BEYOND = {  # of what an order meets; docs/sre.md says what each is
+    "most_waited_ns": 100_000_000,
+    "most_held_bytes": 1 << 25,
+    "most_venue_bytes": 1 << 20,
+    "most_venue_silent_ns": 2_000_000_000,
+}
+VENUE_LIMIT_BYTES = 1 << 24  # that wait for an exchange, before its link is cut: new orders are shed far below
 FEED_RETRY_S = 0.2
+COLLECTIONS = (700, 10, 10_000)  # of the three generations; the oldest hardly ever
+SWITCH_S = 0.00005  # how long another thread (the log's, a scrape's) may keep the interpreter from the owner
 TICK_S = 0.1  # how late a suspended order or a level may end, and a waiting quote be recorded
 MARKET_WAIT_S = 2.0  # a new owner's, for links and phases
 MARKET_LOOK_S = 0.001
@@ -74,7 +85,7 @@ class Shard:
         self.log = logger("shard")
         self.loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[End] = self.loop.create_future()
-        self.stages = Stages()
+        self.stages = Stages(Shedder(**SHED_BEYOND))
         self.files = load_files(settings, place)
         self.journal_file, self.engine, self.recovery = open_engine(settings, self.files, self.log.info)
         self.gate = Gate(self.engine.journal)
@@ -84,7 +95,8 @@ class Shard:
         self.links: dict[int, Any] = {}
         self.sessions: dict[int, VenueSession] = {}
         self.tasks: list[asyncio.Task[None]] = []
-        self.orders = OrderEntry(self.engine, self.turn, self.stages, self.log.info)
+        self.errands = Errands()
+        self.orders = OrderEntry(self.engine, self.turn, self.stages, Sparing(self.log.info), errands=self.errands)
         self.member = self.new_member() if settings.redis else None
         self.disk: DiskSync | None = None
         self.server: transport.Server | None = None
@@ -234,6 +246,7 @@ class Shard:
             if address.market_data_port:
                 self.tasks.append(self.loop.create_task(self.follow_quotes(address)))
         self.tasks.append(self.loop.create_task(self.keep_time()))
+        self.tasks.append(self.loop.create_task(self.orders.sweep()))
         self.orders.resume_graces()
 
     def open_links(self, *, taken_over: bool = False) -> None:
@@ -248,7 +261,8 @@ class Shard:
         tls = transport.Tls(str(settings.tls_cert), str(settings.tls_key)) if settings.tls_cert else None
         with listening("--port", settings.host, settings.port):
             self.server = await transport.serve(
-                settings.transport, self.orders.methods(), self.turn, settings.host, settings.port, tls=tls
+                settings.transport, self.orders.methods(), self.turn, settings.host, settings.port, tls=tls,
+                errands=self.errands,
             )
 
     async def open_control(self) -> None:
@@ -290,7 +304,7 @@ class Shard:
         """A link to one exchange, and the session that keeps it up."""
         settings, name = self.settings, VENUE_NAMES[address.venue]
         wire = SseWire(settings.pbu, settings.trade_date) if name == "XSHG" else SzseWire(settings.pbu)
-        link = VenueLink(self.turn, wire)
+        link = VenueLink(self.turn, wire, VENUE_LIMIT_BYTES)
         link.sink = self.engine
         config = VenueConfig(
             venue=name,
@@ -415,6 +429,17 @@ class Shard:
         told = ("accounts", "orders", "open_orders", "journal_bytes")
         return {"links": links} | {name: counts[name] for name in told}
 
+    def waiting(self) -> dict[str, int]:
+        """What waits for its turn beside the orders."""
+        served = self.server.counters() if self.server is not None else {}
+        return {
+            "errands": len(self.errands.waiting),
+            "cold_calls": self.orders.cold_calls,
+            "connections": int(served.get("open_connections", 0)),
+            "unread_bytes": int(served.get("unread_bytes", 0)),
+            "resend_events": int(self.engine.audience.room.held),
+        }
+
     def metric_sources(self) -> MetricSources:
         engine = self.engine
         return MetricSources(
@@ -425,8 +450,10 @@ class Shard:
             venue_links=lambda: {
                 VENUE_NAMES[venue]: session.state is LinkState.READY for venue, session in self.sessions.items()
             },
-            sessions=lambda: len(self.orders.sessions),
+            sessions=lambda: len(self.orders.sessions.logged_on),
             open_orders=lambda: int(queries.counts(engine)["open_orders"]),
+            shed=self.stages.shedder.shed_counts,
+            waiting=self.waiting,
             journal_bytes=lambda: int(queries.counts(engine)["journal_bytes"]),
             journal_free=lambda: (int(engine.journal.free), bool(engine.journal.is_full)),
             control=self.control.figures if self.control else lambda: None,
@@ -487,6 +514,8 @@ async def run(settings: Settings) -> End | None:
         # What lives now lives as long as the process: no collection should ever walk it.
         gc.collect()
         gc.freeze()
+        # Nor all that came later, while orders flow: a connection leaves no cycle behind.
+        gc.set_threshold(*COLLECTIONS)
         if settings.awake:
             transport.stay_awake(asyncio.get_running_loop())
         await stop.wait()
@@ -498,6 +527,7 @@ async def run(settings: Settings) -> End | None:
 
 def serve(settings: Settings) -> int:
     """`tidegate serve`: run one shard in this process; its exit code. Raises SettingError with one line for a person."""
+    sys.setswitchinterval(SWITCH_S)
     if settings.cpu is not None:
         os.sched_setaffinity(0, {settings.cpu})
     try:
