@@ -446,7 +446,7 @@ cdef void apply_response(State state, const Frame *frame, uint64_t offset) noexc
         ticket.index = event.index
         ticket.is_open = event.is_open
         state.ticket_count = max(state.ticket_count, event.ticket)
-    elif (<const AdminEvent *>frame).step == STEP_CARRIED:
+    elif frame.type == EV_ADMIN and (<const AdminEvent *>frame).step == STEP_CARRIED:
         state.carried = True
 
 

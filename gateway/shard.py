@@ -360,6 +360,7 @@ class Shard:
         journal's next segment opened before it is needed."""
         while True:
             await asyncio.sleep(TICK_S)
+            self.stages.shedder.held_bytes = self.gate.held_bytes
             for told in self.journal_file.ensure_ahead():
                 self.log.warning(**told)
             now_ns = utc_now_ns()

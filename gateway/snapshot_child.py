@@ -24,7 +24,7 @@ MOST_PAUSE_S = 60.0
 
 
 class SnapshotChild:
-    """The snapshots of one shard. file_end: how far its journal can be read from its files; log: the shard's logger."""
+    """The snapshots of one shard. log: the shard's logger."""
 
     def __init__(self, engine: Any, settings: Settings, log: Any) -> None:
         self.journal = engine.journal

@@ -125,7 +125,7 @@ def test_a_redirect_is_no_fault_of_the_client(cluster):
         (("--shards", "2", "--shard", "2"), "--shard: got 2, expected 0 to 1: the cluster has 2 shards"),
         (("--redis", "redis://127.0.0.1:1"), "a shard must know its accounts to start"),
         (("--redis", "", "--shards", "2"), "--shards: got 2 and no --redis"),
-        (("--redis", "http://x"), "--redis: got 'http://x', expected redis://host:port"),
+        (("--redis", "http://x"), "--redis: expected redis://HOST:PORT/0"),
     ],
 )
 def test_flags_that_do_not_fit_the_cluster_are_refused(cluster, tmp_path, flags, expected):
