@@ -154,9 +154,9 @@ cdef bint has_row(State state, const Frame *frame) noexcept:
     return frame.type not in (EV_LOCATE, EV_LEVEL) or state.position_count < state.most_positions
 
 
-def frames(Journal journal, uint64_t from_seq=0, uint64_t to_seq=0):
-    """Every frame as (offset, seq, type name, time_ns, fields); from and up to a number where one is given. All before the last
-    of them are checked."""
+def frames(Journal journal, uint64_t from_seq=0, uint64_t to_seq=0, str type="", set accounts=None):
+    """Frames as (offset, seq, type name, time_ns, fields): from and up to a number, of one type, of some accounts, where these are
+    given. Every frame before the last of them is checked, wanted or not."""
     cdef uint64_t offset = JOURNAL_START
     cdef const Frame *frame
     journal.rewind()
@@ -164,8 +164,9 @@ def frames(Journal journal, uint64_t from_seq=0, uint64_t to_seq=0):
         frame = journal.next_frame(offset)
         if frame == NULL or journal.seq > to_seq > 0:
             return
-        if journal.seq >= from_seq:
-            yield offset, frame.seq, EVENT_NAMES.get(frame.type, str(frame.type)), frame.time_ns, fields_of(frame)
+        name = EVENT_NAMES.get(frame.type, f"{frame.type}")
+        if journal.seq >= from_seq and (not type or type == name) and (accounts is None or frame.account in accounts):
+            yield offset, frame.seq, name, frame.time_ns, fields_of(frame)
         offset = journal.end
 
 

@@ -171,9 +171,3 @@ def python_path() -> str:
 def tell(ready: asyncio.Future[str], error: str) -> None:
     if not ready.done():
         ready.set_result(error)
-
-
-def other_cpus(cpu: int | None) -> tuple[int, ...]:
-    """Where processes beside a shard may run: off its own core, when there is another."""
-    own = {cpu} if cpu is not None else set()
-    return tuple(set(range(os.cpu_count() or 1)) - own or own)

@@ -32,29 +32,24 @@ from ext.gate import Gate
 from ext.journal import JournalError
 from ext.quote_feed import QuoteFeed
 from ext.session import Stages
-from ext.state import State
 from ext.venue_link import VenueLink
 from ext.venue_sse import SseWire
 from ext.venue_szse import SzseWire
 from gateway import transport
-from gateway.control_child import ControlChild, ControlSettings, other_cpus
+from gateway.control_child import ControlChild, ControlSettings
 from gateway.disk import DiskSync
-from gateway.homes import Place, limits_at_home, take_place
-from gateway.journal_file import JournalFile
-from gateway.limit_types import Limits
-from gateway.limits import load_limits
-from gateway.loading import load_engine
+from gateway.homes import Place, take_place
 from gateway.log import logger
 from gateway.member import Member
 from gateway.metrics import MetricSources, MetricsServer, StageSummary
+from gateway.opening import begin_day, load_files, open_engine, set_aside
 from gateway.order_entry import OrderEntry
 from gateway.ownership import Record, Role
-from gateway.recovery import Recovery, recover, take_over
-from gateway.reference import Instrument, load_instruments
 from gateway.replication import ReplicationError
-from gateway.rule_start import STORE, begin_rules, rules_in_words
+from gateway.rule_start import STORE, rules_in_words
 from gateway.settings import SettingError, Settings, VenueAddress
 from gateway.snapshot_child import SnapshotChild
+from gateway.snapshots import SnapshotSettings
 from gateway.tasks import end_tasks
 from gateway.venue import SESSIONS, LinkState, VenueConfig, VenueSession
 
@@ -62,7 +57,8 @@ VENUE_NAMES = {number: name for name, number in VENUES.items()}
 DRAIN_S = 2.0
 FEED_RETRY_S = 0.2
 TICK_S = 0.1  # how late a suspended order or a level may end, and a waiting quote be recorded
-SPARE_POSITIONS = 1 << 18
+MARKET_WAIT_S = 2.0  # a new owner's, for links and phases
+MARKET_LOOK_S = 0.001
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
 
 
@@ -116,9 +112,6 @@ class Shard:
             self.orders.away = ""
             await self.open_door()
             await self.join(self.member)
-        if settings.snapshot_every_s:
-            self.snapshots = SnapshotChild(self.engine, settings, self.log)
-            self.snapshots.start()
         if settings.metrics_port is not None:
             with listening("--metrics-port", settings.host, settings.metrics_port):
                 self.metrics = MetricsServer(self.metric_sources(), settings.metrics_port, settings.host)
@@ -166,8 +159,18 @@ class Shard:
         """This node owns the shard: exchanges, door, control."""
         await member.own()
         await self.open_exchanges(taken_over=taken_over)
+        if taken_over:
+            await self.until_market_is_known()
         self.orders.away = None
         await self.open_control()
+
+    async def until_market_is_known(self) -> None:
+        """Until orders can pass, or an exchange stays away: clients that come to a new owner would rather wait than be
+        refused."""
+        deadline = self.loop.time() + MARKET_WAIT_S
+        venues = [address.venue for address in self.settings.venues]
+        while self.loop.time() < deadline and not all(queries.is_market_known(self.engine, venue) for venue in venues):
+            await asyncio.sleep(MARKET_LOOK_S)
 
     def begin_day(self) -> None:
         """Today's files on top of what the journal holds. Raises SettingError when they do not fit."""
@@ -223,8 +226,15 @@ class Shard:
             hand_over = self.hand_over if self.member is not None else None
             self.control = ControlChild(self.engine, control_settings(self.settings), self.log, self.turn, hand_over)
             await self.control.start()
+        if self.settings.snapshot_every_s:
+            self.snapshots = SnapshotChild(self.file_end, snapshot_settings(self.settings, self.engine), self.log)
+            self.snapshots.start()
         if self.place is not None and self.server is not None:
             await self.place.start(self.server.port, self.control.port if self.control else None, self.health)
+
+    def file_end(self) -> int:
+        """How far another process can read the journal's files."""
+        return int(self.engine.journal.end if self.disk is None else self.disk.syncer.synced_end)
 
     def on_disk_failed(self, number: int) -> None:
         """What the disk refused may never be acknowledged: this process can only end."""
@@ -255,7 +265,7 @@ class Shard:
         )
         if taken_over:
             # Clients wait, and a link that is ready too early is safe (gateway/venue.py).
-            config = msgspec.structs.replace(config, quiet_s=0.05, retry_s=0.02)
+            config = msgspec.structs.replace(config, quiet_s=0.02, retry_s=0.01)
         self.links[address.venue] = link
         self.sessions[address.venue] = SESSIONS[name](
             config,
@@ -390,47 +400,20 @@ class End(enum.StrEnum):
 EXIT_CODES = {End.HANDED_OVER: 0, End.LOST: 3, End.FAULT: 1}
 
 
-class Files(msgspec.Struct, frozen=True):
-    """What a shard reads before the day."""
-
-    every: Limits  # of all accounts
-    limits: Limits  # of those at home
-    instruments: list[Instrument]
+def other_cpus(settings: Settings) -> tuple[int, ...]:
+    """Where the processes beside the shard may run: off its own core, when there is another."""
+    own = {settings.cpu} if settings.cpu is not None else set()
+    return tuple(set(range(os.cpu_count() or 1)) - own or own)
 
 
-def load_files(settings: Settings, place: Place | None) -> Files:
-    every = load_limits(settings.limits)
-    limits = limits_at_home(every, place.is_home) if place is not None else every
-    return Files(every, limits, list(load_instruments(settings.instruments)))
-
-
-def open_engine(settings: Settings, files: Files, log: Callable[..., None]) -> tuple[JournalFile, Any, Recovery]:
-    """The day's journal as state, and what was found. Raises JournalError when it is damaged or does not add up."""
-    limits = files.limits
-    path = settings.journal / f"{settings.trade_date}-{settings.shard:02d}.journal"
-    journal_file = JournalFile(path, private=settings.durability == "disk")
-    rows = max(1024, 2 * len(limits.accounts)), len(limits.positions) + SPARE_POSITIONS, settings.max_orders
-    engine, found = recover(journal_file.journal, lambda: State(*rows), log)
-    log("recovered", limits_sha256=limits.sha256, **found.shown())
-    return journal_file, engine, found
-
-
-def begin_day(settings: Settings, files: Files, engine: Any, log: Callable[..., None]) -> None:
-    """Today's settings on top of the journal's state. Raises SettingError when files and journal do not fit."""
-    path = engine.journal.path
-    try:
-        load_engine(
-            engine, files.limits, files.instruments, trade_date=settings.trade_date, shard=settings.shard,
-            now_ns=utc_now_ns(),
-        )  # fmt: skip
-    except ValueError as error:
-        raise SettingError(f"{settings.limits}: {error}") from None
-    except OSError as error:
-        raise JournalError(path, engine.journal.end, str(error)) from None
-    if not engine.state.carried:
-        take_over(settings, engine, path, log)
-    begin_rules(engine, settings.journal, settings.rules, settings.trade_date, log)
-    engine.state.fault_in()
+def snapshot_settings(settings: Settings, engine: Any) -> SnapshotSettings:
+    """What the process that writes snapshots is told."""
+    state = engine.state
+    return SnapshotSettings(
+        journal=engine.journal.path, every_s=settings.snapshot_every_s, every_bytes=settings.snapshot_every_mb << 20,
+        accounts=state.most_accounts, positions=state.most_positions, orders=state.most_orders,
+        cpus=other_cpus(settings),
+    )
 
 
 def control_settings(settings: Settings) -> ControlSettings:
@@ -440,9 +423,8 @@ def control_settings(settings: Settings) -> ControlSettings:
     return ControlSettings(
         fd=-1, host=settings.host, port=settings.control_port or 0, control=str(settings.control),
         store=str(settings.journal / STORE), trade_date=settings.trade_date, shard=settings.shard,
-        cpus=other_cpus(settings.cpu), debug=settings.debug,
-        **{name: str(path) for name, path in paths.items() if path},
-    )  # fmt: skip
+        cpus=other_cpus(settings), debug=settings.debug, **{name: str(path) for name, path in paths.items() if path},
+    )
 
 
 @contextlib.contextmanager
@@ -501,10 +483,3 @@ def serve(settings: Settings) -> int:
     except JournalError as error:
         raise SettingError(f"--journal: {error}") from None
     return EXIT_CODES[how] if how is not None else 0
-
-
-def set_aside(settings: Settings) -> None:
-    """Keep a journal that is not the beginning of its shard's under another name."""
-    stem = f"{settings.trade_date}-{settings.shard:02d}"
-    for file in sorted(settings.journal.glob(f"{stem}*.journal")):
-        file.rename(file.with_name(f"{file.name}.aside-{utc_now_ns() // 1_000_000_000}"))

@@ -1,5 +1,6 @@
 """Owner and standby as real processes, with a real Redis: takeover, hand-over, fencing; nothing is lost or done twice."""
 
+import re
 import signal
 import time
 
@@ -9,7 +10,8 @@ import pytest
 from gateway.pb import order_entry_pb2 as pb
 from tests.system.front import bearer, limit_order, refused_with, state_of
 from tests.system.nodes import Pair
-from tests.system.plant import wait_until
+from tests.system.officers import write_control_file
+from tests.system.plant import tidegate, wait_until
 
 
 @pytest.fixture
@@ -34,6 +36,10 @@ def accepted(node, name):
     assert report is not None
     assert report.exec_type == pb.PENDING_NEW, report
     return report
+
+
+def handover(node):
+    return tidegate("handover", "--at", f"127.0.0.1:{node.control_port}", "--token", "otto", "--reason", "upgrade")
 
 
 def listed(node, account="A1"):
@@ -99,8 +105,9 @@ def test_a_shard_is_handed_over_without_losing_an_order(exchanges, tmp_path, fro
         for number in range(50):
             front.send(new_order=limit_order(f"n{number}", "A1", owner.symbols["XSHG"][0], price_e4=95_000))
         front.report("n49")
-        said = as_officer(owner, "operator", "handover", "--reason", "upgrade")
-        assert re.fullmatch(rf"handed over in [\d.]+ ms: orders are served at {standby.address}\n", said), said
+        done = handover(owner)
+        assert done.returncode == 0, done.stderr
+        assert re.fullmatch(rf"handed over in [\d.]+ ms: orders are served at {standby.address}\n", done.stdout)
         front.wait(lambda: front.ended, "the end of the stream")
         reject = front.of("session_reject")[-1]
         assert (reject.reject_code, reject.redirect, reject.fatal) == ("R1614", standby.address, True)
@@ -120,8 +127,9 @@ def test_without_a_standby_nothing_is_handed_over(exchanges, tmp_path):
         owner, _ = pair.nodes
         owner.launch()
         owner.wait_for_link("XSHG")
-        said = as_officer(owner, "operator", "handover", "--reason", "upgrade", code=1)
-        assert said == "FAILED_PRECONDITION: no standby follows this shard\n"
+        refused = handover(owner)
+        assert refused.returncode != 0
+        assert "no standby follows this shard" in refused.stderr
         accepted(owner, "on we go")
     finally:
         pair.stop()
