@@ -45,13 +45,15 @@ class ControlSettings(msgspec.Struct, frozen=True):
 
 
 class ControlChild:
-    """The control process of one shard. log: the shard's logger; turn, hand_over: as in commands.Commands."""
+    """The control process of one shard. log: the shard's logger; the rest: as in commands.Commands."""
 
     def __init__(
         self, engine: Any, settings: ControlSettings, log: Any, turn: Any = None,
         hand_over: Callable[[], Awaitable[dict[str, Any]]] | None = None,
+        recovery: Callable[[], dict[str, Any]] = dict,
     ) -> None:  # fmt: skip
         self.engine = engine
+        self.recovery = recovery
         self.turn = turn
         self.hand_over = hand_over
         self.settings = settings
@@ -78,8 +80,9 @@ class ControlChild:
         ours, theirs = socket.socketpair()
         settings = msgspec.structs.replace(self.settings, fd=theirs.fileno(), port=self.port)
         commands = self.commands = Commands(
-            self.engine, self.on_ready(ready), lambda: tell(ready, "it ended at once"), self.turn, self.hand_over
-        )
+            self.engine, self.on_ready(ready), lambda: tell(ready, "it ended at once"), self.turn, self.hand_over,
+            self.recovery,
+        )  # fmt: skip
         await loop.create_unix_connection(lambda: commands.frames, sock=ours)
         self.running = await asyncio.create_subprocess_exec(
             sys.executable,

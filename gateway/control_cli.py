@@ -264,6 +264,13 @@ def status(connection: Connection) -> None:
 
 @control.command()
 @connecting
+def recovery(connection: Connection) -> None:
+    """What the newest start of the gateway found, and how long it took; JSON."""
+    typer.echo(as_text(connection.call("GetRecovery", api.GetRecoveryRequest())))
+
+
+@control.command()
+@connecting
 def alerts(
     connection: Connection,
     after: Annotated[int, typer.Option(min=0, help="Only newer ones than this number.")] = 0,

@@ -51,6 +51,7 @@ ALLOWED: dict[str, frozenset[str]] = {
             "ExplainAccount",
             "Alerts",
             "GetStatus",
+            "GetRecovery",
         ),
         READ,
     ),
