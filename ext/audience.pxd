@@ -30,6 +30,7 @@ cdef class Audience:
     # Where accounts that are not here live, None: all are here. elsewhere(port, account: bytes) -> "host:port" as bytes (at most 128,
     # empty: not known now), or None when it is no account of the port's token at all.
     cdef public object elsewhere
+    cdef public uint32_t moving        # the account on its way to another shard, NONE: none
     cdef bytes redirect                # the newest such address: a refusal that is being answered points at it
 
     cdef bint is_allowed(self, uint32_t port, uint32_t account) noexcept

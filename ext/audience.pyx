@@ -3,13 +3,15 @@
 from libc.stdint cimport uint8_t
 
 from ext.codec cimport MOST_REPORT_SIZE
-from ext.codes cimport R1001_AUTH, R1610_WRONG_SHARD
+from ext.codes cimport R1001_AUTH, R1610_WRONG_SHARD, R1611_MOVING
 from ext.reports cimport encode_event
 from ext.state cimport NONE
 from ext.tables cimport map_pages, unmap_pages
 
 cdef enum:
     MOST_FURTHER = 4194304             # sessions that watch an account besides its first
+
+MOVING = b"-"                          # what `elsewhere` says of an account on its way from or to this shard
 
 
 cdef class Caller(StreamSink):
@@ -29,6 +31,7 @@ cdef class Audience:
         self.journal = journal
         self.callers = []
         self.allowed = []
+        self.moving = NONE
         self.watch_count = state.most_accounts
         self.watches = <Watch *>map_pages((<size_t>state.most_accounts + MOST_FURTHER) * sizeof(Watch))
 
@@ -57,7 +60,7 @@ cdef class Audience:
     cdef bint may_trade(self, Caller caller, uint32_t account) noexcept:
         """A session trades the accounts it logged on with; a unary call those of its token."""
         cdef const Watch *watch
-        if account == NONE:
+        if account == NONE or account == self.moving:
             return False
         if caller.slot == NONE:
             return self.is_allowed(caller.port, account)
@@ -74,7 +77,9 @@ cdef class Audience:
         if self.elsewhere is None:
             return R1001_AUTH
         self.redirect = self.elsewhere(caller.port, (<const char *>account.at)[:account.size])
-        if self.redirect is not None:
+        if self.redirect == MOVING:
+            refusal.code = R1611_MOVING
+        elif self.redirect is not None:
             refusal.redirect = <const char *>self.redirect
             refusal.code = R1610_WRONG_SHARD
         return refusal.code
@@ -98,6 +103,24 @@ cdef class Audience:
         while len(self.allowed) <= port:
             self.allowed.append(bytearray(self.state.most_accounts // 8 + 1))
         self.allowed[port] = bits
+
+    def allow_one(self, uint32_t account, ports) -> None:
+        """Exactly these ports may trade the account: none when it left."""
+        for port in range(len(self.allowed)):
+            bits = <bytearray>self.allowed[port]
+            bits[account >> 3] = bits[account >> 3] & ~(1 << (account & 7)) & 0xFF | (port in ports) << (account & 7)
+
+    def forget(self, uint32_t account) -> list:
+        """Nobody watches the account here any more; the sessions that did."""
+        cdef const Watch *watch = &self.watches[account]
+        found = []
+        while watch != NULL and watch.session:
+            found.append(self.callers[watch.session - 1])
+            watch = &self.watches[watch.next] if watch.next else NULL
+        for caller in found:
+            self.unwatch(caller, account)
+            caller.accounts.remove(account)
+        return found
 
     def connect(self, Caller caller, uint32_t port) -> None:
         """Give a session its slot."""

@@ -8,6 +8,7 @@ from typing import Any
 from google.protobuf.message import DecodeError, Message
 
 from ext import baskets, queries, response, settings, suspended, sweeps
+from ext.audience import MOVING
 from ext.clock import utc_now_ns
 from ext.codes import REJECT_CODES
 from ext.rpc import ColdUnary, HotStream, HotUnary, RpcError, Status
@@ -213,10 +214,15 @@ class OrderEntry:
         return has_more
 
     def redirect_of(self, port: int, account: str) -> str | None:
-        """host:port of the other shard where an account of this token lives, empty when not known now; None: there is none."""
+        """host:port of the other shard where an account of this token lives, empty when not known now; None: there is
+        none."""
         elsewhere = self.engine.audience.elsewhere
         found: bytes | None = elsewhere(port, account.encode()) if elsewhere is not None else None
-        return None if found is None else found.decode()
+        return None if found is None else "" if found == MOVING else found.decode()
+
+    def send_away(self, session: Any, account: str, redirect: str) -> None:
+        """Tells a session that one of its accounts lives elsewhere from now on; without any left it ends."""
+        reject_elsewhere(session, redirect, [account], "accounts", fatal=not session.accounts)
 
     def hand_over(self, redirect: str) -> None:
         """Ends every session: this shard is served at `redirect` (host:port) from now on."""

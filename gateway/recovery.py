@@ -10,11 +10,15 @@ from typing import Any
 
 import msgspec
 
-from ext import invariants, replay, sweeps
+from ext import carry_over, invariants, replay, sweeps
+from ext.clock import utc_now_ns
 from ext.codes import VENUES
 from ext.engine import Engine
 from ext.journal import JournalError
 from ext.snapshot import SnapshotError
+from ext.state import State
+from gateway.journal_file import JournalFile, days_in
+from gateway.settings import Settings
 from gateway.snapshots import load_snapshot, snapshot_age_s, snapshot_files
 
 MOST_SHOWN = 3  # faults in one line
@@ -172,3 +176,23 @@ def check(engine: Any, found: Recovery) -> None:
     if found.faults:
         text = "; ".join(found.faults[:MOST_SHOWN])
         raise JournalError(engine.journal.path, 0, f"its state does not add up: {text}")
+
+
+def take_over(settings: Settings, engine: Any, path: str, log: Log) -> None:
+    """What the newest older journal of this shard left (kills, levels, open reviews) into a new day's journal.
+
+    Raises JournalError when that journal cannot be read: a day that starts must not forget who was stopped.
+    """
+    own = Path(path)
+    older = [day for day in days_in(own.parent, settings.shard) if day.name < own.name]
+    left: list[Any] = []
+    if older:
+        file = JournalFile(older[-1], writable=False)
+        try:
+            rows = engine.state.most_accounts, engine.state.most_positions, settings.max_orders
+            ended = folded(file.journal, lambda: State(*rows), log)
+            left = carry_over.carry_over(ended.state, file.journal)
+        finally:
+            file.close()
+    source = older[-1].name if older else "no older journal"
+    log("carried_over", source=source, **carry_over.restore(engine, left, source, utc_now_ns()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -184,3 +185,27 @@ def test_more_rows_than_fit_are_refused(life: Path) -> None:
     octets = Folding(life).fold().saved()
     with pytest.raises(SnapshotError, match=r"it has \d+ orders, at most 5 fit"):
         Folding(life, 5).load(octets)
+
+
+NOT_SAVED = {
+    "most_accounts", "most_positions", "most_orders",                       # of the process
+    "account_map", "position_map", "restriction_map", "parent_map",         # found again from the rows
+    "shortages", "shortage_count",                                          # flow control, not state
+    "rule_state",                                                           # has tables of its own
+}  # fmt: skip
+
+
+def test_every_field_of_state_is_in_a_snapshot() -> None:
+    """Whoever gives State a field decides what a snapshot does with it."""
+    root = Path(__file__).parents[1] / "ext"
+    body = (root / "state.pxd").read_text().split("cdef class State:")[1].split("\ncdef ")[0]
+    saved = (root / "snapshot.pyx").read_text()
+    fields: list[str] = []
+    for line in body.splitlines():
+        code = line.split("#")[0].strip()
+        if code.startswith("cdef ") and "(" not in code:
+            names = re.sub(r"\[.*?\]", "", code.replace("*", " "))
+            fields += [name.split()[-1] for name in names.split(",")]
+    missing = [name for name in fields if name not in NOT_SAVED and f"state.{name}" not in saved]
+    assert len(fields) > 40
+    assert missing == []
