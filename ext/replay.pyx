@@ -1,6 +1,6 @@
 """Reading a journal: folding it into state, and its frames as Python values for people. Writes nothing."""
 
-from libc.stdint cimport UINT64_MAX, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport UINT64_MAX, uint32_t, uint64_t
 
 from ext.apply cimport apply
 from ext.codes cimport VENUE_COUNT
@@ -15,10 +15,7 @@ from ext.events cimport (
     TicketEvent, UnitEvent,
 )
 from ext.journal cimport JOURNAL_START, Journal
-from ext.orders cimport cl_ord_id_hash
-from ext.rule_book cimport FETCHED_CANCELED, FETCHED_FILL
-from ext.state cimport NONE, AccountEvent, Group, Instrument, Profile, Rules, State, position_key
-from ext.tables cimport map_prefetch, prefetch
+from ext.state cimport NONE, AccountEvent, Group, Instrument, Profile, Rules, State
 
 EVENT_NAMES = {
     1: "DAY", 2: "RULES", 3: "GROUP", 4: "PROFILE", 5: "RESTRICTION", 6: "ACCOUNT", 7: "INSTRUMENT", 8: "POSITION", 9: "PORT",
@@ -71,25 +68,8 @@ def fold_on(Engine engine, uint64_t limit=UINT64_MAX) -> None:
         if not is_next(engine.state, frame):
             raise journal.error(journal.newest, f"frame {frame.seq} ({EVENT_NAMES.get(frame.type)}) is not the next of its "
                                 f"account's events, or of its exchange's reports: {fields_of(frame)}")
-        fetch_next(engine, journal.end)
         apply(engine.state, frame, journal.newest)
         engine.watch_frame(frame)
-
-
-cdef inline void fetch_next(Engine engine, uint64_t offset) noexcept:
-    """Start loading what the next frame will touch, while this one is applied. It is not checked yet, so nothing in it is
-    believed; of a frame that is damaged the wrong lines are loaded, and no harm is done."""
-    cdef State state = engine.state
-    cdef const OrderEvent *event
-    if offset + sizeof(OrderEvent) > engine.journal.allocated:
-        return
-    event = <const OrderEvent *>engine.journal.at(offset)
-    if event.head.type in (EV_NEW, EV_TRADE, EV_CANCELED, EV_CANCEL_SENT) and 0 < event.head.order_no <= state.order_count:
-        engine.fetch_report(&state.orders[event.head.order_no], FETCHED_FILL if event.head.type == EV_TRADE else FETCHED_CANCELED)
-    elif event.head.type == EV_ORDER and event.head.account < state.account_count and event.cl_ord_id_size <= sizeof(event.cl_ord_id):
-        prefetch(&state.accounts[event.head.account], 256)
-        map_prefetch(&state.order_map, cl_ord_id_hash(event.head.account, <const uint8_t *>event.cl_ord_id, event.cl_ord_id_size))
-        map_prefetch(&state.position_map, position_key(event.head.account, event.instrument))
 
 
 cdef inline const Frame *next_to_apply(State state, Journal journal, uint64_t offset) except? NULL:

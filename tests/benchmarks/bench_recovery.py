@@ -106,7 +106,7 @@ def run(runs: int = 3) -> dict[str, dict[str, Any]]:
     for key, measured, target in (("recovery_10m_s", alone, "< 15"), ("recovery_snapshot_s", with_snapshot, "< 3")):
         seconds = [taken for taken, _, _ in measured]
         note = f"{statistics.median(cpu for _, cpu, _ in measured):.2f} s of them on a core; {parts(measured[-1][2])}"
-        note += f"; two snapshots, {sizes >> 20} MiB" if measured is with_snapshot else ""
+        note += f"; snapshot {sizes >> 20} MiB" if measured is with_snapshot else ""
         figures[key] = row(statistics.median(seconds), "s", seconds, target=target, note=note)
     return figures
 
