@@ -113,6 +113,21 @@ def test_the_journal_before_a_snapshot_is_read_as_well(trading):
         gateway.start()
 
 
+def test_of_a_journal_whose_files_lag_behind_its_owner(start_gateway, fronts):
+    """Durability disk: the process beside the shard reads what the files have, never what they are yet to get."""
+    gateway = start_gateway(flags=(*OFTEN, "--durability", "disk"))
+    front = fronts(gateway, "load", "L0001", "L0002")
+    for beginning in range(0, 600, 200):
+        written = len(gateway.child.logged("snapshot_written"))
+        send(gateway, front, range(beginning, beginning + 200))
+        wait_until(lambda written=written: len(gateway.child.logged("snapshot_written")) > written, "another", 20)
+    gateway.kill()
+    assert gateway.child.logged("snapshots_lost") == []
+    gateway.start()
+    assert recovered(gateway)["snapshot"] == snapshot_files(gateway.journal_file)[0].name
+    assert (recovered(gateway)["orders"], recovered(gateway)["refused"]) == (600, [])
+
+
 def test_what_a_start_found_can_be_asked(start_controlled, fronts, exchanges):
     gateway = start_controlled(*OFTEN)
     front = fronts(gateway, "load", "L0001", "L0002")
