@@ -134,20 +134,23 @@ cdef class Audit:
         cdef PositionSums *own = &self.positions[order.position]
         cdef PositionSums *shared = &self.positions[order.match_position]
         cdef bint open = is_open(order)
+        # An account that left for another shard took with it what its orders count in, and has none open.
+        cdef bint has_left = self.state.account_days[order.account].left != 0
+        cdef int64_t filled_e4 = 0 if has_left else order.cum_notional_e4
         cdef int64_t open_e4 = order.wpx_e4 * order.leaves_qty_shares
         cdef uint32_t owner = self.state.positions[order.match_position].owner
-        move_usage(&account.usage, order.side, open_e4, order.cum_notional_e4)
-        move_usage(&self.firm, order.side, open_e4, order.cum_notional_e4)
+        move_usage(&account.usage, order.side, open_e4, filled_e4)
+        move_usage(&self.firm, order.side, open_e4, filled_e4)
         self.firm_ordered_e4 += order.wpx_e4 * order.order_qty_shares
         if owner & GROUP_OWNER:
-            move_usage(&self.groups[owner & ~<uint32_t>GROUP_OWNER].usage, order.side, open_e4, order.cum_notional_e4)
+            move_usage(&self.groups[owner & ~<uint32_t>GROUP_OWNER].usage, order.side, open_e4, filled_e4)
             self.groups[owner & ~<uint32_t>GROUP_OWNER].ordered_e4 += order.wpx_e4 * order.order_qty_shares
         account.held_e4 += order.hold_e4
         account.open_orders += open
         self.open_orders += open
-        self.add_to(own, order, open)
+        self.add_to(own, order, open, has_left)
         if shared != own:
-            self.add_to(shared, order, open)
+            self.add_to(shared, order, open, has_left)
         if order.side != BUY and not order.flags & FLAG_SHORT:
             own.sell_held_shares += order.leaves_qty_shares
         shared.listed += open
@@ -158,11 +161,11 @@ cdef class Audit:
         if order.flags & FLAG_TIED:
             self.add_tied(order, own)
 
-    cdef void add_to(self, PositionSums *sums, const Order *order, bint open) noexcept:
+    cdef void add_to(self, PositionSums *sums, const Order *order, bint open, bint has_left) noexcept:
         sums.open_orders += open
         if order.side == BUY:
             sums.open_buy_shares += order.leaves_qty_shares
-            sums.bought_shares += order.cum_qty_shares
+            sums.bought_shares += 0 if has_left else order.cum_qty_shares
         else:
             sums.open_sell_shares += order.leaves_qty_shares
 

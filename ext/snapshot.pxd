@@ -49,6 +49,8 @@ cdef struct Head:                      # where in the journal it stands, how man
     uint32_t firm_killed
     uint32_t group_leveled
     uint32_t carried
+    uint32_t divided
+    uint32_t epoch
     uint32_t check                     # CRC-32C of all before it
 
 cdef struct BlockHead:

@@ -17,7 +17,7 @@ from ext.rule_book cimport MOST_CELLS, Block, Gauge, MarkCell, RuleBook, leave_b
 from ext.rule_state cimport MOST_ALERTS, MOST_HITS, MOST_RULE_SETS, FillRing, HitCell, RecordedQuote, RuleState
 from ext.state cimport (
     MOST_GROUPS, MOST_INSTRUMENTS, MOST_PARENTS, MOST_PORTS, MOST_PROFILES, MOST_RESTRICTIONS, MOST_STRATEGIES, MOST_TICKETS,
-    MOST_UNITS, NONE, SYMBOLS, Account, AccountDay, Group, Holding, Instrument, Order, Parent, PortState, Position, Profile,
+    MOST_UNITS, NONE, SYMBOLS, Account, AccountDay, Bounds, Group, Holding, Instrument, Order, Parent, PortState, Position, Profile,
     Restriction, Rules, State, Strategy, Ticket, Tie, TradingUnit, Usage, Window, position_key,
 )
 from ext.tables cimport Map, MapSlot, hash_bytes, map_find, map_next, map_pages, map_put, mix
@@ -79,7 +79,7 @@ cdef uint64_t table_number():
     for size in (sizeof(Rules), sizeof(Group), sizeof(Profile), sizeof(PortState), sizeof(Account), sizeof(Instrument),
                  sizeof(Position), sizeof(Order), sizeof(Restriction), sizeof(Ticket), sizeof(Window), sizeof(AccountDay),
                  sizeof(Holding), sizeof(Tie), sizeof(Strategy), sizeof(TradingUnit), sizeof(Parent), sizeof(RecordedQuote),
-                 sizeof(FillRing), sizeof(HitCell), sizeof(MarkCell), sizeof(BlockHead), sizeof(GaugeHead), sizeof(MarkHead)):
+                 sizeof(FillRing), sizeof(HitCell), sizeof(MarkCell), sizeof(Bounds), sizeof(BlockHead), sizeof(GaugeHead), sizeof(MarkHead)):
         number = (number * 8191 + size) & 0xFFFFFFFFFFFF
     return number
 
@@ -105,6 +105,7 @@ cdef fill_head(Head *head, Engine engine):
     head.tickets, head.strategies, head.units = state.ticket_count, state.strategy_count, state.unit_count
     head.open_orders, head.suspended_orders, head.cancel_no = state.open_count, state.suspended_count, state.cancel_no
     head.firm_killed, head.group_leveled, head.carried = state.firm_killed, state.group_leveled, state.carried
+    head.divided, head.epoch = state.divided, state.epoch
     head.firm_level_offset = state.firm_level_offset
     head.firm_cash_e4, head.firm_opening_e4, head.firm_ordered_e4 = state.firm_cash_e4, state.firm_opening_e4, state.firm_ordered_e4
     head.order_slots = state.order_map.mask + 1
@@ -127,6 +128,7 @@ cdef take_head(Engine engine, const Head *head):
     state.ticket_count, state.strategy_count, state.unit_count = head.tickets, head.strategies, head.units
     state.open_count, state.suspended_count, state.cancel_no = head.open_orders, head.suspended_orders, head.cancel_no
     state.firm_killed, state.group_leveled, state.carried = head.firm_killed, head.group_leveled, head.carried
+    state.divided, state.epoch = head.divided, head.epoch
     state.firm_level_offset = head.firm_level_offset
     state.firm_cash_e4, state.firm_opening_e4, state.firm_ordered_e4 = head.firm_cash_e4, head.firm_opening_e4, head.firm_ordered_e4
     rules.alert_count, rules.rule_set_count = head.alert_count, head.rule_sets
@@ -172,6 +174,8 @@ cdef carry_state(Passage passage, Engine engine, const Head *head):
     cdef RuleState rules = state.rule_state
     passage.carry(&state.rules, sizeof(Rules))
     passage.carry(&state.firm, sizeof(Usage))
+    passage.carry(&state.firm_bounds, sizeof(Bounds))
+    passage.carry(state.firm_leased_e4, sizeof(state.firm_leased_e4))
     passage.carry(state.report_index, sizeof(state.report_index))
     passage.carry(state.groups, <size_t>head.groups * sizeof(Group))
     passage.carry(state.profiles, <size_t>head.profiles * sizeof(Profile))

@@ -41,14 +41,16 @@ class Commands:
     """One connection to a control process.
 
     on_ready: called with (port, error) when it listens, or cannot; on_lost: the control process is gone; turn: what is told
-    leaves through its gate; hand_over: hands the shard to its standby.
+    leaves through its gate; hand_over: hands the shard to its standby; recovery: what the start found.
     """
 
     def __init__(
         self, engine: Any, on_ready: Callable[[int, str], None], on_lost: Callable[[], None], turn: Any = None,
         hand_over: Callable[[], Awaitable[dict[str, Any]]] | None = None,
+        recovery: Callable[[], dict[str, Any]] = dict,
     ) -> None:  # fmt: skip
         self.engine = engine
+        self.recovery = recovery
         self.shard_hand_over = hand_over
         self.tasks: set[asyncio.Task[None]] = set()
         self.on_ready = on_ready
@@ -254,6 +256,8 @@ class Commands:
             return engine_views.rule_set(engine, command.number)
         if topic == pb.ReadState.RULE_SET:
             return {key: value for key, value in engine_views.rule_set(engine).items() if key != "program"}
+        if topic == pb.ReadState.RECOVERY:
+            return self.recovery()
         if topic == pb.ReadState.ENGINE:
             return engine_views.sizes(engine) | {"time_ns": now_ns}
         whole = {

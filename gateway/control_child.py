@@ -36,16 +36,18 @@ class ControlSettings(msgspec.Struct, frozen=True):
 
 
 class ControlChild(KeptChild):
-    """The control process of one shard. log: the shard's logger; turn, hand_over: as in commands.Commands."""
+    """The control process of one shard. log: the shard's logger; the rest: as in commands.Commands."""
 
     def __init__(
         self, engine: Any, settings: ControlSettings, log: Any, redis: str = "", turn: Any = None,
         hand_over: Callable[[], Awaitable[dict[str, Any]]] | None = None,
+        recovery: Callable[[], dict[str, Any]] = dict,
     ) -> None:  # fmt: skip
         super().__init__("control", "gateway.control_server", log, redis)
         self.engine = engine
         self.turn = turn
         self.hand_over = hand_over
+        self.recovery = recovery
         self.settings = settings
         self.port = settings.port
         self.commands: Commands | None = None
@@ -61,8 +63,9 @@ class ControlChild(KeptChild):
         """One process, and its word that it listens; empty, or why it does not."""
         ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         commands = self.commands = Commands(
-            self.engine, self.on_ready(ready), lambda: tell(ready, "it ended at once"), self.turn, self.hand_over
-        )
+            self.engine, self.on_ready(ready), lambda: tell(ready, "it ended at once"), self.turn, self.hand_over,
+            self.recovery,
+        )  # fmt: skip
         await self.run(commands.frames, lambda fd: msgspec.structs.replace(self.settings, fd=fd, port=self.port))
         try:
             return await asyncio.wait_for(ready, START_S)

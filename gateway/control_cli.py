@@ -279,6 +279,13 @@ def status(connection: Connection) -> None:
 
 @control.command()
 @connecting
+def recovery(connection: Connection) -> None:
+    """What the newest start of the gateway found, and how long it took; JSON."""
+    typer.echo(as_text(connection.call("GetRecovery", api.GetRecoveryRequest())))
+
+
+@control.command()
+@connecting
 def topology(connection: Connection, as_json: Json = False) -> None:
     """Where every shard is, and how it does."""
     answer = connection.call("GetTopology", api.GetTopologyRequest())

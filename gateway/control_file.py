@@ -53,6 +53,7 @@ ALLOWED: dict[str, frozenset[str]] = {
             "Alerts",
             "GetStatus",
             "GetTopology",
+            "GetRecovery",
         ),
         READ,
     ),

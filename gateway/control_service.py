@@ -352,6 +352,10 @@ class ControlService(control_pb2_grpc.ControlServicer):
             await context.abort(grpc.StatusCode[error.status], error.text)
 
     @answered
+    async def GetRecovery(self, person: Person, request: api.GetRecoveryRequest) -> Message:
+        return message_of(await self.engine.read("RECOVERY"), api.RecoveryReport)
+
+    @answered
     async def GetStatus(self, person: Person, request: api.GetStatusRequest) -> Message:
         status = message_of(await self.engine.read("ENGINE"), api.ControlStatus)
         in_force = await self.desk.in_force()

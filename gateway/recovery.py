@@ -22,6 +22,7 @@ from gateway.settings import Settings
 from gateway.snapshots import load_snapshot, snapshot_age_s, snapshot_files
 
 MOST_SHOWN = 3  # faults in one line
+NS_PER_S = 1_000_000_000
 Log = Callable[..., None]
 
 
@@ -32,6 +33,7 @@ class InDoubt(msgspec.Struct):
     found: int  # in the journal
     is_settled: bool = False  # the link came up since: the rest is known
     settled_by_reports: int = 0  # the exchange's reports named them
+    withheld: int = 0  # killed meanwhile: not sent again, but cancelled
     resent: int = 0  # orders and cancels, under the ClOrdID they had
 
 
@@ -61,18 +63,29 @@ class Recovery(msgspec.Struct):
         """Before any exchange has spoken."""
         self.in_doubt = [InDoubt(name, sweeps.in_doubt(engine, number)) for name, number in VENUES.items()]
 
-    def note_link(self, venue: str, before: int, resent: int) -> None:
-        """An exchange's reports are in for the first time. before: orders in doubt then; resent: sent again."""
+    def note_link(self, venue: str, before: int, resent: int, withheld: int) -> None:
+        """An exchange's reports are in for the first time. before: orders in doubt then, of which some were sent again
+        and some were not."""
         for row in self.in_doubt:
             if row.venue == venue and not row.is_settled:
                 row.is_settled = True
                 row.settled_by_reports = max(row.found - before, 0)
                 row.resent = resent
+                row.withheld = withheld
 
     def shown(self) -> dict[str, Any]:
-        """For the log and for whoever asks."""
+        """For the log."""
         fields: dict[str, Any] = msgspec.to_builtins(self)
         return {key: round(value, 3) if isinstance(value, float) else value for key, value in fields.items()}
+
+    def in_ns(self) -> dict[str, Any]:
+        """For whoever asks, under the names of control.proto."""
+        fields: dict[str, Any] = msgspec.to_builtins(self)
+        return {
+            key.removesuffix("_s") + "_ns" if isinstance(value, float) else key:
+            int(value * NS_PER_S) if isinstance(value, float) else value
+            for key, value in fields.items()
+        }  # fmt: skip
 
 
 def recover(journal: Any, new_state: Callable[[], Any], log: Log) -> tuple[Any, Recovery]:

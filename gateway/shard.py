@@ -271,7 +271,7 @@ class Shard:
             settings = control_settings(self.settings)
             hand_over = self.hand_over if self.member is not None else None
             self.control = ControlChild(
-                self.engine, settings, self.log, self.settings.redis, self.turn, hand_over
+                self.engine, settings, self.log, self.settings.redis, self.turn, hand_over, self.recovery.in_ns
             )
             await self.control.start()
 
@@ -332,10 +332,11 @@ class Shard:
     def on_link_state(self, name: str, state: LinkState, reason: str) -> None:
         """A link came or went: the engine rejects or sends accordingly."""
         in_doubt = sweeps.in_doubt(self.engine, VENUES[name]) if state is LinkState.READY else 0
+        withheld = len(self.engine.withheld)
         resent = sweeps.set_link(self.engine, VENUES[name], state is LinkState.READY, utc_now_ns())
         self.log.info("venue_link", venue=name, state=str(state), reason=reason, resent=resent)
         if state is LinkState.READY:
-            self.recovery.note_link(name, in_doubt, resent)
+            self.recovery.note_link(name, in_doubt, resent, len(self.engine.withheld) - withheld)
 
     def on_day_end(self, name: str) -> None:
         """The exchange has said everything it had to say today: what is still open there has expired."""

@@ -46,6 +46,56 @@ def order_row(State state, uint32_t order_no) -> tuple:
             bool(order.flags & (FLAG_CANCEL_SENT | FLAG_CANCEL_QUEUED)))
 
 
+DISTURBANCES = (
+    "account cash", "account usage", "account open orders", "account list", "group usage", "firm usage", "firm cash",
+    "position buy", "position sell", "position held", "position best", "position list", "firm shares", "open count", "strategy", "holding",
+    "parent", "order hold", "event sequence",
+)
+
+
+def disturb(State state, str what) -> None:
+    """Let one sum, one link or one number be wrong by one. The first order must be open and not be the only one."""
+    cdef Order *order = &state.orders[1]
+    if what == "account cash":
+        state.accounts[order.account].cash_held_e4 += 1
+    elif what == "account usage":
+        state.accounts[order.account].usage.filled_buy_e4 += 1
+    elif what == "account open orders":
+        state.accounts[order.account].open_orders += 1
+    elif what == "account list":
+        state.accounts[order.account].open_head = order.next_open
+    elif what == "group usage":
+        state.groups[0].usage.open_sell_e4 += 1
+    elif what == "firm usage":
+        state.firm.open_buy_e4 += 1
+    elif what == "firm cash":
+        state.firm_cash_e4 += 1
+    elif what == "position buy":
+        state.positions[order.position].open_buy_shares += 1
+    elif what == "position sell":
+        state.positions[order.match_position].open_sell_shares += 1
+    elif what == "position held":
+        state.positions[order.position].sell_held_shares += 1
+    elif what == "position best":
+        state.positions[order.match_position].best_buy_e4 += 1
+    elif what == "position list":
+        order.prev_match = 1
+    elif what == "firm shares":
+        state.firm_shares[order.instrument] += 1
+    elif what == "open count":
+        state.open_count += 1
+    elif what == "strategy":
+        state.strategies[0].usage.open_buy_e4 += 1
+    elif what == "holding":
+        state.holdings[order.position].short_open_shares += 1
+    elif what == "parent":
+        state.parents[0].used_shares += 1
+    elif what == "order hold":
+        order.hold_e4 += 1
+    elif what == "event sequence":
+        state.accounts[order.account].event_seq += 1
+
+
 def frame_offsets(Journal journal) -> list:
     """Offset of every committed frame, and of the end."""
     cdef uint64_t at = JOURNAL_START

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,17 +11,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ext import queries, replay, snapshot, sweeps
+from ext import follower, moves, queries, replay, snapshot, sweeps
 from ext.engine import Engine
+from ext.quota import Shares
 from ext.snapshot import SnapshotError
 from tests import actions as act
 from tests import probe
 from tests import rule_worlds as w
+from tests.desk import TEN
 from tests.driver import OpenJournal, open_state
+from tests.model_state import BUY, LIMIT, XSHG, NewOrder
 from tests.pair import Pair
 from tests.rule_pair import RulePair
 from tests.rule_writer import RuleWriter
-from tests.simulation import Simulation
+from tests.simulation import START_NS, Simulation
+from tests.test_invariants import desk
 
 
 class Reader:
@@ -184,3 +189,56 @@ def test_more_rows_than_fit_are_refused(life: Path) -> None:
     octets = Folding(life).fold().saved()
     with pytest.raises(SnapshotError, match=r"it has \d+ orders, at most 5 fit"):
         Folding(life, 5).load(octets)
+
+
+def test_accounts_that_moved_shares_and_owners_are_in_it(tmp_path: Path) -> None:
+    """What only a cluster's journals have, at both ends of a move."""
+    ends = []
+    for name in ("source", "target"):
+        pair = Pair(desk(), tmp_path / name)
+        for (exchange, symbol), instrument in pair.model.instruments.items():
+            pair.step(act.MarketQuote(START_NS, exchange, symbol, instrument.quote))
+        ends.append(pair)
+    source, target = (pair.driver.engine for pair in ends)
+    for account in "AC":
+        order = NewOrder(f"o{account}", account, "600000", XSHG, BUY, LIMIT, 300, TEN)
+        ends[0].step(act.Submit(START_NS, "p", 1, order))
+        ends[0].step(act.VenueAnswer(START_NS, "accepted", account, f"o{account}"))
+        ends[0].step(act.VenueAnswer(START_NS, "trade", account, f"o{account}", qty=200, px=TEN))
+        ends[0].step(act.VenueAnswer(START_NS, "canceled", account, f"o{account}"))
+    for engine in (source, target):
+        follower.record_owner(engine, 3, "node", START_NS)
+    for account in "AC":
+        index = queries.account_index(source, account)
+        moves.come(target, index, moves.parcel(source, index), "ann", START_NS)
+        moves.leave(source, index, 1, "ann", START_NS)
+    Shares(target).put_in_force(0, [10**15] * 6, 3, START_NS)
+    for pair in ends:
+        assert queries.check_invariants(pair.driver.engine) == []
+        for at in offsets_of(pair.driver.path)[-8:]:
+            check(pair.driver.path, at)
+        pair.driver.close()
+
+
+NOT_SAVED = {
+    "most_accounts", "most_positions", "most_orders",                       # of the process
+    "account_map", "position_map", "restriction_map", "parent_map",         # found again from the rows
+    "shortages", "shortage_count",                                          # flow control, not state
+    "rule_state",                                                           # has tables of its own
+}  # fmt: skip
+
+
+def test_every_field_of_state_is_in_a_snapshot() -> None:
+    """Whoever gives State a field decides what a snapshot does with it."""
+    root = Path(__file__).parents[1] / "ext"
+    body = (root / "state.pxd").read_text().split("cdef class State:")[1].split("\ncdef ")[0]
+    saved = (root / "snapshot.pyx").read_text()
+    fields: list[str] = []
+    for line in body.splitlines():
+        code = line.split("#")[0].strip()
+        if code.startswith("cdef ") and "(" not in code:
+            names = re.sub(r"\[.*?\]", "", code.replace("*", " "))
+            fields += [name.split()[-1] for name in names.split(",")]
+    missing = [name for name in fields if name not in NOT_SAVED and f"state.{name}" not in saved]
+    assert len(fields) > 40
+    assert missing == []

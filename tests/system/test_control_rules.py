@@ -195,6 +195,7 @@ def test_the_command_line(start_controlled, tmp_path):
     assert "killed account A1: 0 orders cancelled" in killed.stdout
     assert "killed" in command(gateway, "vera", "control", "levels").stdout
     assert json.loads(command(gateway, "vera", "control", "status").stdout)["rules"]["number"] == 3
+    assert "faults" not in json.loads(command(gateway, "vera", "control", "recovery").stdout)
     alerts = [json.loads(line) for line in command(gateway, "vera", "control", "alerts").stdout.splitlines()]
     assert [int(alert["alert_seq"]) for alert in alerts] == list(range(1, len(alerts) + 1))
     assert {"pushed", "approved", "in_force", "rolled_back", "refused", "killed"} <= {

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 import pytest
 
@@ -12,6 +13,7 @@ from gateway.pb import order_entry_pb2 as pb
 from gateway.recovery import folded
 from gateway.snapshots import snapshot_files
 from tests.system.front import limit_order
+from tests.system.officers import officer
 from tests.system.plant import wait_until
 
 OFTEN = ("--snapshot-every-s", "0.3")
@@ -109,6 +111,45 @@ def test_the_journal_before_a_snapshot_is_read_as_well(trading):
         file.write(bytes([octet ^ 1]))
     with pytest.raises(Exception, match=r"offset \d+: frame \d+ is changed"):
         gateway.start()
+
+
+def test_of_a_journal_whose_files_lag_behind_its_owner(start_gateway, fronts):
+    """Durability disk: the process beside the shard reads what the files have, never what they are yet to get."""
+    gateway = start_gateway(flags=(*OFTEN, "--durability", "disk"))
+    front = fronts(gateway, "load", "L0001", "L0002")
+    for beginning in range(0, 600, 200):
+        written = len(gateway.child.logged("snapshot_written"))
+        send(gateway, front, range(beginning, beginning + 200))
+        wait_until(lambda written=written: len(gateway.child.logged("snapshot_written")) > written, "another", 20)
+    gateway.kill()
+    assert gateway.child.logged("snapshots_lost") == []
+    gateway.start()
+    assert recovered(gateway)["snapshot"] == snapshot_files(gateway.journal_file)[0].name
+    assert (recovered(gateway)["orders"], recovered(gateway)["refused"]) == (600, [])
+
+
+def test_what_a_start_found_can_be_asked(start_controlled, fronts, exchanges):
+    gateway = start_controlled(*OFTEN)
+    front = fronts(gateway, "load", "L0001", "L0002")
+    send(gateway, front, range(100))
+    wait_until(lambda: gateway.child.logged("snapshot_written"), "a snapshot", 20)
+    exchanges.control("XSHG", "stall")
+    for number in range(100, 110):
+        front.send(new_order=limit_order(f"s{number}", "L0001", gateway.symbols["XSHG"][0]))
+    front.report("s109", pb.PENDING_NEW)
+    time.sleep(0.1)
+    gateway.kill()
+    exchanges.control("XSHG", "disconnect")
+    gateway.start()
+    found = officer(gateway, "vera").GetRecovery()
+    assert found.snapshot in [path.name for path in snapshot_files(gateway.journal_file)]
+    assert found.frames == found.snapshot_seq + found.frames_folded
+    assert (found.orders, found.open_orders, list(found.faults)) == (110, 110, [])
+    assert found.invariants > 1000
+    assert found.total_ns >= found.snapshot_ns + found.fold_ns + found.invariants_ns > 0
+    shanghai = next(row for row in found.in_doubt if row.venue == "XSHG")
+    assert (shanghai.found, shanghai.is_settled, shanghai.resent) == (10, True, 10)
+    assert (shanghai.settled_by_reports, shanghai.withheld) == (0, 0)
 
 
 def test_its_process_is_started_again(trading):
