@@ -205,7 +205,7 @@ class Shard:
             sessions=lambda: len(self.orders.sessions),
             open_orders=lambda: int(queries.counts(engine)["open_orders"]),
             journal_bytes=lambda: int(queries.counts(engine)["journal_bytes"]),
-            journal_free=lambda: (int(engine.journal.free), bool(engine.journal.is_full)),
+            journal_free=lambda: (int(engine.journal.free), self.journal_file.is_full),
             control=self.control.figures if self.control else lambda: None,
         )
 

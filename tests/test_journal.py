@@ -358,7 +358,7 @@ def test_a_closed_day_reads_whole_or_not_at_all(tmp_path: Path, edits: list[tupl
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=9000), st.integers(0, 3), st.integers(0, 12_000))
 def test_any_octets_are_frames_or_one_error(tmp_path: Path, noise: bytes, where: int, synced_end: int):
-    """Noise in the place of a day's beginning, middle or all of it, whatever its header says: no crash, and no frame made up."""
+    """Noise in the place of a day's beginning, middle or all of it, whatever its header says: no frame is made up."""
     day = SmallDay(tmp_path, clean=False)
     octets = with_synced_end(day.octets(), synced_end)
     first = [0, 64, 3000, day.end][where]
