@@ -207,7 +207,7 @@ def end_of_day(Engine engine, int venue, int64_t now_ns) -> int:
 def recover(Engine engine) -> dict:
     """Fold the whole journal into the (empty) state; what was found. Raises JournalError when a frame is damaged.
 
-    Returns {frames, orders, open_orders, torn_bytes}: torn_bytes of an unfinished last frame were cut.
+    Returns {frames, orders, open_orders, torn_bytes}: so many bytes of a torn tail were cut.
     """
     fold(engine.state, engine.journal)
     torn = engine.journal.cut()
