@@ -172,8 +172,9 @@ cdef class Journal:
         if self.capacity < wanted and self.open_more is not None:
             try:
                 self.open_more()
-            except Exception as error:
-                self.cannot_grow(getattr(error, "errno", None) or ENOSPC)
+            except Exception:
+                # The shell knows why, and says so; here it is one more way to have no room.
+                self.look_at_disk()
         # On a full disk every try takes its time: with a thread ahead, that one tries again.
         if self.grow_error and self.is_ahead:
             return False
@@ -227,11 +228,6 @@ cdef class Journal:
         """Whether new orders find no room (R1613)."""
         cdef uint64_t wanted = self.end + SPARE_FOR_REPORTS
         return wanted > self.allocated and (self.grow_error != 0 or wanted > self.limit)
-
-    def cannot_grow(self, int error) -> None:
-        """The shell could not open another segment: errno."""
-        self.look_at_disk()
-        self.grow_error = error
 
     # Writing
 

@@ -21,6 +21,8 @@ def fault(Journal journal, uint64_t offset) -> Exception:
     cdef const Frame *frame = plausible(journal, offset)
     if journal.last_octet(offset) <= offset or offset + sizeof(Frame) > journal.allocated:
         return journal.error(offset, f"frame {number} is missing: {why_it_ends(journal, offset)}")
+    if is_unknown(journal, offset):
+        return journal.error(offset, f"frame {number} is of type {journal.at(offset).type}, which this build does not know")
     if continued(journal, offset):
         return journal.error(offset, f"frame {number} is changed: {what_changed(journal, frame)}")
     if is_cut_short(journal, offset):
@@ -95,6 +97,13 @@ cdef bint continued(Journal journal, uint64_t offset) noexcept:
                 return True
         at += 8
     return False
+
+
+cdef bint is_unknown(Journal journal, uint64_t offset) noexcept:
+    """Whether the frame at offset is the next and whole, and written by a build that has more types."""
+    cdef const Frame *frame = journal.at(offset)
+    return (sizeof(Frame) <= frame.size <= most_size(frame) and frame.size % 8 == 0 and offset + frame.size <= journal.allocated
+            and frame.seq == journal.seq + 1 and frame.crc == crc_as(frame, frame.seq, journal.crc))
 
 
 cdef bint is_cut_short(Journal journal, uint64_t offset) noexcept:

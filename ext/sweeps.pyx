@@ -252,7 +252,7 @@ def recover(Engine engine) -> dict:
 def settle(Engine engine) -> dict:
     """After the last frame was folded: cut what is torn behind it, and find again all that waits for something.
 
-    Returns {frames, orders, open_orders, torn_bytes}: torn_bytes of an unfinished last frame were cut.
+    Returns {frames, orders, open_orders, torn_bytes}: so many bytes of a torn tail were cut.
     """
     torn = engine.journal.cut()
     take_up(engine)

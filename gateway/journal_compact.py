@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from gateway.journal_file import COMPRESSED, JournalFile, days_in, segments_of, 
 from gateway.settings import SettingError, trading_day
 
 DAY = re.compile(r"(\d{4})(\d\d)(\d\d)-(\d\d)\.journal")
+HELD = "a gateway holds it"
 LEVEL = 3
 SLICE = 1 << 20
 
@@ -60,8 +62,14 @@ class Compaction:
             yield f"{day}: left alone: its name is no day and shard"
         elif traded >= self.today:
             yield f"{day}: left alone: its day is not over"
-        elif (reason := self.why_not(day)) is not None:
-            yield f"{day}: left alone: {reason}"
+        else:
+            with locked(segments_of(day).get(0)) as is_free:
+                yield from self.compact_over(day, traded, is_newest) if is_free else [f"{day}: left alone: {HELD}"]
+
+    def compact_over(self, day: Path, traded: date, is_newest: bool) -> Iterator[str]:
+        """A day that is over and that nobody else may write to meanwhile."""
+        if (damage := self.damage_of(day)) is not None:
+            yield f"{day}: left alone: it does not verify: {damage}"
         elif self.is_old(traded) and not is_newest:
             yield from self.delete_day(day)
         else:
@@ -71,11 +79,8 @@ class Compaction:
     def is_old(self, traded: date) -> bool:
         return self.keep_days is not None and traded < self.today - timedelta(days=self.keep_days)
 
-    def why_not(self, day: Path) -> str | None:
-        """Why a day may not be touched; None: it may."""
-        first = segments_of(day).get(0)
-        if first is not None and is_held(first):
-            return "a gateway holds it"
+    def damage_of(self, day: Path) -> str | None:
+        """What is wrong with a day's journal; None: nothing."""
         try:
             file = JournalFile(day, writable=False)
             try:
@@ -84,7 +89,7 @@ class Compaction:
                 file.close()
         except JournalError as error:
             self.damaged += 1
-            return f"it does not verify: {error}"
+            return str(error)
         return None
 
     def delete_day(self, day: Path) -> Iterator[str]:
@@ -127,13 +132,19 @@ def day_of(path: Path) -> date | None:
         return None
 
 
-def is_held(path: Path) -> bool:
+@contextmanager
+def locked(path: Path | None) -> Iterator[bool]:
+    """Hold a day's first segment as a gateway does; False: somebody does. None: there is nothing to hold."""
+    if path is None:
+        yield True
+        return
     with path.open("rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            return True
-    return False
+            yield False
+            return
+        yield True
 
 
 def write_compressed(file: Path, target: Path) -> tuple[int, bytes]:

@@ -68,14 +68,15 @@ class JournalFile:
         self.files: list[BinaryIO] = []
         self.opening: threading.Thread | None = None
         self.one_opens = threading.Lock()
-        self.failed: OSError | JournalError | None = None  # of the last try to open another segment
+        self.failure = ""  # why the last try to open another segment failed
+        self.told_failure = ""
         self.was_full = False
         try:
             self.open_all(segment_size, capacity)
         except BaseException:
             self.close_files()
             raise
-        self.journal.open_more = self.open_more if writable else None
+        self.journal.open_more = self.open_now if writable else None
 
     def open_all(self, segment_size: int, capacity: int) -> None:
         """Every segment there is: of a day that is continued, those ahead come later, when it was read."""
@@ -146,13 +147,19 @@ class JournalFile:
             self.opening.start()
         facts = {"journal": str(self.path), "free_bytes": journal.free, "kept_back": KEPT_BACK}
         told = []
-        if journal.is_full != self.was_full:
+        if self.is_full != self.was_full:
             self.was_full = not self.was_full
             told.append({"event": "disk_full" if self.was_full else "disk_has_room", **facts})
-        if self.failed is not None:
-            told.append({"event": "segment_failed", "reason": str(self.failed), **facts})
-            self.failed = None
+        if self.failure != self.told_failure:
+            self.told_failure = self.failure
+            told += [{"event": "segment_failed", "reason": self.failure, **facts}] if self.failure else []
         return told
+
+    @property
+    def is_full(self) -> bool:
+        """Whether new orders find no room (R1613)."""
+        journal = self.journal
+        return bool(journal.is_full or (self.failure and journal.end + KEPT_BACK > journal.capacity))
 
     def is_short(self) -> bool:
         """Whether the open segments should be more."""
@@ -161,9 +168,14 @@ class JournalFile:
     def open_quietly(self) -> None:
         try:
             self.open_more()
+            self.failure = ""
         except (OSError, JournalError) as error:
-            self.failed = error
-            self.journal.cannot_grow(getattr(error, "errno", None) or 28)
+            self.failure = str(error)
+
+    def open_now(self) -> None:
+        """The owner itself needs another segment. One that could not be opened is the thread's to try again."""
+        if not self.failure or self.opening is None:
+            self.open_more()
 
     def open_more(self) -> None:
         """Open segments until what lies ahead has room. Of a private journal their names are on the disk first."""

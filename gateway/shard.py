@@ -457,7 +457,7 @@ class Shard:
             shed=self.stages.shedder.shed_counts,
             waiting=self.waiting,
             journal_bytes=lambda: int(queries.counts(engine)["journal_bytes"]),
-            journal_free=lambda: (int(engine.journal.free), bool(engine.journal.is_full)),
+            journal_free=lambda: (int(engine.journal.free), self.journal_file.is_full),
             control=self.control.figures if self.control else lambda: None,
             snapshots=self.snapshots.figures if self.snapshots else lambda: None,
             drop_copy=self.drop_copy.figures if self.drop_copy else lambda: None,

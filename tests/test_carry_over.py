@@ -10,6 +10,7 @@ import pytest
 from ext import queries, response, sweeps
 from ext.journal import JournalError
 from gateway.opening import begin_day, load_files, open_engine
+from gateway.journal_compact import Compaction
 from gateway.settings import Settings
 from tests.test_limits import GOOD
 from tests.test_reference import HEADER, MAIN
@@ -144,3 +145,15 @@ def test_a_strategy_that_is_off_stays_off(day: Day) -> None:
     file.close()
     _, engine, carried = day.opened(20261127)
     assert (carried["strategies"], queries.strategies(engine)[1]["off"]) == (0, 0)
+
+
+def test_a_day_that_was_compressed_leaves_the_same(day: Day) -> None:
+    file, engine, _ = day.opened(20261123)
+    raise_levels(engine)
+    file.close()
+    assert list(Compaction(day.folder, None, False, False, today=20261124).run())
+    assert not (day.folder / "20261123-00.journal").exists()
+    _, engine, carried = day.opened(20261124)
+    assert (carried["source"], carried["levels"], carried["kills"]) == ("20261123-00.journal", 3, 2)
+    with pytest.raises(JournalError, match="this day is over: its journal is compressed"):
+        day.opened(20261123)

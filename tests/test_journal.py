@@ -260,6 +260,36 @@ def test_several_dropped_frames_are_counted(tmp_path: Path):
     assert (error.path, error.offset) == (str(day.path), first)
 
 
+def crc32c(octets: bytes, crc: int) -> int:
+    """CRC-32C as the frames have it, from a seed, bit by bit."""
+    for octet in octets:
+        crc ^= octet
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc
+
+
+def rewritten(day: SmallDay, number: int, at: int, octet: int) -> bytearray:
+    """The day with one octet of a frame changed, and a checksum of that frame that fits."""
+    octets, (offset, size, _) = day.octets(), day.frames[number - 1]
+    (seed,) = struct.unpack_from("<I", octets, day.frames[number - 2][0] + 4)
+    octets[offset + at] = octet
+    struct.pack_into("<I", octets, offset + 4, crc32c(octets[offset + 8 : offset + size], seed))
+    return octets
+
+
+def test_a_frame_with_a_new_checksum_breaks_at_the_next(tmp_path: Path):
+    day = SmallDay(tmp_path)
+    error = refused(day, rewritten(day, 9, 50, 250))
+    assert error.day_offset == day.frames[9][0]
+    assert error.text.startswith("frame 10 is changed")
+
+
+def test_a_type_of_another_build_is_named(tmp_path: Path):
+    day = SmallDay(tmp_path)
+    assert refused(day, rewritten(day, 9, 40, 200)).text == "frame 9 is of type 200, which this build does not know"
+
+
 # --- segments ---
 
 
@@ -358,7 +388,7 @@ def test_a_closed_day_reads_whole_or_not_at_all(tmp_path: Path, edits: list[tupl
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=9000), st.integers(0, 3), st.integers(0, 12_000))
 def test_any_octets_are_frames_or_one_error(tmp_path: Path, noise: bytes, where: int, synced_end: int):
-    """Noise in the place of a day's beginning, middle or all of it, whatever its header says: no crash, and no frame made up."""
+    """Noise in the place of a day's beginning, middle or all of it, whatever its header says: no frame is made up."""
     day = SmallDay(tmp_path, clean=False)
     octets = with_synced_end(day.octets(), synced_end)
     first = [0, 64, 3000, day.end][where]

@@ -1,9 +1,11 @@
 """A private journal's way to the disk: nothing is called written that is not, failures stay, memory stays flat."""
 from __future__ import annotations
 
+import errno
 import os
 import select
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -76,14 +78,17 @@ def synced_end_in(path: Path) -> int:
 
 
 def test_nothing_reaches_the_file_before_it_is_asked_for(disk: Disk):
-    disk.wait(64)
+    probe.append(disk.journal, 200, 1)
+    disk.syncer.ask()
+    disk.wait(disk.journal.end)
+    time.sleep(0.5)  # until its thread sleeps
     for number in range(100):
         probe.append(disk.journal, 200, 1 + number)
     time.sleep(0.05)
-    assert in_the_file(disk.path) == []
+    assert len(in_the_file(disk.path)) == 1
     disk.syncer.ask()
     disk.wait(disk.journal.end)
-    assert len(in_the_file(disk.path)) == 100
+    assert len(in_the_file(disk.path)) == 101
     assert disk.syncer.synced_end == disk.journal.end == synced_end_in(disk.path)
 
 
@@ -249,3 +254,34 @@ def test_a_journal_that_cannot_be_written_is_refused(tmp_path: Path):
     with pytest.raises(JournalError, match="cannot be created"):
         Journal(number, 0, str(path), private=True)
     os.close(number)
+
+
+def test_on_a_full_disk_what_was_accepted_is_still_written(tmp_path: Path):
+    """Space is allocated before it is written to: the disk may be full when a group comes, and the group fits."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={24 * MIB}", "tidegate-test", str(folder)]
+    mounted = subprocess.run(mount, capture_output=True, text=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"a tmpfs of its own cannot be mounted here: {mounted.stderr.strip()}")
+    try:
+        disk = Disk(folder / "20261123-00.journal", segment_size=8 * MIB)
+        filler = folder / "filler"
+        with filler.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, 6 * MIB)
+        written = 0
+        while probe.append(disk.journal, 100_000, 1 + written % 250, True):
+            written += 1
+        assert disk.journal.grow_error == errno.ENOSPC
+        assert not probe.has_room_for(disk.journal, 16 * MIB)
+        disk.syncer.ask()
+        disk.wait(disk.journal.end)
+        assert (disk.syncer.failed, len(in_the_file(disk.path))) == (0, written)
+        assert written > 150
+        filler.unlink()
+        assert probe.append(disk.journal, 100_000, 7, True)
+        disk.stop()
+        disk.file.close()
+        assert len(in_the_file(disk.path)) == written + 1
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
