@@ -54,6 +54,7 @@ class ControlChild:
         self.engine = engine
         self.turn = turn
         self.hand_over = hand_over
+        self.return_quota: Callable[[int, str, str], Awaitable[dict[str, int]]] | None = None
         self.settings = settings
         self.log = log
         self.port = settings.port
@@ -80,6 +81,7 @@ class ControlChild:
         commands = self.commands = Commands(
             self.engine, self.on_ready(ready), lambda: tell(ready, "it ended at once"), self.turn, self.hand_over
         )
+        commands.shard_return_quota = self.return_quota
         await loop.create_unix_connection(lambda: commands.frames, sock=ours)
         self.running = await asyncio.create_subprocess_exec(
             sys.executable,

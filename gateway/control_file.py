@@ -35,6 +35,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "DenySuspended": CHANGE,
     "CloseTicket": CHANGE,
     "HandOver": frozenset({OPERATOR}),
+    "ReturnQuota": STOP,
     **dict.fromkeys(
         (
             "DiffRules",

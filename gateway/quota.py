@@ -154,8 +154,9 @@ class Plan:
         """Whether some scope would hold more, and was not told yet that it cannot."""
         return any(s.told is None or (s.retry_at == 0.0 and s.told == NOTHING) for s in self.shares.values())
 
-    def heard(self, run: str, pressed: Collection[str]) -> None:
-        """Redis was looked at: which run this is, and which scopes some shard is short of."""
+    def heard(self, run: str, pressed: Collection[str], dead: bool) -> None:
+        """Redis was looked at: which run this is, which scopes some shard is short of, whether this one was given up."""
+        self.dead = self.dead or dead
         for share in self.shares.values():
             share.pressed = share.name in pressed
             if share.run and share.run != run and share.asked is None:

@@ -16,12 +16,17 @@ from redis.retry import Retry
 from ext.clock import utc_now_ns
 from ext.quota import FIRM, KINDS, Shares
 from gateway.quota import ANSWER_S, NOTHING, Answer, Ask, Plan, QuotaFigures
-from gateway.quota_store import LOOK, SETTLE, QuotaSettings, answer_of, look_call, look_of, settle_call
+from gateway.quota_store import GIVE_UP, LOOK, SETTLE, QuotaSettings, answer_of, look_call, look_of, settle_call
 
 ROUND_S = 0.02  # between two looks at what the engine uses
 LOOK_S = 0.5  # between two looks at what other shards are short of
 AWAY_S = 0.5  # between two tries to reach Redis
 FIRST_S = 2.0  # that a start waits for Redis at most
+TAKE_OVER_S = 0.1  # and a takeover
+
+
+class QuotaError(Exception):
+    """Shares that cannot be given back, one line."""
 
 
 class QuotaLink:
@@ -57,10 +62,10 @@ class QuotaLink:
     def add(self, scope: int, name: str) -> None:
         self.plan.add(scope, name, self.shares.limits(scope), self.shares.leased(scope), self.shares.used(scope))
 
-    async def start(self) -> bool:
+    async def start(self, within_s: float = FIRST_S) -> bool:
         """Register, and lease what a quiet start needs, before the first order; whether Redis answered in time."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FIRST_S):
+            async with asyncio.timeout(within_s):
                 while True:
                     await self.round()
                     if self.plan.registered() and not self.plan.waiting():
@@ -78,6 +83,25 @@ class QuotaLink:
         """What is leased stays leased: whoever serves this shard next goes on with it."""
         with contextlib.suppress(RedisError, OSError):
             await self.store.aclose()
+
+    async def give_up(self, shard: int, by: str, approved_by: str) -> dict[str, int]:
+        """Another shard's shares go to the others, for the rest of the day; how many scopes it had some in. Raises
+        QuotaError when the shard has an owner, or Redis does not answer."""
+        settings = self.settings
+        if shard == settings.shard:
+            raise QuotaError(f"shard: got {shard}, expected another one: this one serves")
+        try:
+            scopes = [key async for key in self.store.scan_iter(settings.key("group:*"), count=1000)]
+            lease = f"tidegate:{settings.cluster}:lease:{shard:02d}"
+            keys = [settings.key("dead"), lease, settings.key("firm"), *scopes]
+            who = f"{by}, {approved_by}, {utc_now_ns()}"
+            done = await self.store.eval(GIVE_UP, len(keys), *keys, f"{shard:02d}", who)
+        except (RedisError, OSError) as error:
+            raise QuotaError(f"Redis does not answer: {error}") from None
+        if not done:
+            raise QuotaError(f"shard: got {shard}, which has an owner: only a dead shard's shares can be given back")
+        self.log.warning("quota_returned", shard=shard, by=by, approved_by=approved_by)
+        return {"scopes": len(scopes) + 1}
 
     async def round(self) -> None:
         """Once around: use, returns, requests, answers."""
@@ -120,7 +144,9 @@ class QuotaLink:
             raise TimeoutError("the shard is being handed over")
         for ask, reply in zip(asks, replies, strict=True):
             self.take(ask, answer_of(reply))
+        dead = self.plan.dead
         self.plan.heard(*look_of(look))
+        self.say_dead(dead)
         self.said, self.next_look = registered, self.loop.time() + LOOK_S
         if self.away_said:
             self.away_said = False
@@ -134,7 +160,10 @@ class QuotaLink:
             self.plan.raised(ask.scope, self.put_in_force(ask.scope, granted))
         if self.plan.fenced and not fenced:
             self.log.error("quota_fenced", epoch=self.epoch(), meaning="another owner is newer: no share changes here")
-        if self.plan.dead and not dead:
+        self.say_dead(dead)
+
+    def say_dead(self, before: bool) -> None:
+        if self.plan.dead and not before:
             self.log.error("quota_dead", meaning="this shard was given up for the day: new orders are refused")
 
     def put_in_force(self, scope: int, amounts: tuple[int, ...]) -> tuple[int, ...]:

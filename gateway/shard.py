@@ -51,7 +51,7 @@ from gateway.member import Member
 from gateway.metrics import MetricSources, MetricsServer, StageSummary
 from gateway.order_entry import OrderEntry
 from gateway.ownership import Record, Role
-from gateway.quota_link import QuotaLink
+from gateway.quota_link import FIRST_S, TAKE_OVER_S, QuotaLink
 from gateway.quota_store import QuotaSettings
 from gateway.reference import Instrument, load_instruments
 from gateway.replication import ReplicationError
@@ -181,8 +181,7 @@ class Shard:
         where = QuotaSettings(settings.redis, settings.cluster, settings.shards, settings.shard, settings.trade_date)
         log, ownership = logger("quota"), member.ownership
         self.quota = QuotaLink(self.engine, where, log, epoch=lambda: ownership.epoch, gate=self.gate)
-        if not taken_over:
-            await self.quota.start()
+        await self.quota.start(TAKE_OVER_S if taken_over else FIRST_S)
         self.tasks.append(self.loop.create_task(self.quota.run()))
 
     def pause_quota(self, paused: bool) -> None:
@@ -249,6 +248,7 @@ class Shard:
         if self.settings.control_port is not None:
             hand_over = self.hand_over if self.member is not None else None
             self.control = ControlChild(self.engine, control_settings(self.settings), self.log, self.turn, hand_over)
+            self.control.return_quota = self.quota.give_up if self.quota is not None else None
             await self.control.start()
         if self.place is not None and self.server is not None:
             await self.place.start(self.server.port, self.control.port if self.control else None, self.health)

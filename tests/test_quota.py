@@ -148,7 +148,7 @@ class Story:
         self.cluster.start(shard)
 
     def check(self) -> None:
-        """Nobody ever used more than was in force; Redis has at least what is in force, or may be after a crash; the sum
+        """Nobody ever used more than was in force; Redis has at least what is in force or may be after a crash; the sum
         of what it has is within the limit."""
         limit, recorded = self.cluster.limit_recorded(), self.cluster.recorded()
         self.most = max(limit, min(self.most, sum(recorded)))
