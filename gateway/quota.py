@@ -139,11 +139,15 @@ class Plan:
         share.used = used
 
     def short(self, scope: int, kind: int, value: int, now: float) -> None:
-        """An order was refused because the share of that kind was below value."""
+        """An order was refused because the share of that kind was below value. The other kinds will be asked of it too,
+        later in the ladder: room is made in all of them, so that it is not refused once for each."""
         share = self.shares.get(scope)
-        if share is not None:
-            share.needs[kind] = max(share.need(kind, now), value), now + SHORT_S
-            share.yielded[kind] = False
+        if share is None:
+            return
+        ntl = max(0, value - share.used[kind])
+        for each, used in enumerate(share.used):
+            share.needs[each] = max(share.need(each, now), used + ntl), now + SHORT_S
+            share.yielded[each] = False
 
     def registered(self) -> str:
         """The run in which every scope here was registered; empty: not all were."""
