@@ -159,7 +159,7 @@ class Plan:
         return any(s.told is None or (s.retry_at == 0.0 and s.told == NOTHING) for s in self.shares.values())
 
     def heard(self, run: str, pressed: Collection[str], dead: bool) -> None:
-        """Redis was looked at: which run this is, which scopes some shard is short of, whether this one was given up."""
+        """Redis was looked at: which run this is, which scopes are short somewhere, whether this shard was given up."""
         self.dead = self.dead or dead
         for share in self.shares.values():
             share.pressed = share.name in pressed

@@ -115,8 +115,8 @@ end
 return {'OK', session, run_now, whole and 1 or 0, number('version'), amounts, limits, sums}
 """.replace("KINDS", ", ".join(f"'{kind}'" for kind in KINDS))
 
-# A dead shard's shares go to the others, and it has none for the rest of the day. KEYS: the dead, the lease of the shard's
-# owner, and every scope's hash.
+# A dead shard's shares go to the others, and it has none for the rest of the day. KEYS: the dead, the lease of the
+# shard's owner, and every scope's hash.
 GIVE_UP = """
 if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
