@@ -51,7 +51,6 @@ class QuotaLink:
             single_connection_client=True,
         )
         self.digests: tuple[str, str] | None = None  # of the scripts, once Redis has them; None: not connected
-        self.said: str | None = None  # the run that Redis was told to have everything of; None: not connected
         self.away_said = False
         self.next_look = self.next_try = 0.0
         if not self.shares.divided:
@@ -119,7 +118,7 @@ class QuotaLink:
         if now < self.next_try:
             return
         asks = self.plan.asks(now, self.gate.safe_end if self.gate is not None else self.shares.journal_end())
-        if not asks and now < self.next_look and self.plan.registered() == self.said:
+        if not asks and now < self.next_look:
             return
         try:
             await self.talk(asks)
@@ -136,8 +135,7 @@ class QuotaLink:
         for ask in asks:
             count, arguments = settle_call(self.settings, self.epoch(), ask)
             pipeline.evalsha(self.digests[0], count, *arguments)
-        registered = self.plan.registered()
-        count, arguments = look_call(self.settings, registered)
+        count, arguments = look_call(self.settings, self.plan.registered())
         pipeline.evalsha(self.digests[1], count, *arguments)
         *replies, look = await pipeline.execute()
         if self.paused:
@@ -147,7 +145,8 @@ class QuotaLink:
         dead = self.plan.dead
         self.plan.heard(*look_of(look))
         self.say_dead(dead)
-        self.said, self.next_look = registered, self.loop.time() + LOOK_S
+        # Whoever has just registered says so at once: the others' shares may wait for it.
+        self.next_look = self.loop.time() + LOOK_S if all(ask.session for ask in asks) else 0.0
         if self.away_said:
             self.away_said = False
             self.log.info("quota_redis_back", whole=self.plan.whole)
@@ -180,7 +179,8 @@ class QuotaLink:
 
     def disconnect(self, reason: str) -> None:
         """Redis cannot be reached now; said once, until it is back."""
-        self.digests = self.said = None
+        self.digests = None
+        self.next_look = 0.0
         self.next_try = self.loop.time() + AWAY_S
         if not self.away_said:
             self.away_said = True
