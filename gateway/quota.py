@@ -56,6 +56,11 @@ class Answer:
     amounts: Amounts = NOTHING  # recorded for this shard
     limits: Amounts = NOTHING
     sums: Amounts = NOTHING  # of all shards
+    name: str = ""  # of the scope
+
+    def answers(self, ask: Ask) -> bool:
+        """Whether it belongs to this request: a connection that is out of step must grant nothing."""
+        return self.status != "OK" or (self.name == ask.name and ask.session in (0, self.session))
 
 
 @dataclass

@@ -70,6 +70,7 @@ class QuotaLink:
                     if self.plan.registered() and not self.plan.waiting():
                         return True
                     await asyncio.sleep(ROUND_S)
+        await self.close()
         self.disconnect("no answer in time")
         return False
 
@@ -80,6 +81,10 @@ class QuotaLink:
 
     async def stop(self) -> None:
         """What is leased stays leased: whoever serves this shard next goes on with it."""
+        await self.close()
+
+    async def close(self) -> None:
+        """The next request opens a connection of its own."""
         with contextlib.suppress(RedisError, OSError):
             await self.store.aclose()
 
@@ -125,6 +130,7 @@ class QuotaLink:
         except (RedisError, OSError, TimeoutError) as error:
             for ask in asks:
                 self.plan.unanswered(ask)
+            await self.close()
             self.disconnect(str(error) or type(error).__name__)
 
     async def talk(self, asks: list[Ask]) -> None:
@@ -140,8 +146,11 @@ class QuotaLink:
         *replies, look = await pipeline.execute()
         if self.paused:
             raise TimeoutError("the shard is being handed over")
-        for ask, reply in zip(asks, replies, strict=True):
-            self.take(ask, answer_of(reply))
+        answers = [answer_of(reply) for reply in replies]
+        if not all(answer.answers(ask) for ask, answer in zip(asks, answers, strict=True)):
+            raise RedisError("answers are out of step with requests")
+        for ask, answer in zip(asks, answers, strict=True):
+            self.take(ask, answer)
         dead = self.plan.dead
         self.plan.heard(*look_of(look))
         self.say_dead(dead)

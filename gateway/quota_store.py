@@ -112,7 +112,7 @@ if is_short then
   redis.call('SADD', short, scope)
   redis.call('PEXPIRE', short, short_ms)
 end
-return {'OK', session, run_now, whole and 1 or 0, number('version'), amounts, limits, sums}
+return {'OK', session, run_now, whole and 1 or 0, number('version'), amounts, limits, sums, scope}
 """.replace("KINDS", ", ".join(f"'{kind}'" for kind in KINDS))
 
 # A dead shard's shares go to the others, and it has none for the rest of the day. KEYS: the dead, the lease of the
@@ -179,8 +179,9 @@ def answer_of(reply: Sequence[Any]) -> Answer:
     status = text(reply[0])
     if status != "OK":
         return Answer(status)
-    _, session, run, whole, version, amounts, limits, sums = reply
-    return Answer(status, session, text(run), bool(whole), version, tuple(amounts), tuple(limits), tuple(sums))
+    _, session, run, whole, version, amounts, limits, sums, name = reply
+    rows = tuple(amounts), tuple(limits), tuple(sums)
+    return Answer(status, session, text(run), bool(whole), version, *rows, text(name))
 
 
 def text(value: bytes | str) -> str:

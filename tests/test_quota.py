@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from gateway import quota
 from tests import quota_cluster
@@ -16,7 +18,7 @@ from tests.quota_cluster import FakeCluster, FakeShard, Life, Message
 from tests.redis_server import RedisServer
 
 LIMIT = 1_000
-LIVES = 60
+LIVES = 30
 STEPS = 300
 FIRST_SEED = int(os.environ.get("TIDEGATE_SEED", "1"))
 NAMES = (f"c{number}" for number in itertools.count())
@@ -236,6 +238,15 @@ def test_they_do_not_when_redis_forgets(client: Any) -> None:
     assert {"accepted", "grew", "lowered", "forgot all", "forgot some"} <= set(happened), happened
 
 
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(rng=st.randoms(use_true_random=False), shards=st.integers(1, 3), forgets=st.booleans())
+def test_hypothesis_finds_no_way_past_the_limit(client: Any, rng: random.Random, shards: int, forgets: bool) -> None:
+    story = (Forgetful if forgets else Story)(client, rng, shards)
+    for _ in range(60):
+        story.step()
+    story.end()
+
+
 MISTAKES = {
     "others' shares are not summed": ("limit - others", "limit", Story),
     "a deposed owner is heard": ("if epoch < number(shard .. ':epoch') then return {'FENCED'} end", "", Story),
@@ -251,14 +262,14 @@ def test_a_mistake_is_caught(client: Any, monkeypatch: pytest.MonkeyPatch, name:
     assert right in quota_cluster.SETTLE
     monkeypatch.setattr(quota_cluster, "SETTLE", quota_cluster.SETTLE.replace(right, wrong))
     with pytest.raises(AssertionError, match="seed"):
-        tell_many(client, 4 * LIVES, kind)
+        tell_many(client, 8 * LIVES, kind)
 
 
 def test_a_share_lowered_before_the_journal_is_safe_is_caught(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     honest = quota.Plan.lowered
     monkeypatch.setattr(quota.Plan, "lowered", lambda plan, scope, in_force, _: honest(plan, scope, in_force, 0))
     with pytest.raises(AssertionError, match="seed"):
-        tell_many(client, 4 * LIVES)
+        tell_many(client, 8 * LIVES)
 
 
 # Every point at which a shard may end while its share changes (docs/limits.md has the table).
@@ -366,6 +377,14 @@ def test_a_request_that_arrives_after_its_session_does_nothing(client: Any) -> N
     assert late.answer is not None
     assert late.answer.status == "REGISTER"
     assert cluster.recorded()[0] == grew_to
+
+
+def test_an_answer_to_another_request_is_known_by_its_scope_and_session() -> None:
+    ask = quota.Ask(1, "group:G", 3, "run", 1, True, *3 * (quota.NOTHING,))
+    assert quota.Answer("OK", 3, name="group:G").answers(ask)
+    assert quota.Answer("REGISTER").answers(ask)
+    assert not quota.Answer("OK", 2, name="group:G").answers(ask)
+    assert not quota.Answer("OK", 3, name="firm").answers(ask)
 
 
 def test_a_deposed_owner_changes_nothing(client: Any) -> None:
