@@ -18,6 +18,7 @@ from ext.codes import VENUES
 from gateway import engine_views
 from gateway.framing import Framed
 from gateway.pb import engine_command_pb2 as pb
+from gateway.quota_link import QuotaError
 from gateway.replication import ReplicationError
 
 ALERT_PAUSE_S = 0.002  # between two looks for new alerts
@@ -52,6 +53,7 @@ class Commands:
         self.engine = engine
         self.recovery = recovery
         self.shard_hand_over = hand_over
+        self.shard_return_quota: Callable[[int, str, str], Awaitable[dict[str, int]]] | None = None
         self.tasks: set[asyncio.Task[None]] = set()
         self.on_ready = on_ready
         self.on_gone = on_lost
@@ -94,8 +96,9 @@ class Commands:
         elif kind == "follow_alerts":
             self.sent_seq = message.follow_alerts.after_seq
             self.send_alerts()
-        elif kind == "hand_over":
-            task = self.loop.create_task(self.hand_over(message.call))
+        elif kind in ("hand_over", "return_quota"):
+            slow = self.hand_over(message.call) if kind == "hand_over" else self.return_quota(message)
+            task = self.loop.create_task(slow)
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
         else:
@@ -131,7 +134,7 @@ class Commands:
         return pb.Result(call=message.call, status=pb.Result.OK, json=msgspec.json.encode(value), program=program)
 
     async def hand_over(self, call: int) -> None:
-        """The one command that takes its time: the shard to its standby."""
+        """A command that takes its time: the shard to its standby."""
         if self.shard_hand_over is None:
             result = pb.Result(call=call, status=pb.Result.REFUSED, text="this shard has no cluster, and so no standby")
         else:
@@ -140,6 +143,20 @@ class Commands:
                 result = pb.Result(call=call, status=pb.Result.OK, json=msgspec.json.encode(done))
             except ReplicationError as error:
                 result = pb.Result(call=call, status=pb.Result.REFUSED, text=str(error))
+        self.frames.send(pb.ToControl(result=result).SerializeToString())
+
+    async def return_quota(self, message: pb.ToShard) -> None:
+        """Another that does: a dead shard's shares of limits to the others."""
+        command = message.return_quota
+        if self.shard_return_quota is None:
+            text = "this shard has no cluster of several, and so no shares of limits"
+            result = pb.Result(call=message.call, status=pb.Result.REFUSED, text=text)
+        else:
+            try:
+                done = await self.shard_return_quota(command.shard, command.by, command.approved_by)
+                result = pb.Result(call=message.call, status=pb.Result.OK, json=msgspec.json.encode(done))
+            except QuotaError as error:
+                result = pb.Result(call=message.call, status=pb.Result.REFUSED, text=str(error))
         self.frames.send(pb.ToControl(result=result).SerializeToString())
 
     def put_in_force(self, command: pb.PutInForce, now_ns: int) -> dict[str, Any]:

@@ -48,6 +48,7 @@ class ControlChild(KeptChild):
         self.turn = turn
         self.hand_over = hand_over
         self.recovery = recovery
+        self.return_quota: Callable[[int, str, str], Awaitable[dict[str, int]]] | None = None
         self.settings = settings
         self.port = settings.port
         self.commands: Commands | None = None
@@ -66,6 +67,7 @@ class ControlChild(KeptChild):
             self.engine, self.on_ready(ready), lambda: tell(ready, "it ended at once"), self.turn, self.hand_over,
             self.recovery,
         )  # fmt: skip
+        commands.shard_return_quota = self.return_quota
         await self.run(commands.frames, lambda fd: msgspec.structs.replace(self.settings, fd=fd, port=self.port))
         try:
             return await asyncio.wait_for(ready, START_S)

@@ -21,6 +21,8 @@ AGAIN_S = 1.0
 OF_HITS = ("enforced", "blocked")  # said even when they are false
 
 control = typer.Typer(no_args_is_help=True, help="Kill switch, levels, reviews and alerts of a running gateway.")
+quota = typer.Typer(no_args_is_help=True, help="Shares of limits that span shards.")
+control.add_typer(quota, name="quota")
 
 Scope = Annotated[str, typer.Argument(help="session, account, group or firm.")]
 Subject = Annotated[str, typer.Argument(help="Its id; a session's: 8 digits of its token's SHA-256; the firm's: none.")]
@@ -65,6 +67,17 @@ def handover(connection: Connection, reason: Reason = "") -> None:
     """Hand the shard to its standby, for an upgrade: orders are served there from then on, and this process ends."""
     report = connection.call("HandOver", api.HandOverRequest(reason=reason))
     typer.echo(f"handed over in {report.took_ns / 1e6:.1f} ms: orders are served at {report.address}")
+
+
+@quota.command("return")
+@connecting
+def quota_return(
+    connection: Connection,
+    shard: Annotated[int, typer.Option(min=0, max=1295, help="Number of the shard that is dead for the day.")],
+    reason: Reason = "",
+) -> None:
+    """Propose to give a dead shard's shares of limits to the others until tomorrow; another person approves."""
+    tell_proposal(connection.call("ReturnQuota", api.ReturnQuotaRequest(shard=shard, reason=reason)))
 
 
 @control.command()

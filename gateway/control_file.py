@@ -36,6 +36,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "CloseTicket": CHANGE,
     "HandOver": frozenset({OPERATOR}),
     "MoveAccount": frozenset({OPERATOR}),
+    "ReturnQuota": STOP,
     **dict.fromkeys(
         (
             "DiffRules",

@@ -206,6 +206,11 @@ class ControlService(control_pb2_grpc.ControlServicer):
         return await self.desk.unkill(person.name, request.scope, request.id, request.reason, request.all_shards)
 
     @answered
+    async def ReturnQuota(self, person: Person, request: api.ReturnQuotaRequest) -> Message:
+        self.log.warning("quota_return_proposed", by=person.name, shard=request.shard, reason=request.reason)
+        return await self.desk.return_quota(person.name, request.shard, request.reason)
+
+    @answered
     async def SetLevel(self, person: Person, request: api.SetLevelRequest) -> Message:
         check_reason(request.reason)
         row = await self.engine.call(

@@ -287,6 +287,11 @@ class Desk:
         await self.record("level_released", by=by, reason=f"{entry.subject}: {entry.reason}")
         return self.shown(entry, api.IN_FORCE)
 
+    async def return_quota(self, by: str, shard: int, reason: str) -> api.Proposal:
+        """Always waits for another person."""
+        check_reason(reason)
+        return await self.propose(by, reason, kind="RETURN_QUOTA", subject=str(shard), loosens=True)
+
     async def propose(self, by: str, reason: str, **fields: Any) -> api.Proposal:
         async with self.changing:
             return self.shown(await self.open_proposal(by, reason, **fields), api.WAITING)
@@ -314,6 +319,10 @@ class Desk:
                 return await self.put_in_force(entry, by, "in_force", reason)
             if entry.kind == "UNKILL":
                 await self.lift(entry, by)
+            elif entry.kind == "RETURN_QUOTA":
+                await self.engine.call(
+                    return_quota=pb.ReturnQuota(shard=int(entry.subject), by=entry.by, approved_by=by)
+                )
             else:
                 await self.engine.call(change_level=release_command(entry, by))
             await self.close(entry, "approved", by, reason)
@@ -473,5 +482,7 @@ def described(entry: Entry) -> str:
     """What a proposal wants, for the journal."""
     if entry.kind == "RULES":
         return entry.reason
+    if entry.kind == "RETURN_QUOTA":
+        return f"return the quota of shard {entry.subject}: {entry.reason}"
     what = "unkill" if entry.kind == "UNKILL" else f"release to L{entry.level}"
     return f"{what} {SCOPES.get(entry.scope, '')} {entry.subject}".rstrip() + f": {entry.reason}"

@@ -24,6 +24,9 @@ RETRY_S = 0.1  # after a request that was not met in full; doubles up to:
 RETRY_MOST_S = 2.0
 SHORT_S = 5.0  # how long a refused order's need is remembered
 YIELD_S = 1.0  # between two returns because others are short
+AT_ONCE = 16  # scopes asked about in one round: the owner thread has orders to judge
+IN_TURN = 2  # scopes looked at in one round though nothing happened to them
+HISTORY_S = 0.25  # between two marks of a scope's use
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,11 @@ class Answer:
     amounts: Amounts = NOTHING  # recorded for this shard
     limits: Amounts = NOTHING
     sums: Amounts = NOTHING  # of all shards
+    name: str = ""  # of the scope
+
+    def answers(self, ask: Ask) -> bool:
+        """Whether it belongs to this request: a connection that is out of step must grant nothing."""
+        return self.status != "OK" or (self.name == ask.name and ask.session in (0, self.session))
 
 
 @dataclass
@@ -90,7 +98,9 @@ class Share:
         """By how much its use has grown lately."""
         while self.history and self.history[0][0] < now - RECENT_S:
             self.history.popleft()
-        return max(0, self.used[kind] - min((used[kind] for _, used in self.history), default=self.used[kind]))
+        if not self.history:
+            return 0
+        return max(0, self.used[kind] - min([used[kind] for _, used in self.history]))
 
     def need(self, kind: int, now: float) -> int:
         value, until = self.needs[kind]
@@ -117,6 +127,9 @@ class Plan:
         self.shards = shards
         self.version = version
         self.shares: dict[int, Share] = {}
+        self.order: list[int] = []  # of their scopes, as they are looked at in turn
+        self.turn = 0
+        self.touched: dict[int, None] = {}  # scopes that something happened to, oldest first
         self.fenced = False
         self.dead = False
         self.whole = True
@@ -125,6 +138,8 @@ class Plan:
     def add(self, scope: int, name: str, limits: Amounts, leased: Amounts, used: Amounts) -> None:
         """A scope of this shard, with what its journal says is in force."""
         self.shares[scope] = Share(scope, name, limits, leased, used)
+        self.order.append(scope)
+        self.touched[scope] = None
 
     # What happened
 
@@ -133,17 +148,24 @@ class Plan:
         share = self.shares.get(scope)
         if share is None:
             return
-        share.history.append((now, share.used))
+        self.touched[scope] = None
+        if not share.history or now - share.history[-1][0] >= HISTORY_S:
+            share.history.append((now, share.used))
         grew = [now_e4 > was_e4 for now_e4, was_e4 in zip(used, share.used, strict=True)]
         share.yielded = [given and not more for given, more in zip(share.yielded, grew, strict=True)]
         share.used = used
 
     def short(self, scope: int, kind: int, value: int, now: float) -> None:
-        """An order was refused because the share of that kind was below value."""
+        """An order was refused because the share of that kind was below value. The other kinds will be asked of it too,
+        later in the ladder: room is made in all of them, so that it is not refused once for each."""
         share = self.shares.get(scope)
-        if share is not None:
-            share.needs[kind] = max(share.need(kind, now), value), now + SHORT_S
-            share.yielded[kind] = False
+        if share is None:
+            return
+        self.touched[scope] = None
+        ntl = max(0, value - share.used[kind])
+        for each, used in enumerate(share.used):
+            share.needs[each] = max(share.need(each, now), used + ntl), now + SHORT_S
+            share.yielded[each] = False
 
     def registered(self) -> str:
         """The run in which every scope here was registered; empty: not all were."""
@@ -154,19 +176,28 @@ class Plan:
         """Whether some scope would hold more, and was not told yet that it cannot."""
         return any(s.told is None or (s.retry_at == 0.0 and s.told == NOTHING) for s in self.shares.values())
 
-    def heard(self, run: str, pressed: Collection[str]) -> None:
-        """Redis was looked at: which run this is, and which scopes some shard is short of."""
+    def heard(self, run: str, pressed: Collection[str], dead: bool) -> None:
+        """Redis was looked at: which run this is, which scopes are short somewhere, whether this shard was given up."""
+        self.dead = self.dead or dead
         for share in self.shares.values():
             share.pressed = share.name in pressed
-            if share.run and share.run != run and share.asked is None:
+            if share.pressed:
+                self.touched[share.scope] = None
+            if share.run and share.run != run and share.asked is None and share.session:
                 share.session = 0
+                self.touched[share.scope] = None
 
     # What to do
+
+    def due(self) -> list[Share]:
+        """Those that something happened to, and the next few of all."""
+        turn = [self.order[(self.turn + k) % len(self.order)] for k in range(min(IN_TURN, len(self.order)))]
+        return [self.shares[scope] for scope in self.touched | dict.fromkeys(turn)]
 
     def lowers(self, now: float) -> list[tuple[int, Amounts]]:
         """Shares to put in force at once, each kind at most what it is now; say `lowered` when it is done."""
         found = []
-        for share in self.shares.values():
+        for share in self.due():
             if share.asked is not None or self.fenced:
                 continue
             amounts = NOTHING if self.dead else tuple(self.kept(share, kind, now) for kind in range(len(NOTHING)))
@@ -220,23 +251,32 @@ class Plan:
     def asks(self, now: float, safe_end: int) -> list[Ask]:
         """Requests to send now, one at most for a scope; each is answered or unanswered later."""
         found: list[Ask] = []
-        holds = any(any(share.leased) for share in self.shares.values())
-        for share in self.shares.values():
+        for share in self.due():
             if share.asked is not None and now >= share.asked_until:
                 self.unanswered(share.asked)
-            if share.asked is not None or self.fenced or self.dead or safe_end < share.safe_from:
+            if share.asked is not None or self.fenced or self.dead:
+                self.touched.pop(share.scope, None)
                 continue
+            if safe_end < share.safe_from or len(found) == AT_ONCE:
+                self.touched[share.scope] = None
+                continue
+            self.touched.pop(share.scope, None)
             wanted = tuple(self.wanted(share, kind, now) for kind in range(len(NOTHING)))
             if share.session and share.leased == share.told and (
                 now < share.retry_at or (wanted == share.leased and not any(share.over))
             ):
                 continue
             limits = tuple(min(limit, MOST_E4) for limit in share.own_limits)
-            who = (share.scope, share.name, share.session, share.run, self.version, holds)
+            who = (share.scope, share.name, share.session, share.run, self.version, self.holds())
             share.asked = Ask(*who, limits, share.leased, wanted)
             share.asked_until = now + ANSWER_S
             found.append(share.asked)
+        self.turn = (self.turn + IN_TURN) % max(len(self.order), 1)
         return found
+
+    def holds(self) -> bool:
+        """Whether this shard has a share of anything; the firm's, the first, nearly always tells."""
+        return any(any(share.leased) for share in self.shares.values())
 
     # What came of it
 
@@ -245,6 +285,7 @@ class Plan:
         share = self.shares[ask.scope]
         if share.asked is ask:
             share.asked, share.session, share.told = None, 0, None
+            self.touched[ask.scope] = None
 
     def answered(self, ask: Ask, answer: Answer, now: float) -> Amounts | None:
         """Shares to put in force because of it, none below what they are; say `raised` when it is done."""
@@ -252,6 +293,7 @@ class Plan:
         if share.asked is not ask:
             return None
         share.asked = None
+        self.touched[ask.scope] = None
         self.fenced = self.fenced or answer.status == "FENCED"
         self.dead = self.dead or answer.status == "DEAD"
         if answer.status != "OK":

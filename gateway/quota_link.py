@@ -16,12 +16,17 @@ from redis.retry import Retry
 from ext.clock import utc_now_ns
 from ext.quota import FIRM, KINDS, Shares
 from gateway.quota import ANSWER_S, NOTHING, Answer, Ask, Plan, QuotaFigures
-from gateway.quota_store import LOOK, SETTLE, QuotaSettings, answer_of, look_call, look_of, settle_call
+from gateway.quota_store import GIVE_UP, LOOK, SETTLE, QuotaSettings, answer_of, look_call, look_of, settle_call
 
 ROUND_S = 0.02  # between two looks at what the engine uses
 LOOK_S = 0.5  # between two looks at what other shards are short of
 AWAY_S = 0.5  # between two tries to reach Redis
 FIRST_S = 2.0  # that a start waits for Redis at most
+TAKE_OVER_S = 0.1  # and a takeover
+
+
+class QuotaError(Exception):
+    """Shares that cannot be given back, one line."""
 
 
 class QuotaLink:
@@ -46,7 +51,6 @@ class QuotaLink:
             single_connection_client=True,
         )
         self.digests: tuple[str, str] | None = None  # of the scripts, once Redis has them; None: not connected
-        self.said: str | None = None  # the run that Redis was told to have everything of; None: not connected
         self.away_said = False
         self.next_look = self.next_try = 0.0
         if not self.shares.divided:
@@ -57,15 +61,16 @@ class QuotaLink:
     def add(self, scope: int, name: str) -> None:
         self.plan.add(scope, name, self.shares.limits(scope), self.shares.leased(scope), self.shares.used(scope))
 
-    async def start(self) -> bool:
+    async def start(self, within_s: float = FIRST_S) -> bool:
         """Register, and lease what a quiet start needs, before the first order; whether Redis answered in time."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FIRST_S):
+            async with asyncio.timeout(within_s):
                 while True:
                     await self.round()
                     if self.plan.registered() and not self.plan.waiting():
                         return True
                     await asyncio.sleep(ROUND_S)
+        await self.close()
         self.disconnect("no answer in time")
         return False
 
@@ -76,8 +81,31 @@ class QuotaLink:
 
     async def stop(self) -> None:
         """What is leased stays leased: whoever serves this shard next goes on with it."""
+        await self.close()
+
+    async def close(self) -> None:
+        """The next request opens a connection of its own."""
         with contextlib.suppress(RedisError, OSError):
             await self.store.aclose()
+
+    async def give_up(self, shard: int, by: str, approved_by: str) -> dict[str, int]:
+        """Another shard's shares go to the others, for the rest of the day; how many scopes it had some in. Raises
+        QuotaError when the shard has an owner, or Redis does not answer."""
+        settings = self.settings
+        if shard == settings.shard:
+            raise QuotaError(f"shard: got {shard}, expected another one: this one serves")
+        try:
+            scopes = [key async for key in self.store.scan_iter(settings.key("group:*"), count=1000)]
+            lease = f"tidegate:{settings.cluster}:lease:{shard:02d}"
+            keys = [settings.key("dead"), lease, settings.key("firm"), *scopes]
+            who = f"{by}, {approved_by}, {utc_now_ns()}"
+            done = await self.store.eval(GIVE_UP, len(keys), *keys, f"{shard:02d}", who)
+        except (RedisError, OSError) as error:
+            raise QuotaError(f"Redis does not answer: {error}") from None
+        if not done:
+            raise QuotaError(f"shard: got {shard}, which has an owner: only a dead shard's shares can be given back")
+        self.log.warning("quota_returned", shard=shard, by=by, approved_by=approved_by)
+        return {"scopes": len(scopes) + 1}
 
     async def round(self) -> None:
         """Once around: use, returns, requests, answers."""
@@ -95,13 +123,14 @@ class QuotaLink:
         if now < self.next_try:
             return
         asks = self.plan.asks(now, self.gate.safe_end if self.gate is not None else self.shares.journal_end())
-        if not asks and now < self.next_look and self.plan.registered() == self.said:
+        if not asks and now < self.next_look:
             return
         try:
             await self.talk(asks)
         except (RedisError, OSError, TimeoutError) as error:
             for ask in asks:
                 self.plan.unanswered(ask)
+            await self.close()
             self.disconnect(str(error) or type(error).__name__)
 
     async def talk(self, asks: list[Ask]) -> None:
@@ -112,16 +141,21 @@ class QuotaLink:
         for ask in asks:
             count, arguments = settle_call(self.settings, self.epoch(), ask)
             pipeline.evalsha(self.digests[0], count, *arguments)
-        registered = self.plan.registered()
-        count, arguments = look_call(self.settings, registered)
+        count, arguments = look_call(self.settings, self.plan.registered())
         pipeline.evalsha(self.digests[1], count, *arguments)
         *replies, look = await pipeline.execute()
         if self.paused:
             raise TimeoutError("the shard is being handed over")
-        for ask, reply in zip(asks, replies, strict=True):
-            self.take(ask, answer_of(reply))
+        answers = [answer_of(reply) for reply in replies]
+        if not all(answer.answers(ask) for ask, answer in zip(asks, answers, strict=True)):
+            raise RedisError("answers are out of step with requests")
+        for ask, answer in zip(asks, answers, strict=True):
+            self.take(ask, answer)
+        dead = self.plan.dead
         self.plan.heard(*look_of(look))
-        self.said, self.next_look = registered, self.loop.time() + LOOK_S
+        self.say_dead(dead)
+        # Whoever has just registered says so at once: the others' shares may wait for it.
+        self.next_look = self.loop.time() + LOOK_S if all(ask.session for ask in asks) else 0.0
         if self.away_said:
             self.away_said = False
             self.log.info("quota_redis_back", whole=self.plan.whole)
@@ -134,7 +168,10 @@ class QuotaLink:
             self.plan.raised(ask.scope, self.put_in_force(ask.scope, granted))
         if self.plan.fenced and not fenced:
             self.log.error("quota_fenced", epoch=self.epoch(), meaning="another owner is newer: no share changes here")
-        if self.plan.dead and not dead:
+        self.say_dead(dead)
+
+    def say_dead(self, before: bool) -> None:
+        if self.plan.dead and not before:
             self.log.error("quota_dead", meaning="this shard was given up for the day: new orders are refused")
 
     def put_in_force(self, scope: int, amounts: tuple[int, ...]) -> tuple[int, ...]:
@@ -151,7 +188,8 @@ class QuotaLink:
 
     def disconnect(self, reason: str) -> None:
         """Redis cannot be reached now; said once, until it is back."""
-        self.digests = self.said = None
+        self.digests = None
+        self.next_look = 0.0
         self.next_try = self.loop.time() + AWAY_S
         if not self.away_said:
             self.away_said = True

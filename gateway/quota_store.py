@@ -112,14 +112,29 @@ if is_short then
   redis.call('SADD', short, scope)
   redis.call('PEXPIRE', short, short_ms)
 end
-return {'OK', session, run_now, whole and 1 or 0, number('version'), amounts, limits, sums}
+return {'OK', session, run_now, whole and 1 or 0, number('version'), amounts, limits, sums, scope}
+""".replace("KINDS", ", ".join(f"'{kind}'" for kind in KINDS))
+
+# A dead shard's shares go to the others, and it has none for the rest of the day. KEYS: the dead, the lease of the
+# shard's owner, and every scope's hash.
+GIVE_UP = """
+if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+for at = 3, #KEYS do
+  for _, kind in ipairs({KINDS}) do
+    if redis.call('HEXISTS', KEYS[at], ARGV[1] .. ':' .. kind) == 1 then
+      redis.call('HSET', KEYS[at], ARGV[1] .. ':' .. kind, '0')
+    end
+  end
+end
+return 1
 """.replace("KINDS", ", ".join(f"'{kind}'" for kind in KINDS))
 
 # Which run this is, and what some shard is short of. Told by a shard in which run it has registered every scope.
 LOOK = RUN + """
 local run_now = run_of(KEYS[3])
 if ARGV[2] == run_now then redis.call('HSET', KEYS[2], ARGV[1], run_now) end
-return {run_now, redis.call('SMEMBERS', KEYS[1])}
+return {run_now, redis.call('SMEMBERS', KEYS[1]), redis.call('HEXISTS', KEYS[4], ARGV[1])}
 """
 
 
@@ -155,7 +170,7 @@ def settle_call(settings: QuotaSettings, epoch: int, ask: Ask) -> tuple[int, lis
 
 def look_call(settings: QuotaSettings, registered: str) -> tuple[int, list[str | int]]:
     """The same of LOOK. registered: the run in which every scope was registered; empty: not yet."""
-    keys: list[str | int] = [settings.key(name) for name in ("short", "present", "data")]
+    keys: list[str | int] = [settings.key(name) for name in ("short", "present", "data", "dead")]
     return len(keys), [*keys, settings.number, registered]
 
 
@@ -164,14 +179,15 @@ def answer_of(reply: Sequence[Any]) -> Answer:
     status = text(reply[0])
     if status != "OK":
         return Answer(status)
-    _, session, run, whole, version, amounts, limits, sums = reply
-    return Answer(status, session, text(run), bool(whole), version, tuple(amounts), tuple(limits), tuple(sums))
+    _, session, run, whole, version, amounts, limits, sums, name = reply
+    rows = tuple(amounts), tuple(limits), tuple(sums)
+    return Answer(status, session, text(run), bool(whole), version, *rows, text(name))
 
 
 def text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def look_of(reply: Sequence[Any]) -> tuple[str, set[str]]:
-    """(the run, names of the scopes that some shard is short of)"""
-    return text(reply[0]), {text(name) for name in reply[1]}
+def look_of(reply: Sequence[Any]) -> tuple[str, set[str], bool]:
+    """(the run, names of the scopes that some shard is short of, whether this shard was given up)"""
+    return text(reply[0]), {text(name) for name in reply[1]}, bool(reply[2])

@@ -49,7 +49,7 @@ from gateway.metrics import MetricSources, MetricsServer, StageSummary
 from gateway.opening import begin_day, load_files, open_engine, set_aside
 from gateway.order_entry import OrderEntry
 from gateway.ownership import Record, Role
-from gateway.quota_link import QuotaLink
+from gateway.quota_link import FIRST_S, TAKE_OVER_S, QuotaLink
 from gateway.quota_store import QuotaSettings
 from gateway.replication import ReplicationError
 from gateway.rule_start import rules_in_words
@@ -200,8 +200,7 @@ class Shard:
         where = QuotaSettings(settings.redis, settings.cluster, settings.shards, settings.shard, settings.trade_date)
         log, ownership = logger("quota"), member.ownership
         self.quota = QuotaLink(self.engine, where, log, epoch=lambda: ownership.epoch, gate=self.gate)
-        if not taken_over:
-            await self.quota.start()
+        await self.quota.start(TAKE_OVER_S if taken_over else FIRST_S)
         self.tasks.append(self.loop.create_task(self.quota.run()))
 
     def pause_quota(self, paused: bool) -> None:
@@ -273,6 +272,7 @@ class Shard:
             self.control = ControlChild(
                 self.engine, settings, self.log, self.settings.redis, self.turn, hand_over, self.recovery.in_ns
             )
+            self.control.return_quota = self.quota.give_up if self.quota is not None else None
             await self.control.start()
 
     async def open_copies(self) -> None:

@@ -9,14 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from ext import replay
 from gateway.journal_file import JournalFile
+from gateway.pb import control_pb2 as api
 from gateway.topology import slot_of
 from tests.redis_server import RedisServer
-from tests.system.front import bearer, limit_order
+from tests.system.front import bearer, limit_order, refused_with
 from tests.system.limits import ROOMY
+from tests.system.officers import officer, write_control_file
 from tests.system.plant import DAY, Exchanges, Gateway, wait_until
 
 SHARDS = 3
@@ -37,7 +40,8 @@ class Trio:
         for shard in range(SHARDS):
             place = folder / f"shard-{shard}"
             place.mkdir()
-            flags = ("--redis", self.redis.url, "--cluster", "q", "--shards", str(SHARDS), "--shard", str(shard))
+            flags = ("--control-port", "0", "--control", str(write_control_file(place / "control.yaml")))
+            flags += ("--redis", self.redis.url, "--cluster", "q", "--shards", str(SHARDS), "--shard", str(shard))
             self.shards.append(Gateway(exchanges, place, "native", flags, self.narrow))
 
     def narrow(self, limits: dict[str, Any]) -> None:
@@ -69,15 +73,17 @@ class Trio:
             shard.stop()
         self.redis.kill()
 
-    def press(self, shards: list[int], seconds: float, accounts: slice) -> Counter[str]:
-        """Orders as fast as they are answered, on these shards at once; how each came out, by code."""
+    def press(self, shards: list[int], seconds: float, accounts: slice, most: int = 100_000) -> Counter[str]:
+        """Orders as fast as they are answered, on these shards at once, `most` on each; how each came out, by code."""
         found: Counter[str] = Counter()
         lock, until = threading.Lock(), time.monotonic() + seconds
 
         def press_one(shard: int) -> None:
             names = [name for name in ACCOUNTS[shard] if accounts.start <= int(name[1:]) < accounts.stop]
             stub, symbols = self.shards[shard].stub(), self.shards[0].symbols["XSHG"]
-            while time.monotonic() < until:
+            for _ in range(most):
+                if time.monotonic() >= until:
+                    return
                 with lock:
                     self.number += 1
                     number = self.number
@@ -118,7 +124,7 @@ def trio(exchanges: Exchanges, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def test_three_shards_stay_within_one_limit_through_crash_and_loss_of_redis(trio: Trio) -> None:
     own = slice(1, 21)
     # 1. A shard that dies keeps what it has leased: the others get the rest and no more.
-    trio.press([0, 1, 2], 0.5, own)
+    trio.press([0, 1, 2], 4.0, own, most=20)
     held_by_0 = trio.leased(0)
     trio.shards[0].kill()
     first = trio.press([1, 2], 4.0, own)
@@ -154,6 +160,27 @@ def test_a_group_over_three_shards_stays_within_its_limit(trio: Trio) -> None:
     report = trio.shards[1].stub().Submit(
         limit_order("g1", ACCOUNTS[1][-1], trio.shards[0].symbols["XSHG"][0], qty=50_000), **bearer("load"))
     assert report.reject_code in ("R1612", "R1303")
+
+
+def test_two_persons_give_a_dead_shards_shares_to_the_others(trio: Trio) -> None:
+    olga, anna = officer(trio.shards[1], "olga"), officer(trio.shards[1], "anna")
+    text = refused_with(grpc.StatusCode.FAILED_PRECONDITION, anna.Approve,
+                        proposal=olga.ReturnQuota(shard=2, reason="it is gone").id)
+    assert "shard: got 2, which has an owner" in text
+    trio.shards[2].kill()
+    time.sleep(1.0)                      # the lease of its owner runs out
+    proposal = olga.ReturnQuota(shard=2, reason="it is gone")
+    assert refused_with(grpc.StatusCode.PERMISSION_DENIED, olga.Approve, proposal=proposal.id)
+    assert anna.Approve(proposal=proposal.id, reason="seen").state == api.IN_FORCE
+    row = trio.redis.client().hgetall(f"tidegate:q:quota:{DAY.replace('-', '')}:firm")
+    assert {int(row.get(f"02:{kind}".encode(), b"0")) for kind in ("gross", "long", "short", "capital")} == {0}
+    (logged,) = trio.shards[1].child.logged("quota_returned")
+    assert (logged["shard"], logged["by"], logged["approved_by"]) == (2, "olga", "anna")
+    # Back again it trades no more today, whatever its journal had leased.
+    trio.shards[2].start()
+    assert trio.shards[2].child.logged("quota_dead")
+    order = limit_order("back", ACCOUNTS[2][0], trio.shards[0].symbols["XSHG"][0])
+    assert trio.shards[2].stub().Submit(order, **bearer("load")).reject_code == "R1612"
 
 
 def refusal(trio: Trio, shard: int) -> Any:
