@@ -69,7 +69,7 @@ class Errands:
         steps: list[Generator[None, None, Any]] = []
 
         def settle(value: Any, error: Exception | None = None) -> bool:
-            # Whoever asked may have given up meanwhile: what was begun is done all the same, for others may count on it.
+            # Whoever asked may have given up meanwhile: what was begun is done all the same.
             if not result.done() and error is None:
                 result.set_result(value)
             elif not result.done() and error is not None:
