@@ -68,22 +68,31 @@ class Errands:
         result: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         steps: list[Generator[None, None, Any]] = []
 
-        def step() -> bool:
-            if result.done():
-                return True
-            try:
-                if not steps:
-                    value = work()
-                    if not isinstance(value, Generator):
-                        result.set_result(value)
-                        return True
-                    steps.append(value)
-                next(steps[0])
-            except StopIteration as end:
-                result.set_result(end.value)
-            except Exception as error:
+        def settle(value: Any, error: Exception | None = None) -> bool:
+            # Whoever asked may have given up meanwhile: what was begun is done all the same.
+            if not result.done() and error is None:
+                result.set_result(value)
+            elif not result.done() and error is not None:
                 result.set_exception(error)
-            return result.done()
+            return True
+
+        def step() -> bool:
+            try:
+                if steps:
+                    next(steps[0])
+                    return False
+                if result.done():
+                    return True
+                value = work()
+                if not isinstance(value, Generator):
+                    return settle(value)
+                steps.append(value)
+                next(value)
+            except StopIteration as end:
+                return settle(end.value)
+            except Exception as error:
+                return settle(None, error)
+            return False
 
         self.add(step)
         return result

@@ -24,6 +24,7 @@ SERVICE = "/tidegate.v1.OrderEntry/"
 MOST_LISTED = 1_000
 DEFAULT_LISTED = 100
 LISTED_A_STEP = 16
+LINES_A_STEP = 16
 MOST_LINES = 1_000  # of a basket
 MOST_COLD_CALLS = 256  # that wait for their turn
 MOST_COLD_BYTES = 1 << 16  # of a message that is neither an order nor a cancel nor a Logon
@@ -303,8 +304,8 @@ class OrderEntry:
         )
         return report
 
-    def submit_basket(self, octets: bytes, call: Any) -> bytes:
-        """A basket, judged as a whole (R1312), then each of its lines."""
+    def submit_basket(self, octets: bytes, call: Any) -> Generator[None, None, bytes]:
+        """A basket, judged as a whole (R1312), then each of its lines, some in a step."""
         basket = decoded(pb.Basket, octets)
         report = pb.BasketReport(basket_id=basket.basket_id)
         account = self.account_of(call, basket.orders[0].account) if basket.orders else 0
@@ -312,16 +313,25 @@ class OrderEntry:
         if fault:
             report.reject_code, report.text = "R1605", f"R1605 MALFORMED {fault}"
             return bytes(report.SerializeToString())
+        what, shed, value, limit = self.stages.shedder.judge(held_bytes=self.stages.shedder.held_bytes)
+        if shed:
+            report.reject_code = f"R{shed}"
+            report.text = f"R{shed} {REJECT_CODES[shed][0]} field={what}_bytes v={value} lim={limit}"
+            return bytes(report.SerializeToString())
         port, now_ns = self.port_of(call), utc_now_ns()
         lines = [line.SerializeToString() for line in basket.orders]
+        yield
         verdict = baskets.judge(self.engine, port, account, basket.basket_id, lines, now_ns)
         if verdict[0] != PASS:
             report.reject_code = f"R{verdict[0]}"
             report.text = f"R{verdict[0]} {REJECT_CODES[verdict[0]][0]} v={verdict[1]} lim={verdict[2]} scope=basket"
-        answers = baskets.submit(self.engine, self.turn, port, lines, verdict, now_ns)
-        for line, answer in zip(basket.orders, answers, strict=True):
-            told = pb.ExecutionReport.FromString(answer) if answer is not None else rate_refused(line)
-            report.reports.append(told)
+        for at in range(0, len(lines), LINES_A_STEP):
+            yield
+            some = lines[at : at + LINES_A_STEP]
+            answers = baskets.submit(self.engine, self.turn, port, some, verdict, utc_now_ns())
+            for line, answer in zip(basket.orders[at : at + LINES_A_STEP], answers, strict=True):
+                told = pb.ExecutionReport.FromString(answer) if answer is not None else rate_refused(line)
+                report.reports.append(told)
         return bytes(report.SerializeToString())
 
     def confirm_on(self, session: Any, request: pb.ConfirmOrder, now_ns: int) -> None:

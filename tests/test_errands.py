@@ -123,3 +123,23 @@ def test_results_of_functions_and_generators():
         assert "never" not in turns
 
     uvloop.run(main())
+
+
+def test_what_was_begun_is_done_even_when_nobody_waits_for_it():
+    async def main():
+        errands, done = Errands(budget_ns=0), []
+
+        def basket():
+            for number in range(3):
+                done.append(number)
+                yield
+
+        result = errands.result_of(basket)
+        while not done:
+            await asyncio.sleep(0)
+        result.cancel()
+        while errands.running:
+            await asyncio.sleep(0)
+        assert done == [0, 1, 2]
+
+    uvloop.run(main())

@@ -114,8 +114,9 @@ def p99_us(report: Report, name: str = "order to decision") -> float:
     return row.p99_us
 
 
-def worst_window_us(report: Report) -> float:
-    return max(window.decision_p99_us or 0.0 for window in report.windows)
+def decided_p99_us(report: Report) -> float:
+    """As the gateway itself measured it: free of the load side's noise, blind to what waits in the kernel."""
+    return next(stage.p99_us for stage in report.gateway_stages if stage.name == "decided")
 
 
 def run(runs: int) -> dict[str, dict[str, Any]]:
@@ -124,11 +125,14 @@ def run(runs: int) -> dict[str, dict[str, Any]]:
     stormy: list[float] = []
     acks: list[float] = []
     storms: list[dict[str, Any]] = []
+    own: dict[bool, list[float]] = {False: [], True: []}
     for _ in range(runs):
         report, _ = one_run(False)
         quiet.append(p99_us(report))
+        own[False].append(decided_p99_us(report))
         report, figures = one_run(True)
         stormy.append(p99_us(report))
+        own[True].append(decided_p99_us(report))
         acks.append(p99_us(report, "order to exchange ack"))
         storms.append(figures["storm"])
     ratio = statistics.median(stormy) / statistics.median(quiet)
@@ -143,7 +147,8 @@ def run(runs: int) -> dict[str, dict[str, Any]]:
             "target": "<= 1.5",
             "note": f"{RATE_PER_S}/s on one exchange; p99 {statistics.median(stormy):,.0f} us against "
             f"{statistics.median(quiet):,.0f} us; ack {statistics.median(acks):,.0f} us; the other exchange stopped, "
-            f"{SESSIONS:,} sessions back within {took_s:.1f} s, one client that never reads",
+            f"{SESSIONS:,} sessions back within {took_s:.1f} s, one client that never reads; the gateway's own decided "
+            f"p99 {statistics.median(own[True]):,.0f} us against {statistics.median(own[False]):,.0f} us",
         }
     }
 
