@@ -222,6 +222,8 @@ class Moves:
         parcel = msgspec.json.decode(text, type=Parcel) if text else None
         index = queries.account_index(self.engine, name)
         try:
+            if index is None and parcel is None:
+                raise MoveError("what it did today at its shard before is not in Redis")
             if index is None:
                 index = load_one(self.engine, self.limits_of(name), self.profiles, utc_now_ns())
             if parcel is not None and queries.event_seq(self.engine, index) < parcel.holds["event_seq"]:

@@ -15,7 +15,7 @@ from gateway.pb import control_pb2 as api
 from gateway.pb import order_entry_pb2 as pb
 from tests.system.front import bearer, limit_order, refused_with
 from tests.system.officers import officer, write_control_file
-from tests.system.plant import wait_until
+from tests.system.plant import tidegate, wait_until
 from tests.system.shards import AT_0, Cluster
 from tests.system.test_client import Load, Reader
 from tests.system.test_recovery import accepted_by
@@ -105,6 +105,9 @@ def test_an_account_moves_with_its_day(cluster, fronts):
     back = {"account": MOVER, "to_shard": 0, "reason": "x"}
     text = refused_with(grpc.StatusCode.FAILED_PRECONDITION, otto.MoveAccount, **back)
     assert "was at shard 0 today" in text
+    flags = ("--to", "0", "--at", f"127.0.0.1:{source.control_port}", "--token", "otto", "-m", "x")
+    ran = tidegate("control", "move", MOVER, *flags)
+    assert (ran.returncode, "was at shard 0 today" in ran.stderr) == (1, True)
     assert late.accepted(limit_order("m-stay", MOVER, cluster.symbols["XSHG"][0])).event_seq
 
 
