@@ -53,6 +53,9 @@ class Redis:
     async def put_parcel(self, trade_date, account, octets):
         await self.do_call(lambda: self.parcels.update({account: octets}))
 
+    async def wake(self, wish):
+        await self.do_call(lambda: None)
+
     async def healths(self, shards):
         return await self.do_call(lambda: [{"trade_date": DATE, "limits_sha256": ""}] * shards)
 
