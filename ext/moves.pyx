@@ -71,15 +71,7 @@ cdef list events_of(Engine engine, uint32_t account):
 def parcel(Engine engine, uint32_t account) -> dict:
     """The account's day: {source, frames, ports (index: SHA-256 in hex), strategies (index: id), left: what it has now}. Every
     order of it is over. ValueError: it did too much today to be one frame."""
-    cdef uint32_t order_no = engine.state.accounts[account].last_order
-    cdef const Order *order
-    offsets = events_of(engine, account)
-    while order_no != NONE:
-        order = &engine.state.orders[order_no]
-        # Cancels on their way are no events, but they count in the day's messages.
-        if order.cancel_offset and engine.journal.at(order.cancel_offset).type == EV_CANCEL_SENT:
-            offsets.append(order.cancel_offset)
-        order_no = order.previous_of_account
+    offsets = events_of(engine, account) + cancels_of(engine, account)
     frames = [engine.journal.frame_bytes(offset) for offset in sorted(offsets)]
     if sum(map(len, frames)) > MOST_PARCEL:
         raise ValueError(f"{len(frames)} frames, expected at most {MOST_PARCEL} bytes of them")
@@ -89,6 +81,23 @@ def parcel(Engine engine, uint32_t account) -> dict:
         "strategies": {at: engine.state.strategies[at].limits.id[:engine.state.strategies[at].limits.id_size].decode()
                        for at in range(engine.state.strategy_count)},
     }
+
+
+cdef list cancels_of(Engine engine, uint32_t account):
+    """Offsets of the account's cancels that were sent: no events of it, but they count in the day's messages. Of an order that was
+    cancelled again after a refusal only the newest is known; it stands for the others too."""
+    cdef uint32_t order_no = engine.state.accounts[account].last_order
+    cdef const Order *order
+    sent = [engine.state.accounts[account].sent_today[0], engine.state.accounts[account].sent_today[1]]
+    found = [[], []]
+    while order_no != NONE:
+        order = &engine.state.orders[order_no]
+        if order.accepted_ns:
+            sent[order.venue - 1] -= 1
+        if order.cancel_offset and engine.journal.at(order.cancel_offset).type == EV_CANCEL_SENT:
+            found[order.venue - 1].append(order.cancel_offset)
+        order_no = order.previous_of_account
+    return [offset for at in range(2) for offset in found[at] + found[at][:1] * (sent[at] - len(found[at]))]
 
 
 def holds(Engine engine, uint32_t account) -> dict:

@@ -5,10 +5,12 @@ firm, profiles, instruments and tokens are loaded everywhere.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from redis.exceptions import RedisError
 
 from ext import queries
 from ext.audience import MOVING
@@ -123,6 +125,8 @@ class Place:
             asyncio.create_task(keep_telling(tell)),
         ]
         if self.moves is not None:
+            with contextlib.suppress(RedisError, OSError):
+                await self.moves.receive_all()  # what came before this start is here before anybody asks
             self.tasks.append(asyncio.create_task(self.moves.run()))
 
     async def stop(self) -> None:

@@ -27,7 +27,7 @@ from gateway.loading import load_one
 from gateway.log import logger
 from gateway.topology import Wish
 
-LOOK_S = 0.05  # between two looks for moves that are asked for, and for accounts that come
+AGAIN_S = 0.1  # after Redis did not answer
 QUIET_S = 10.0  # for open orders to be cancelled
 QUIET_LOOK_S = 0.01
 NO_PORT = 0xFFFFFFFF
@@ -91,13 +91,15 @@ class Moves:
         """For as long as the shard lives."""
         while True:
             try:
-                wish = await self.place.store.next_move(self.place.shard)
-                if wish is not None:
-                    await self.send(wish)
                 await self.receive_all()
+                wish = await self.place.store.next_move(self.place.shard)
+                if wish is not None and wish.target == self.place.shard:
+                    await self.place.directory.refresh()
+                elif wish is not None:
+                    await self.send(wish)
             except (RedisError, OSError, msgspec.MsgspecError) as error:
                 self.log.debug("moves_wait", reason=str(error))
-            await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(AGAIN_S)
 
     # Source
 
@@ -123,6 +125,7 @@ class Moves:
             self.calm(wish)
             self.log.info("account_left", account=wish.account, target=wish.target, by=wish.by)
             await store.tell_move(wish.account, "MOVED", "")
+            await store.wake(wish)
 
     def calm(self, wish: Wish) -> None:
         """The outcome is known. Until then, and for ever when it never is, the account is not traded here."""
@@ -188,7 +191,7 @@ class Moves:
                 break
             except (RedisError, OSError) as error:
                 self.log.warning("move_waits", account=wish.account, reason=str(error))
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(AGAIN_S)
         if not moved and found != wish.target:
             raise MoveError(f"{wish.account} lives at shard {found} meanwhile")
 
@@ -222,6 +225,8 @@ class Moves:
         parcel = msgspec.json.decode(text, type=Parcel) if text else None
         index = queries.account_index(self.engine, name)
         try:
+            if index is None and parcel is None:
+                raise MoveError("what it did today at its shard before is not in Redis")
             if index is None:
                 index = load_one(self.engine, self.limits_of(name), self.profiles, utc_now_ns())
             if parcel is not None and queries.event_seq(self.engine, index) < parcel.holds["event_seq"]:

@@ -26,6 +26,7 @@ HEALTH_KEPT_MS = 3000  # a shard that has said nothing for so long is not told a
 MOST_ADDRESS = 128
 NS_PER_MS = 1_000_000
 PARCEL_KEPT_S = 86_400
+WAIT_S = 0.5  # for a move; less than REDIS_TIMEOUT_S
 
 # Made by whichever shard starts first; everybody else finds it made.
 MAKE = """
@@ -171,9 +172,14 @@ class TopologyStore:
         await self.redis.rpush(f"tidegate:{self.cluster}:asked:{source:02d}", wish)
 
     async def next_move(self, shard: int) -> Wish | None:
-        """The oldest move that the shard is asked for; it is taken."""
-        text = await self.redis.lpop(f"tidegate:{self.cluster}:asked:{shard:02d}")
-        return msgspec.json.decode(text, type=Wish) if text else None
+        """The oldest move that the shard is asked for; it is taken. Waits a moment for one: a shard's loop has better
+        to do than to look often."""
+        found = await self.redis.blpop([f"tidegate:{self.cluster}:asked:{shard:02d}"], timeout=WAIT_S)
+        return msgspec.json.decode(found[1], type=Wish) if found else None
+
+    async def wake(self, wish: Wish) -> None:
+        """Tell the target that the account is its own from now on; it would see it by itself, a moment later."""
+        await self.redis.rpush(f"tidegate:{self.cluster}:asked:{wish.target:02d}", msgspec.json.encode(wish))
 
     async def tell_move(self, account: str, state: str, text: str) -> None:
         await self.redis.hset(self.move_key(account), mapping={"state": state, "text": text})

@@ -7,11 +7,12 @@ import grpc
 import grpc.aio
 import pytest
 
-from gateway.client import Client, InDoubt, NotSent
+from gateway.client import Client, InDoubt, NotSent, Unreachable
 from gateway.pb import order_entry_pb2 as pb
 from gateway.pb import order_entry_pb2_grpc as rpc
 from tests.redis_server import free_port
 from tests.system.front import limit_order
+from tests.test_settings import pem_pair
 
 MOST_WAIT_S = 0.1  # what a planned hand-over may cost a client, all in all
 ACCOUNT = "A1"
@@ -185,6 +186,26 @@ def test_a_caller_that_gives_up_leaves_nothing_behind():
                 await asking
             assert (client.futures, client.state.unanswered, client.state.accounts[ACCOUNT].requests) == ({}, 0, {})
         assert not client.streams
+        await shard.server.stop(None)
+
+    asyncio.run(play())
+
+
+def test_tls(tmp_path):
+    """The client trusts whom it is told to, and nobody else."""
+    certificate, key = pem_pair(tmp_path, "server")
+
+    async def play():
+        shard = Shard(Book())
+        pair = grpc.ssl_server_credentials([(key.read_bytes(), certificate.read_bytes())])
+        shard.address = f"localhost:{shard.server.add_secure_port('localhost:0', pair)}"
+        await shard.server.start()
+        trusted = grpc.ssl_channel_credentials(certificate.read_bytes())
+        async with Client([shard.address], "t", [ACCOUNT], credentials=trusted) as client:
+            assert (await client.submit(limit_order("tls-1", ACCOUNT, "600000"))).order_id == 1
+        with pytest.raises(Unreachable):
+            async with Client([shard.address], "t", [ACCOUNT], ready_s=0.3):
+                pass
         await shard.server.stop(None)
 
     asyncio.run(play())

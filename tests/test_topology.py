@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.exceptions import RedisError
 
+from ext.audience import MOVING
 from gateway.homes import Elsewhere, limits_at_home
 from gateway.limits import load_limits
 from gateway.settings import SettingError
@@ -228,7 +229,11 @@ def test_a_token_is_told_of_its_own_accounts_alone(limits):
     assert elsewhere(names.index("load"), AT_1[0].encode()) == b""
     directory.known = spread(2)
     assert elsewhere(names.index("load"), AT_1[0].encode()) == b"h1:1"
+    assert elsewhere(names.index("load"), AT_0[0].encode()) == MOVING  # at home, and not here yet
+    elsewhere.here.add(AT_0[0])
     assert elsewhere(names.index("load"), AT_0[0].encode()) is None  # at home: whoever asks may not trade it
+    elsewhere.moving.add(AT_0[0])
+    assert elsewhere(names.index("load"), AT_0[0].encode()) == MOVING
     assert elsewhere(names.index("beta"), AT_1[0].encode()) is None
     assert elsewhere(names.index("load"), b"NOBODY") is None
     assert elsewhere(names.index("load"), b"\xff\xfe") is None

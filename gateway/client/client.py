@@ -253,7 +253,7 @@ class Client:
                 self.timer.cancel()
             due_ns = self.state.next_ns() if self.state.error is None else None
             self.timer = loop.call_at(due_ns / NS_PER_S, self.run, self.state.on_time) if due_ns is not None else None
-            if self.state.is_ready or self.state.error is not None:
+            if not self.ready.is_set() and (self.state.is_ready or self.state.error is not None):
                 self.ready.set()
 
     def perform(self, output: Output) -> None:

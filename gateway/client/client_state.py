@@ -15,6 +15,8 @@ from gateway.client.requests import CANCEL_PENDING, DONE, MOVED, NOT_OPEN, Answe
 from gateway.client.session_state import Close, Open, Patience, Phase, Send, SessionState, pause_ns
 from gateway.pb import order_entry_pb2 as pb
 
+SEEKING = 2  # failures that a search for an account begins with
+
 
 @dataclass(frozen=True)
 class Event:
@@ -231,8 +233,9 @@ class ClientState:
             joined = SessionState(self, redirect or session.home, set(), self.patience, self.random)
             joined.hops, joined.wake_ns = session.hops + 1, now_ns
             self.sessions.append(joined)
-            if not redirect:
-                joined.retry(now_ns + self.patience.heartbeat_ns)
+            if not redirect:  # nobody knows where, at the moment: soon again, with pauses that grow
+                joined.failures = SEEKING
+                joined.retry(now_ns)
         joined.accounts |= names
         for name in names:
             self.accounts[name].doubt()

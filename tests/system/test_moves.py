@@ -2,7 +2,10 @@
 
 import asyncio
 import collections
+import contextlib
+import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
@@ -12,7 +15,7 @@ from gateway.pb import control_pb2 as api
 from gateway.pb import order_entry_pb2 as pb
 from tests.system.front import bearer, limit_order, refused_with
 from tests.system.officers import officer, write_control_file
-from tests.system.plant import wait_until
+from tests.system.plant import tidegate, wait_until
 from tests.system.shards import AT_0, Cluster
 from tests.system.test_client import Load, Reader
 from tests.system.test_recovery import accepted_by
@@ -102,6 +105,9 @@ def test_an_account_moves_with_its_day(cluster, fronts):
     back = {"account": MOVER, "to_shard": 0, "reason": "x"}
     text = refused_with(grpc.StatusCode.FAILED_PRECONDITION, otto.MoveAccount, **back)
     assert "was at shard 0 today" in text
+    flags = ("--to", "0", "--at", f"127.0.0.1:{source.control_port}", "--token", "otto", "-m", "x")
+    ran = tidegate("control", "move", MOVER, *flags)
+    assert (ran.returncode, "was at shard 0 today" in ran.stderr) == (1, True)
     assert late.accepted(limit_order("m-stay", MOVER, cluster.symbols["XSHG"][0])).event_seq
 
 
@@ -161,3 +167,51 @@ def test_a_client_under_load_does_not_notice(cluster, exchanges):
     assert set(accepted.values()) == {1}
     wait_until(lambda: sum(accepted_by(exchanges)) - sum(before) >= len(load.outcomes), "every order at its exchange")
     assert sum(accepted_by(exchanges)) - sum(before) == len(load.outcomes)
+
+
+def test_a_target_killed_before_it_took_the_account(cluster):
+    """It stands still when its turn comes, and is killed: the account is nobody's to trade until it is back, and then
+    whole."""
+    source, target = cluster.shards
+    trade(cluster, cluster.symbols["XSHE"][0])
+    wait_until(lambda: view_of(source, "B1", "beta").open_orders == 1, "one open order")
+    before = view_of(source, "B1", "beta")
+    otto = officer(source, "otto")
+    with ThreadPoolExecutor(1) as pool:
+        target.child.process.send_signal(signal.SIGSTOP)
+        moving = pool.submit(otto.MoveAccount, account="B1", to_shard=1, reason="test")
+        wait_until(lambda: source.child.logged("account_left"), "it has left")
+        report = source.stub().Submit(limit_order("nobody", "B1", cluster.symbols["XSHE"][0]), **bearer("beta"))
+        assert (report.reject_code, report.redirect) == ("R1610", target.address)
+        target.kill()
+        target.start()
+        assert moving.result(30).to_shard == 1
+    after = view_of(target, "B1", "beta")
+    assert (after.cash_e4, after.event_seq, holdings(after)) == (before.cash_e4, before.event_seq + 1, holdings(before))
+    assert target.child.logged("account_came")
+
+
+def test_redis_away_in_the_middle_of_a_move(cluster):
+    """Everything else trades on; once Redis is back the account is at one of the two, and trades there."""
+    source, target = cluster.shards
+    otto = officer(source, "otto")
+    with ThreadPoolExecutor(1) as pool:
+        moving = pool.submit(otto.MoveAccount, account=MOVER, to_shard=1, reason="test")
+        cluster.redis.pause()
+        time.sleep(1.5)
+        other = source.stub().Submit(limit_order("other", AT_0[1], cluster.symbols["XSHG"][0]), **bearer("load"))
+        assert other.ord_status == pb.STATUS_PENDING_NEW
+        cluster.redis.resume()
+        with contextlib.suppress(grpc.RpcError):
+            moving.result(30)
+
+    def owners():
+        reports = [shard.stub().Submit(limit_order("probe", MOVER, cluster.symbols["XSHG"][0]), **bearer("load"))
+                   for shard in (source, target)]
+        return [report.order_id > 0 for report in reports]
+
+    found = wait_until(lambda: sum(now := owners()) == 1 and now, "one owner")
+    assert found in ([True, False], [False, True])
+    if found == [True, False]:
+        assert otto.MoveAccount(account=MOVER, to_shard=1, reason="again").address == target.address
+        assert owners() == [False, True]

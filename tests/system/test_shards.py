@@ -1,10 +1,12 @@
 """Accounts over two real shards: each trades at home, and whoever asks elsewhere is told where that is."""
 
+import asyncio
 import time
 
 import grpc
 import pytest
 
+from gateway.client import Client
 from gateway.pb import order_entry_pb2 as pb
 from gateway.transport import TRANSPORTS
 from tests.system.front import Front, bearer, limit_order, refused_with
@@ -154,6 +156,18 @@ def test_the_address_of_a_shard_follows_it_and_outlives_redis(cluster):
         cluster.redis.start()
 
 
+async def know_by_the_control_port(cluster, control):
+    """A client that knows one shard learns of all others, before it needs them."""
+    seeds = [cluster.shards[0].address]
+    async with Client(seeds, "load", [AT_0[0]], control=["127.0.0.1:1", control], control_token="vera") as client:
+        addresses = [shard.address for shard in cluster.shards]
+        for _ in range(100):
+            if client.state.known == addresses:
+                return
+            await asyncio.sleep(0.05)
+        assert client.state.known == addresses
+
+
 def test_the_topology_is_served_by_any_control_port(exchanges, tmp_path):
     """Both shards, their addresses, links and counts; one that is killed falls silent; Redis away is said."""
     control = write_control_file(tmp_path / "control.yaml")
@@ -173,6 +187,7 @@ def test_the_topology_is_served_by_any_control_port(exchanges, tmp_path):
         ran = tidegate("control", "topology", "--at", topology.shards[1].control_address, "--token", "vera")
         assert ran.returncode == 0, ran.stderr
         assert "cluster t, version 1, 1024 slots, 0 accounts moved" in ran.stdout
+        asyncio.run(know_by_the_control_port(running, topology.shards[1].control_address))
         running.shards[0].kill()
         wait_until(lambda: not vera.GetTopology().shards[0].is_heard, "shard 0 is silent")
         assert vera.GetTopology().shards[0].address == running.shards[0].address
