@@ -355,8 +355,8 @@ class Shard:
             sessions=lambda: len(self.orders.sessions),
             open_orders=lambda: int(queries.counts(engine)["open_orders"]),
             journal_bytes=lambda: int(queries.counts(engine)["journal_bytes"]),
-            control=self.control.figures if self.control else lambda: None,
-            drop_copy=self.drop_copy.figures if self.drop_copy else lambda: None,
+            control=lambda: self.control.figures() if self.control else None,
+            drop_copy=lambda: self.drop_copy.figures() if self.drop_copy else None,
         )
 
 
