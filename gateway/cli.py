@@ -16,6 +16,7 @@ import typer
 from typer.exceptions import TyperException
 
 import risk_rules
+from gateway import journal_cli
 from gateway.log import logger, start_log, stop_log
 from gateway.settings import (
     TRANSPORTS,
@@ -40,11 +41,8 @@ SHIPPED_LIMITS = Path(risk_rules.__file__).parent / "limits.yaml"
 app = typer.Typer(name="tidegate", add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
                   help="Order gate for the Shanghai and Shenzhen exchanges.")
 limits_app = typer.Typer(no_args_is_help=True, help="Limits and instruments files.")
-journal_app = typer.Typer(no_args_is_help=True, help="The journal: every decision and report, in order.")
 app.add_typer(limits_app, name="limits")
-app.add_typer(journal_app, name="journal")
-
-File = Annotated[Path, typer.Argument(help="A journal directory, or one journal file.")]
+app.add_typer(journal_cli.app, name="journal")
 
 
 @app.callback()
@@ -90,6 +88,9 @@ def serve(
     pbu: Annotated[str, typer.Option(help="Participant business unit orders go through.")] = "T00001",
     venue_password: Annotated[str, typer.Option(envvar="TIDEGATE_VENUE_PASSWORD", help="Logon password at XSHE.")] = "",
     max_orders: Annotated[int, typer.Option(min=1000, max=1 << 28, help="Most orders of one day.")] = 1 << 22,
+    snapshot_every_s: Annotated[float, typer.Option(min=0, help="Seconds between snapshots; 0: none.")] = 60.0,
+    snapshot_every_mb: Annotated[int, typer.Option(min=0, help="Or after so much journal; 0: time alone.")] = 512,
+    segment_mib: Annotated[int, typer.Option(min=1, max=65536, help="MiB of one file of a new day's journal.")] = 1024,
 ) -> None:
     """Serve one shard: gRPC in, risk decisions, both exchanges."""
     if transport not in TRANSPORTS:
@@ -113,6 +114,8 @@ def serve(
         venue_password=venue_password, max_orders=max_orders, control_port=control_port, control=control,
         tls_client_ca=tls_client_ca, rules=rules, watch_rules=watch_rules,
         redis=redis, cluster=cluster, shards=shards, advertise=advertise, durability=durability,
+        snapshot_every_s=snapshot_every_s, snapshot_every_mb=snapshot_every_mb,
+        segment_bytes=segment_mib << 20,
         replication_port=replication_port, lease_ms=lease_ms, drop_copy=drop_copy, drop_copy_most=drop_copy_most,
     ))
     if code:
@@ -133,30 +136,6 @@ def limits_check(
     typer.echo(f"{text}, sha256 {loaded.sha256}")
     if instruments is not None:
         typer.echo(f"{instruments}: good: {len(load_instruments(instruments))} instruments")
-
-
-@journal_app.command("dump")
-def journal_dump(path: File) -> None:
-    """Print every frame as one line of JSON."""
-    from gateway import journal_tool
-
-    journal_tool.dump(path, sys.stdout)
-
-
-@journal_app.command("verify")
-def journal_verify(path: File) -> None:
-    """Prove the journal whole: lengths, checksums, sequence."""
-    from gateway import journal_tool
-
-    typer.echo(journal_tool.verify(path))
-
-
-@journal_app.command("replay")
-def journal_replay(path: File) -> None:
-    """Fold the journal into state and print its hash."""
-    from gateway import journal_tool
-
-    typer.echo(journal_tool.replayed(path))
 
 
 # --- commands of other packages ---

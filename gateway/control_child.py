@@ -1,7 +1,7 @@
 """The control process as its shard sees it: what it is told at its start, and what it says."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -36,11 +36,16 @@ class ControlSettings(msgspec.Struct, frozen=True):
 
 
 class ControlChild(KeptChild):
-    """The control process of one shard. log: the shard's logger."""
+    """The control process of one shard. log: the shard's logger; turn, hand_over: as in commands.Commands."""
 
-    def __init__(self, engine: Any, settings: ControlSettings, log: Any, redis: str = "") -> None:
+    def __init__(
+        self, engine: Any, settings: ControlSettings, log: Any, redis: str = "", turn: Any = None,
+        hand_over: Callable[[], Awaitable[dict[str, Any]]] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__("control", "gateway.control_server", log, redis)
         self.engine = engine
+        self.turn = turn
+        self.hand_over = hand_over
         self.settings = settings
         self.port = settings.port
         self.commands: Commands | None = None
@@ -55,7 +60,9 @@ class ControlChild(KeptChild):
     async def launch(self) -> str:
         """One process, and its word that it listens; empty, or why it does not."""
         ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        commands = self.commands = Commands(self.engine, self.on_ready(ready), lambda: tell(ready, "it ended at once"))
+        commands = self.commands = Commands(
+            self.engine, self.on_ready(ready), lambda: tell(ready, "it ended at once"), self.turn, self.hand_over
+        )
         await self.run(commands.frames, lambda fd: msgspec.structs.replace(self.settings, fd=fd, port=self.port))
         try:
             return await asyncio.wait_for(ready, START_S)

@@ -188,6 +188,12 @@ class ControlService(control_pb2_grpc.ControlServicer):
         )
 
     @answered
+    async def HandOver(self, person: Person, request: api.HandOverRequest) -> Message:
+        self.log.warning("hand_over", by=person.name, reason=request.reason)
+        done = await self.engine.call(hand_over=pb.HandOver(by=person.name, reason=request.reason))
+        return message_of(done, api.HandOverReport)
+
+    @answered
     async def Unkill(self, person: Person, request: api.KillRequest) -> Message:
         if request.all_shards and request.scope not in SCOPES:
             raise ControlError("INVALID_ARGUMENT", "scope: expected SESSION, ACCOUNT, GROUP or FIRM")

@@ -52,6 +52,15 @@ class DropFigures(msgspec.Struct, frozen=True):
     restarts: int = 0
 
 
+class SnapshotFigures(msgspec.Struct, frozen=True):
+    """Snapshots of this shard since it started."""
+
+    written: int
+    failed: int
+    restarts: int  # of the process that writes them
+    newest_seq: int  # journal frame that the newest one ends with
+
+
 class MetricSources(msgspec.Struct, frozen=True):
     """Where each figure is read."""
 
@@ -64,7 +73,9 @@ class MetricSources(msgspec.Struct, frozen=True):
     open_orders: Callable[[], int]
     journal_bytes: Callable[[], int]
     log_drops: Callable[[], int] = dropped_lines
+    journal_free: Callable[[], tuple[int, bool]] = lambda: (0, False)  # bytes left for it; whether orders are refused
     control: Callable[[], "ControlFigures | None"] = lambda: None  # None: no control process is asked for
+    snapshots: Callable[[], "SnapshotFigures | None"] = lambda: None  # None: none are asked for
     drop_copy: Callable[[], "DropFigures | None"] = lambda: None
 
 
@@ -84,8 +95,12 @@ class GatewayCollector(Collector):
         yield GaugeMetricFamily("tidegate_sessions", "Sessions logged on.", value=sources.sessions())
         yield GaugeMetricFamily("tidegate_open_orders", "Orders not yet terminal.", value=sources.open_orders())
         yield CounterMetricFamily("tidegate_journal_bytes", "Bytes in the journal.", value=sources.journal_bytes())
+        free, full = sources.journal_free()
+        yield GaugeMetricFamily("tidegate_journal_free_bytes", "Bytes left for the journal.", value=free)
+        yield GaugeMetricFamily("tidegate_disk_full", "1 while orders are refused for want of disk.", value=int(full))
         yield CounterMetricFamily("tidegate_log_drops", "Log lines dropped.", value=sources.log_drops())
         yield from control_families(sources.control())
+        yield from snapshot_families(sources.snapshots())
         yield from drop_copy_families(sources.drop_copy())
 
     def decisions(self) -> Metric:
@@ -139,6 +154,13 @@ def control_families(figures: ControlFigures | None) -> Iterator[Metric]:
     yield family
 
 
+def snapshot_families(figures: SnapshotFigures | None) -> Iterator[Metric]:
+    if figures is None:
+        return
+    yield CounterMetricFamily("tidegate_snapshots", "Snapshots written.", value=figures.written)
+    yield CounterMetricFamily("tidegate_snapshots_failed", "Snapshots that could not be.", value=figures.failed)
+    yield CounterMetricFamily("tidegate_snapshot_restarts", "Restarts of their process.", value=figures.restarts)
+    yield GaugeMetricFamily("tidegate_snapshot_seq", "Last journal frame of the newest one.", value=figures.newest_seq)
 def drop_copy_families(figures: DropFigures | None) -> Iterator[Metric]:
     """Nothing without a drop copy."""
     if figures is None:

@@ -59,6 +59,8 @@ class Settings(msgspec.Struct, frozen=True):
     tls_client_ca: Path | None = None  # of the control port's callers
     rules: Path | None = None  # folder of rule files
     watch_rules: bool = False
+    snapshot_every_s: float = 60.0  # 0: no snapshots
+    snapshot_every_mb: int = 512  # of journal, when that comes first; 0: time alone decides
     drop_copy: bool = False
     drop_copy_most: int = 0  # entries that stay in the stream once acknowledged; 0: all
     redis: str = ""  # URL; empty: one shard, and every account is at home in it
@@ -68,6 +70,7 @@ class Settings(msgspec.Struct, frozen=True):
     durability: str = "process"  # one of DURABILITIES: what an acknowledged order survives
     replication_port: int = 0  # where standbys connect; 0: a free one
     lease_ms: int = 300  # how long an owner may be silent before its standby takes over
+    segment_bytes: int = 1 << 30  # of one journal file
 
 
 def venue_address(text: str) -> VenueAddress:

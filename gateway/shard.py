@@ -17,44 +17,39 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import uvloop
 
-from ext import carry_over, follower, queries, replay, response, surveillance, sweeps
+from ext import follower, queries, response, surveillance, sweeps
 from ext import settings as day_settings
 from ext.ahead import Ahead
 from ext.buffers import Turn
 from ext.clock import utc_now_ns
 from ext.codes import VENUES
-from ext.engine import Engine
 from ext.gate import Gate
 from ext.journal import JournalError
 from ext.quote_feed import QuoteFeed
 from ext.session import Stages
-from ext.state import State
 from ext.venue_link import VenueLink
 from ext.venue_sse import SseWire
 from ext.venue_szse import SzseWire
 from gateway import transport
 from gateway.control_child import ControlChild, control_settings
+from gateway.disk import DiskSync
 from gateway.drop_child import DropCopyChild, drop_settings
-from gateway.homes import Place, limits_at_home, take_place
-from gateway.journal_file import JournalFile
-from gateway.limit_types import Limits
-from gateway.limits import load_limits
-from gateway.loading import load_engine
+from gateway.homes import Place, take_place
 from gateway.log import logger
 from gateway.member import Member
 from gateway.metrics import MetricSources, MetricsServer, StageSummary
+from gateway.opening import begin_day, load_files, open_engine, set_aside
 from gateway.order_entry import OrderEntry
-from gateway.ownership import Record
-from gateway.reference import Instrument, load_instruments
+from gateway.ownership import Record, Role
 from gateway.replication import ReplicationError
-from gateway.rule_start import begin_rules, rules_in_words
+from gateway.rule_start import rules_in_words
 from gateway.settings import SettingError, Settings, VenueAddress
+from gateway.snapshot_child import SnapshotChild
 from gateway.tasks import end_tasks
 from gateway.venue import SESSIONS, LinkState, VenueConfig, VenueSession
 
@@ -62,7 +57,8 @@ VENUE_NAMES = {number: name for name, number in VENUES.items()}
 DRAIN_S = 2.0
 FEED_RETRY_S = 0.2
 TICK_S = 0.1  # how late a suspended order or a level may end, and a waiting quote be recorded
-SPARE_POSITIONS = 1 << 18
+MARKET_WAIT_S = 2.0  # a new owner's, for links and phases
+MARKET_LOOK_S = 0.001
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
 
 
@@ -77,7 +73,7 @@ class Shard:
         self.ended: asyncio.Future[End] = self.loop.create_future()
         self.stages = Stages()
         self.files = load_files(settings, place)
-        self.journal_file, self.engine = open_engine(settings, self.files, self.log.info)
+        self.journal_file, self.engine, self.recovery = open_engine(settings, self.files, self.log.info)
         self.gate = Gate(self.engine.journal)
         self.turn = Turn(self.loop.call_soon, self.gate)
         self.ahead = Ahead(self.journal_file.journal, self.engine.state)
@@ -87,9 +83,11 @@ class Shard:
         self.tasks: list[asyncio.Task[None]] = []
         self.orders = OrderEntry(self.engine, self.turn, self.stages, self.log.info)
         self.member = self.new_member() if settings.redis else None
+        self.disk: DiskSync | None = None
         self.server: transport.Server | None = None
         self.metrics: MetricsServer | None = None
         self.control: ControlChild | None = None
+        self.snapshots: SnapshotChild | None = None
         self.drop_copy: DropCopyChild | None = None
 
     def new_member(self) -> Member:
@@ -103,6 +101,9 @@ class Shard:
         settings = self.settings
         self.ahead.prepare()
         self.ahead_thread.start()
+        if settings.durability == "disk":
+            self.disk = DiskSync(self.engine.journal, self.gate, self.on_disk_failed)
+            self.disk.start()
         if self.member is None:
             self.begin_day()
             await self.open_exchanges()
@@ -113,6 +114,9 @@ class Shard:
             self.orders.away = ""
             await self.open_door()
             await self.join(self.member)
+        if settings.snapshot_every_s:
+            self.snapshots = SnapshotChild(self.engine, settings, self.log)
+            self.snapshots.start()
         if settings.metrics_port is not None:
             with listening("--metrics-port", settings.host, settings.metrics_port):
                 self.metrics = MetricsServer(self.metric_sources(), settings.metrics_port, settings.host)
@@ -160,12 +164,22 @@ class Shard:
         """This node owns the shard: exchanges, door, control."""
         await member.own()
         await self.open_exchanges(taken_over=taken_over)
-        if not taken_over:  # else clients wait, and the owner before took the cluster's commands until just now
+        if taken_over:
+            await self.until_market_is_known()
+        else:  # of a new owner clients wait, and the owner before it took the cluster's commands until just now
             await self.open_control()
         self.orders.away = None
         if taken_over:
             await self.open_control()
         await self.open_copies()
+
+    async def until_market_is_known(self) -> None:
+        """Until orders can pass, or an exchange stays away: clients that come to a new owner would rather wait than be
+        refused."""
+        deadline = self.loop.time() + MARKET_WAIT_S
+        venues = [address.venue for address in self.settings.venues]
+        while self.loop.time() < deadline and not all(queries.is_market_known(self.engine, venue) for venue in venues):
+            await asyncio.sleep(MARKET_LOOK_S)
 
     def begin_day(self) -> None:
         """Today's files on top of what the journal holds. Raises SettingError when they do not fit."""
@@ -193,16 +207,20 @@ class Shard:
 
     async def open_exchanges(self, *, taken_over: bool = False) -> None:
         """Links to both exchanges, and their market data."""
-        for address in self.settings.venues:
-            self.attach(address, taken_over=taken_over)
-        self.engine.attach(self.links.get(VENUES["XSHG"]), self.links.get(VENUES["XSHE"]))
-        for session in self.sessions.values():
-            self.tasks.append(self.loop.create_task(session.run()))
+        self.recovery.count_in_doubt(self.engine)
+        self.open_links(taken_over=taken_over)
         for address in self.settings.venues:
             if address.market_data_port:
                 self.tasks.append(self.loop.create_task(self.follow_quotes(address)))
         self.tasks.append(self.loop.create_task(self.keep_time()))
         self.orders.resume_graces()
+
+    def open_links(self, *, taken_over: bool = False) -> None:
+        for address in self.settings.venues:
+            self.attach(address, taken_over=taken_over)
+        self.engine.attach(self.links.get(VENUES["XSHG"]), self.links.get(VENUES["XSHE"]))
+        for session in self.sessions.values():
+            self.tasks.append(self.loop.create_task(session.run()))
 
     async def open_door(self) -> None:
         settings = self.settings
@@ -216,7 +234,10 @@ class Shard:
         """Also takes what the cluster was told meanwhile, where it is asked for before orders are."""
         if self.settings.control_port is not None:
             settings = control_settings(self.settings)
-            self.control = ControlChild(self.engine, settings, self.log, self.settings.redis)
+            hand_over = self.hand_over if self.member is not None else None
+            self.control = ControlChild(
+                self.engine, settings, self.log, self.settings.redis, self.turn, hand_over
+            )
             await self.control.start()
 
     async def open_copies(self) -> None:
@@ -227,6 +248,12 @@ class Shard:
             await self.drop_copy.begin()
         if self.place is not None and self.server is not None:
             await self.place.start(self.server.port, self.control.port if self.control else None, self.health)
+
+    def on_disk_failed(self, number: int) -> None:
+        """What the disk refused may never be acknowledged: this process can only end."""
+        self.log.error("disk_failed", journal=self.engine.journal.path, reason=os.strerror(number))
+        self.gate.shut()
+        self.end(End.FAULT)
 
     def safe_end(self) -> int:
         """Up to where the journal may be told outside."""
@@ -255,7 +282,7 @@ class Shard:
         )
         if taken_over:
             # Clients wait, and a link that is ready too early is safe (gateway/venue.py).
-            config = msgspec.structs.replace(config, quiet_s=0.05, retry_s=0.02)
+            config = msgspec.structs.replace(config, quiet_s=0.02, retry_s=0.01)
         self.links[address.venue] = link
         self.sessions[address.venue] = SESSIONS[name](
             config,
@@ -268,8 +295,11 @@ class Shard:
 
     def on_link_state(self, name: str, state: LinkState, reason: str) -> None:
         """A link came or went: the engine rejects or sends accordingly."""
+        in_doubt = sweeps.in_doubt(self.engine, VENUES[name]) if state is LinkState.READY else 0
         resent = sweeps.set_link(self.engine, VENUES[name], state is LinkState.READY, utc_now_ns())
         self.log.info("venue_link", venue=name, state=str(state), reason=reason, resent=resent)
+        if state is LinkState.READY:
+            self.recovery.note_link(name, in_doubt, resent)
 
     def on_day_end(self, name: str) -> None:
         """The exchange has said everything it had to say today: what is still open there has expired."""
@@ -290,16 +320,19 @@ class Shard:
             await asyncio.sleep(FEED_RETRY_S)
 
     async def keep_time(self) -> None:
-        """Ends suspended orders and levels when their time is over, records the quotes that waited for theirs."""
+        """Ends suspended orders and levels when their time is over, records quotes that waited for theirs, and has the
+        journal's next segment opened before it is needed."""
         while True:
             await asyncio.sleep(TICK_S)
+            for told in self.journal_file.ensure_ahead():
+                self.log.warning(**told)
             now_ns = utc_now_ns()
             surveillance.on_time(self.engine, now_ns)
             ended = response.on_time(self.engine, now_ns)
             if ended:
                 self.log.info("time_over", ended=ended)
 
-    async def hand_over(self) -> str:
+    async def hand_over(self) -> dict[str, Any]:
         """Hand the shard to its standby and end; where it is served then. Raises ReplicationError when it cannot be done."""
         assert self.member is not None
         redirect = self.member.standby_address
@@ -308,10 +341,19 @@ class Shard:
         began_ns = utc_now_ns()
         self.orders.hand_over(redirect)
         await asyncio.gather(*(session.stop() for session in self.sessions.values()))
-        record = await self.member.hand_over()
-        self.log.info("handed_over", to=record.owner, epoch=record.epoch, took_ms=(utc_now_ns() - began_ns) / 1e6)
-        self.end(End.HANDED_OVER)
-        return redirect
+        try:
+            record = await self.member.hand_over()
+        except ReplicationError:
+            if self.member.ownership.role is Role.OWNER:
+                self.orders.away = None
+                self.open_links()
+            else:
+                self.end(End.LOST)
+            raise
+        took_ns = utc_now_ns() - began_ns
+        self.log.info("handed_over", to=record.owner, epoch=record.epoch, took_ns=took_ns)
+        self.loop.call_soon(self.end, End.HANDED_OVER)
+        return {"address": redirect, "took_ns": took_ns}
 
     async def stop(self, how: "End | None" = None) -> None:
         """The door first, then the exchanges, then the journal."""
@@ -321,6 +363,8 @@ class Shard:
             await (self.server.close() if how is End.LOST else self.server.drain(DRAIN_S))
         if self.control is not None:
             await self.control.stop()
+        if self.snapshots is not None:
+            await self.snapshots.stop()
         for session in self.sessions.values():
             await session.stop()
         if self.drop_copy is not None:
@@ -333,6 +377,8 @@ class Shard:
         self.ahead.stop()
         if self.ahead_thread.is_alive():
             self.ahead_thread.join()
+        if self.disk is not None:
+            self.disk.stop()
         self.journal_file.close()
         self.log.info("stopped", how=str(how or ""), state_hash=self.engine.state.hash(), **queries.counts(self.engine))
 
@@ -355,7 +401,9 @@ class Shard:
             sessions=lambda: len(self.orders.sessions),
             open_orders=lambda: int(queries.counts(engine)["open_orders"]),
             journal_bytes=lambda: int(queries.counts(engine)["journal_bytes"]),
+            journal_free=lambda: (int(engine.journal.free), bool(engine.journal.is_full)),
             control=lambda: self.control.figures() if self.control else None,
+            snapshots=self.snapshots.figures if self.snapshots else lambda: None,
             drop_copy=lambda: self.drop_copy.figures() if self.drop_copy else None,
         )
 
@@ -372,70 +420,6 @@ class End(enum.StrEnum):
 EXIT_CODES = {End.HANDED_OVER: 0, End.LOST: 3, End.FAULT: 1}
 
 
-class Files(msgspec.Struct, frozen=True):
-    """What a shard reads before the day."""
-
-    every: Limits  # of all accounts
-    limits: Limits  # of those at home
-    instruments: list[Instrument]
-
-
-def load_files(settings: Settings, place: Place | None) -> Files:
-    every = load_limits(settings.limits)
-    limits = limits_at_home(every, place.is_home) if place is not None else every
-    return Files(every, limits, list(load_instruments(settings.instruments)))
-
-
-def open_engine(settings: Settings, files: Files, log: Callable[..., None]) -> tuple[JournalFile, Any]:
-    """The day's journal folded into state. Raises JournalError when it is damaged or does not add up."""
-    limits = files.limits
-    journal_file = JournalFile(settings.journal / f"{settings.trade_date}-{settings.shard:02d}.journal")
-    state = State(max(1024, 2 * len(limits.accounts)), len(limits.positions) + SPARE_POSITIONS, settings.max_orders)
-    engine = Engine(state, journal_file.journal)
-    found = sweeps.recover(engine)
-    faults = queries.check_invariants(engine)
-    if faults:
-        raise JournalError(journal_file.journal.path, 0, f"its state does not add up: {'; '.join(faults[:3])}")
-    log("recovered", limits_sha256=limits.sha256, **found)
-    return journal_file, engine
-
-
-def begin_day(settings: Settings, files: Files, engine: Any, log: Callable[..., None]) -> None:
-    """Today's settings on top of the journal's state. Raises SettingError when files and journal do not fit."""
-    path = engine.journal.path
-    try:
-        load_engine(
-            engine, files.limits, files.instruments, trade_date=settings.trade_date, shard=settings.shard,
-            now_ns=utc_now_ns(),
-        )  # fmt: skip
-    except ValueError as error:
-        raise SettingError(f"{settings.limits}: {error}") from None
-    except OSError as error:
-        raise JournalError(path, engine.journal.end, str(error)) from None
-    if not engine.state.carried:
-        take_over(settings, engine, path, log)
-    begin_rules(engine, settings.journal, settings.rules, settings.trade_date, log)
-    engine.state.fault_in()
-
-
-def take_over(settings: Settings, engine: Any, path: str, log: Callable[..., None]) -> None:
-    """What the newest older journal of this shard left (kills, levels, open reviews) into a new day's journal.
-
-    Raises JournalError when that journal cannot be read: a day that starts must not forget who was stopped.
-    """
-    own = Path(path)
-    older = sorted(file for file in own.parent.glob(f"*-{settings.shard:02d}.journal") if file.name < own.name)
-    left: list[Any] = []
-    if older:
-        file = JournalFile(older[-1], writable=False)
-        try:
-            state = State(engine.state.most_accounts, engine.state.most_positions, settings.max_orders)
-            replay.fold(state, file.journal)
-            left = carry_over.carry_over(state, file.journal)
-        finally:
-            file.close()
-    source = older[-1].name if older else "no older journal"
-    log("carried_over", source=source, **carry_over.restore(engine, left, source, utc_now_ns()))
 
 
 @contextlib.contextmanager
@@ -494,10 +478,3 @@ def serve(settings: Settings) -> int:
     except JournalError as error:
         raise SettingError(f"--journal: {error}") from None
     return EXIT_CODES[how] if how is not None else 0
-
-
-def set_aside(settings: Settings) -> None:
-    """Keep a journal that is not the beginning of its shard's under another name."""
-    stem = f"{settings.trade_date}-{settings.shard:02d}"
-    for file in sorted(settings.journal.glob(f"{stem}*.journal")):
-        file.rename(file.with_name(f"{file.name}.aside-{utc_now_ns() // 1_000_000_000}"))

@@ -55,7 +55,9 @@ def folder(tmp_path, journal):
 def reports(folder):
     path = folder / "20261124-01.journal"
     with path.open("rb") as file:
-        return ReportReader(file.fileno(), str(path), path.stat().st_size, **SIZES).take(1 << 20)
+        reader = ReportReader(file.fileno(), str(path), **SIZES)
+    reader.advance(path.stat().st_size)
+    return reader.take(1 << 20)
 
 
 def copy_of(folder, redis, trade_date=20261124, **more):
