@@ -279,6 +279,47 @@ def status(connection: Connection) -> None:
 
 @control.command()
 @connecting
+def topology(connection: Connection, as_json: Json = False) -> None:
+    """Where every shard is, and how it does."""
+    answer = connection.call("GetTopology", api.GetTopologyRequest())
+    rows = [
+        (
+            str(row.shard),
+            row.address,
+            row.control_address,
+            f"{row.owner} {row.epoch}" if row.owner else "",
+            f"{row.standby} {row.standby_address}".strip(),
+            " ".join(f"{link.security_exchange} {'up' if link.is_up else 'down'}" for link in row.links),
+            str(row.accounts) if row.is_heard else "",
+            str(row.open_orders) if row.is_heard else "",
+            str(row.lag_bytes) if row.is_heard else "",
+            "" if row.is_heard else f"silent since {moment(row.heard_ns) or 'its start'}",
+        )
+        for row in answer.shards
+    ]
+    columns = ("shard", "orders at", "control", "owner, epoch", "standby", "links", "accounts", "open", "lag, bytes")
+    show(answer, (*columns, ""), rows, as_json)
+    if not as_json:
+        stale = f"; Redis is away, this is of {moment(answer.as_of_ns)}" if answer.is_stale else ""
+        moved = f", {answer.moved_accounts} accounts moved"
+        typer.echo(f"cluster {answer.cluster}, version {answer.version}, {len(answer.slots)} slots{moved}{stale}")
+
+
+@control.command()
+@connecting
+def move(
+    connection: Connection,
+    account: str,
+    to: Annotated[int, typer.Option(min=0, max=1295, help="The shard it goes to.")],
+    reason: Reason = "",
+) -> None:
+    """Move an account to another shard, with its day; its open orders are cancelled."""
+    done = connection.call("MoveAccount", api.MoveAccountRequest(account=account, to_shard=to, reason=reason))
+    typer.echo(f"{account} lives at shard {done.to_shard}, {done.address}; before at {done.from_shard}")
+
+
+@control.command()
+@connecting
 def alerts(
     connection: Connection,
     after: Annotated[int, typer.Option(min=0, help="Only newer ones than this number.")] = 0,

@@ -42,6 +42,7 @@ from gateway.rule_compiler import Compiler
 from gateway.rule_store import RuleStore, StoreError
 from gateway.rule_watch import watch_rules
 from gateway.tasks import end_tasks
+from gateway.topology import Directory, TopologyStore
 from risk_rules.marked import ConfigError
 
 SERVICE = "tidegate.v1.Control"
@@ -169,6 +170,10 @@ class ControlServer:
         self.tasks = [asyncio.create_task(self.report())]
         if self.broadcast is not None:
             self.tasks.append(asyncio.create_task(self.broadcast.follow()))
+        if url := os.environ.get(REDIS):
+            store = TopologyStore(url, self.settings.cluster)
+            self.service.directory = Directory(store, None, utc_now_ns, self.log)
+            self.tasks.append(asyncio.create_task(self.service.directory.follow()))
         if self.settings.watch:
             self.tasks.append(asyncio.create_task(watch_rules(Path(self.settings.watch), self.desk, self.log)))
         await self.over.wait()

@@ -1,5 +1,6 @@
 """The Control service: who calls, what his roles allow, the answer in control.proto's words. Decides nothing."""
 
+import asyncio
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -8,6 +9,7 @@ import grpc
 import grpc.aio
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
+from redis.exceptions import RedisError
 
 from ext.response import MASK_BITS
 from gateway.alert_hub import AlertHub
@@ -19,10 +21,13 @@ from gateway.pb import control_pb2_grpc
 from gateway.pb import engine_command_pb2 as pb
 from gateway.proposal_commands import SCOPES
 from gateway.rule_store import Entry, StoreError
+from gateway.topology import Directory
 
 NS_PER_S = 1_000_000_000
 MOST_HISTORY = 100
 MOST_EXPLAINED = 50
+MOVE_LOOKS = 600
+MOVE_LOOK_S = 0.05
 SCOPE_OF = {name: number for number, name in SCOPES.items()}
 Method = Callable[[Any, Person, Any], Awaitable[Message]]
 
@@ -59,6 +64,7 @@ class ControlService(control_pb2_grpc.ControlServicer):
         self.hub = hub
         self.person = person
         self.log = log
+        self.directory: Directory | None = None  # of a cluster, where there is one
 
     async def caller(self, method: str, context: grpc.aio.ServicerContext) -> Person:
         """The person, who may call this method."""
@@ -356,6 +362,46 @@ class ControlService(control_pb2_grpc.ControlServicer):
         status.you = person.name
         status.roles.extend(sorted(person.roles))
         return status
+
+    @answered
+    async def GetTopology(self, person: Person, request: api.GetTopologyRequest) -> Message:
+        if self.directory is None:
+            raise ControlError("FAILED_PRECONDITION", "no --redis: this shard is the only one, with every account")
+        return message_of(await self.directory.picture(), api.Topology)
+
+    @answered
+    async def MoveAccount(self, person: Person, request: api.MoveAccountRequest) -> Message:
+        check_reason(request.reason)
+        if self.directory is None:
+            raise ControlError("FAILED_PRECONDITION", "this shard has no --redis: there is no other one")
+        await self.directory.refresh()
+        if self.directory.is_away or not self.directory.topology.table:
+            raise ControlError("UNAVAILABLE", "Redis is away: homes cannot change")
+        source = self.directory.topology.home_of(request.account)
+        move = api.AccountMove(account=request.account, from_shard=source, to_shard=request.to_shard)
+        if source != request.to_shard:
+            await self.move(source, request, person.name)
+        move.address = self.directory.topology.shards[request.to_shard].address
+        self.log.warning("account_moved", account=request.account, to=request.to_shard, by=person.name,
+                         reason=request.reason)
+        return move
+
+    async def move(self, source: int, request: api.MoveAccountRequest, by: str) -> None:
+        """Ask the source, and wait for what comes of it."""
+        assert self.directory is not None
+        store = self.directory.store
+        try:
+            await store.ask_move(source, request.account, request.to_shard, by)
+            for _ in range(MOVE_LOOKS):
+                state, text = await store.move_state(request.account)
+                if state == "CAME":
+                    return
+                if state == "FAILED":
+                    raise ControlError("FAILED_PRECONDITION", text)
+                await asyncio.sleep(MOVE_LOOK_S)
+        except (RedisError, OSError) as error:
+            raise ControlError("UNAVAILABLE", f"Redis is away: {error}") from None
+        raise ControlError("DEADLINE_EXCEEDED", f"{request.account} is {state.lower()}, and not yet at its new shard")
 
 
 def message_of(row: dict[str, Any], kind: Any) -> Any:

@@ -55,9 +55,9 @@ def days_in(folder: Path, shard: int | None = None) -> list[Path]:
 class JournalFile:
     """One trading day's files, held under a lock so that two gateways never share them.
 
-    path: of the first segment. private: the owner never waits for the disk, and a Syncer writes. segment_size, capacity:
-    of a new day's files, and of the day. Raises JournalError when a segment is missing, cut short or not a journal, and
-    when another gateway holds them.
+    path: of the first segment. private: the owner never waits for the disk, and a Syncer writes. segment_size and
+    capacity: of a new day's files, and of the whole day. Raises JournalError when a segment is missing, cut short or
+    not a journal, and when another gateway holds them.
     """
 
     def __init__(
@@ -199,7 +199,7 @@ class JournalFile:
             segment_path(self.path, number).unlink(missing_ok=True)
 
     def close_files(self) -> None:
-        """Let go of the files. Their mappings hold them open for as long as the journal lives, the lock only until now."""
+        """Let go of the files: their mappings hold them open while the journal lives, but the lock ends here."""
         for file in self.files:
             with contextlib.suppress(OSError, ValueError):
                 fcntl.flock(file, fcntl.LOCK_UN)

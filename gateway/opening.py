@@ -11,7 +11,7 @@ from ext.journal import JournalError
 from ext.state import State
 from gateway.homes import Place, limits_at_home
 from gateway.journal_file import JournalFile, segments_of
-from gateway.limit_types import Limits
+from gateway.limit_types import AccountLimits, Limits
 from gateway.limits import load_limits
 from gateway.loading import load_engine
 from gateway.recovery import Recovery, recover, take_over
@@ -56,14 +56,16 @@ def open_engine(settings: Settings, files: Files, log: Callable[..., None]) -> t
     return journal_file, engine, found
 
 
-def begin_day(settings: Settings, files: Files, engine: Any, log: Callable[..., None]) -> None:
-    """Today's settings on top of the journal's state; what is unchanged makes no event.
+def begin_day(
+    settings: Settings, files: Files, engine: Any, log: Callable[..., None]
+) -> dict[AccountLimits, int]:
+    """Today's settings on top of the journal's state; what is unchanged makes no event. The profiles it has.
 
     Raises SettingError when files and journal do not fit, JournalError when the journal is of another day, or full.
     """
     path = engine.journal.path
     try:
-        load_engine(
+        profiles = load_engine(
             engine, files.limits, files.instruments, trade_date=settings.trade_date, shard=settings.shard,
             now_ns=utc_now_ns(),
         )  # fmt: skip
@@ -75,6 +77,7 @@ def begin_day(settings: Settings, files: Files, engine: Any, log: Callable[..., 
         take_over(settings, engine, path, log)
     begin_rules(engine, settings.journal, settings.rules, settings.trade_date, log)
     engine.state.fault_in()
+    return profiles
 
 
 def set_aside(settings: Settings) -> None:

@@ -63,9 +63,9 @@ class SnapshotChild:
         """A start of its own costs a short-lived shard, or an idle one, more than it gives."""
         loop = asyncio.get_running_loop()
         due_s = loop.time() + self.settings.every_s
-        while loop.time() < due_s or self.file_end() == self.begin_end:
+        while loop.time() < due_s or self.safe_end() == self.begin_end:
             await asyncio.sleep(min(TELL_S, self.settings.every_s))
-            if self.settings.every_bytes and self.file_end() - self.begin_end >= self.settings.every_bytes:
+            if self.settings.every_bytes and self.safe_end() - self.begin_end >= self.settings.every_bytes:
                 return
 
     async def run(self) -> int:
