@@ -21,9 +21,6 @@ from ext.journal import JournalError
 from ext.replay import layout_number
 
 
-cdef uint64_t MOST_BYTES = <uint64_t>1 << 36   # of a journal: the range of addresses that is set aside for it
-
-
 cdef str exec_type_name(const Frame *frame):
     """What a report of this frame says has happened; CANCEL_REJECT: it is a CancelReject."""
     if frame.type == EV_CANCEL_REJECTED:
@@ -39,10 +36,10 @@ cdef str exec_type_name(const Frame *frame):
 
 
 cdef class ReportReader:
-    """The reports of one journal file.
+    """The reports of one day's journal; nothing is read before advance().
 
-    fd: the file, open for reading (may be closed afterwards); end: as advance(); the sizes are those of the writer's state.
-    Errors: JournalError when the file is no journal, is of another build, or is damaged.
+    fd, path: its first segment, open for reading (may be closed afterwards); the sizes are those of the writer's state.
+    Errors: JournalError when the file is no journal; of advance: when it is of another build, or damaged.
     """
 
     cdef readonly State state
@@ -52,24 +49,32 @@ cdef class ReportReader:
     cdef readonly uint64_t found       # reports up to the journal's end
     cdef readonly uint64_t taken       # of these, before next_offset
 
-    def __init__(self, int fd, str path, uint64_t end, *, uint32_t most_accounts, uint32_t most_positions, uint32_t most_orders):
-        if end < JOURNAL_START:
-            raise JournalError(path, 0, f"{end} bytes, expected a journal of at least {JOURNAL_START}")
+    def __init__(self, int fd, str path, *, uint32_t most_accounts, uint32_t most_positions, uint32_t most_orders):
         self.state = State(most_accounts, most_positions, most_orders)
-        self.journal = Journal(fd, MOST_BYTES, path, writable=False)
+        # Whole segments are mapped at once, also what the writer has not written yet: nothing is read past advance()'s end.
+        self.journal = Journal(fd, Journal(fd, JOURNAL_START, path, writable=False).segment_size, path, writable=False)
         self.next_offset = JOURNAL_START
-        self.advance(end)
 
     @property
     def waiting(self) -> int:
         """Reports that are read and not taken."""
         return self.found - self.taken
 
+    def is_short(self, uint64_t end) -> bool:
+        """Whether the segments that are here end before an offset of the day."""
+        return end > self.journal.segment_count * self.journal.segment_size
+
+    def add_segment(self, int fd, str path) -> None:
+        """The next segment of the day, as the first."""
+        self.journal.allocated = self.journal.segment_count * self.journal.segment_size
+        self.journal.add_segment(fd, self.journal.segment_size, path)
+
     def advance(self, uint64_t end) -> None:
         """Read on, up to an offset at which the writer has said that whole frames end (or to the last whole frame before it)."""
         cdef uint64_t offset = self.journal.end
         cdef const Frame *frame
-        self.journal.allocated = min(end, MOST_BYTES)
+        end = min(end, self.journal.segment_count * self.journal.segment_size)
+        self.journal.allocated = end
         while offset < end:
             frame = self.journal.next_frame(offset)
             if frame == NULL:

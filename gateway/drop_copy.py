@@ -20,9 +20,10 @@ import uvloop
 from redis.exceptions import ResponseError
 
 from ext.journal import JournalError
-from ext.report_reader import ReportReader
 from gateway.drop_child import DropSettings
+from gateway.drop_day import DayReports
 from gateway.framing import Framed
+from gateway.journal_file import days_in
 from gateway.kept_child import REDIS
 from gateway.log import logger, start_log, stop_log
 from gateway.metrics import DropFigures
@@ -106,8 +107,8 @@ class DropCopy:
         self.over = asyncio.Event()
         self.told = asyncio.Event()
         self.safe_end = 0
-        self.today: ReportReader | None = None
-        self.reader: ReportReader | None = None  # what is copied now: today's, or one of a day before
+        self.today: DayReports | None = None
+        self.reader: Any = None  # of what is copied now: today's reports, or those of a day before
         self.frames = Framed(self.on_message, self.over.set)
         self.added = 0
         self.is_up = False
@@ -117,6 +118,13 @@ class DropCopy:
         """The offset up to which the journal is safe."""
         self.safe_end = int.from_bytes(octets, "little")
         self.told.set()
+
+    def read_on(self) -> None:
+        """Today's journal, up to where it is safe now."""
+        if self.today is None:
+            path = Path(self.settings.folder) / f"{self.settings.trade_date}-{self.settings.shard:02d}.journal"
+            self.today = DayReports(path, self.settings)
+        self.today.read_to(self.safe_end)
 
     async def run(self) -> None:
         """Until the shard closes the socket, or SIGTERM."""
@@ -133,19 +141,20 @@ class DropCopy:
         while True:
             await asyncio.sleep(FIGURES_S)
             if self.today is not None:
-                self.today.advance(self.safe_end)
+                self.read_on()
             self.frames.send(msgspec.json.encode(DropFigures(lag=self.lag(), added=self.added, up=self.is_up)))
 
     def lag(self) -> int:
         """Reports that are safe, and not yet in the stream."""
-        ours = {id(reader): reader for reader in (self.reader, self.today) if reader is not None}
+        today = self.today.reader if self.today else None
+        ours = {id(reader): reader for reader in (self.reader, today) if reader is not None}
         return sum(reader.waiting for reader in ours.values())
 
     # One connection after the other
 
     async def copy_always(self) -> None:
         await self.told.wait()
-        self.today = self.opened(self.path_of(self.settings.trade_date), self.safe_end)
+        self.read_on()
         while True:
             client = connect(self.url)
             pause_s = AGAIN_S
@@ -200,7 +209,7 @@ class DropCopy:
         day, _, seq = found["last-generated-id"].decode().partition("-")
         return int(day), int(seq)
 
-    async def check_last(self, client: Any, reader: ReportReader, at: Position) -> None:
+    async def check_last(self, client: Any, reader: Any, at: Position) -> None:
         """The stream's last entry must be the very report that the journal has at its number."""
         newest = await client.xrevrange(self.stream, count=1)
         if not newest:
@@ -212,32 +221,22 @@ class DropCopy:
         if not ours or ours[0][:3] != named:
             raise ForeignError(f"the stream's last entry, {shown(at)}, is none of this journal's: of another shard?")
 
-    def days_from(self, day: int) -> Iterator[tuple[int, ReportReader]]:
+    def days_from(self, day: int) -> Iterator[tuple[int, Any]]:
         """The shard's journals from a day on (0: from the first that is there), today's last."""
         settings = self.settings
-        for path in sorted(Path(settings.folder).glob(f"*-{settings.shard:02d}.journal")):
+        for path in days_in(Path(settings.folder), settings.shard):
             name = path.name.partition("-")[0]
             if not name.isdecimal() or not day <= int(name) < settings.trade_date:
                 continue
             try:
-                reader = self.opened(path, path.stat().st_size)
+                older = DayReports(path, settings)
+                older.read_whole()
             except JournalError as error:
                 self.log.error("drop_copy_day_left_out", path=str(path), reason=str(error))
                 continue
-            yield int(name), reader
+            yield int(name), older.reader
         if self.today is not None:
-            yield settings.trade_date, self.today
-
-    def path_of(self, day: int) -> Path:
-        return Path(self.settings.folder) / f"{day}-{self.settings.shard:02d}.journal"
-
-    def opened(self, path: Path, end: int) -> ReportReader:
-        settings = self.settings
-        with path.open("rb") as file:
-            return ReportReader(
-                file.fileno(), str(path), end, most_accounts=settings.most_accounts,
-                most_positions=settings.most_positions, most_orders=settings.most_orders,
-            )
+            yield settings.trade_date, self.today.reader
 
     # Into the stream
 
@@ -245,7 +244,7 @@ class DropCopy:
         """All that the reader has, behind the entry `at`; today's for as long as the connection lives."""
         loop = asyncio.get_running_loop()
         trimmed = loop.time()
-        is_growing = reader is self.today
+        is_growing = self.today is not None and reader is self.today.reader
         while True:
             at, added = await self.add_some(client, reader, day, at, add)
             if self.settings.most_entries and loop.time() - trimmed >= TRIM_S:
@@ -261,7 +260,7 @@ class DropCopy:
                 await asyncio.wait_for(self.told.wait(), LOOK_S)
             except TimeoutError:
                 await self.check_end(client, at)
-            reader.advance(self.safe_end)
+            self.read_on()
 
     async def add_some(self, client: Any, reader: Any, day: int, at: Position, add: str) -> tuple[Position, int]:
         """A few batches under way at once; the stream's new end, and how many reports were added."""
@@ -277,7 +276,11 @@ class DropCopy:
             count += len(reports)
         if not ends:
             return at, 0
-        answers = await pipe.execute()
+        try:
+            answers = await pipe.execute()
+        except AWAY:
+            reader.seek(at[1] if at[0] == day else 0)  # what was taken is not there, and counts as lag
+            raise
         for answer, end in zip(answers, ends, strict=True):
             if answer.decode() != shown(end):
                 raise MovedError(f"it ends with {answer.decode()}, expected {shown(end)}")

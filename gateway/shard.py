@@ -458,9 +458,9 @@ class Shard:
             waiting=self.waiting,
             journal_bytes=lambda: int(queries.counts(engine)["journal_bytes"]),
             journal_free=lambda: (int(engine.journal.free), self.journal_file.is_full),
-            control=self.control.figures if self.control else lambda: None,
-            snapshots=self.snapshots.figures if self.snapshots else lambda: None,
-            drop_copy=self.drop_copy.figures if self.drop_copy else lambda: None,
+            control=lambda: self.control.figures() if self.control else None,
+            snapshots=lambda: self.snapshots.figures() if self.snapshots else None,
+            drop_copy=lambda: self.drop_copy.figures() if self.drop_copy else None,
             quota=lambda: self.quota.figures() if self.quota else None,
         )
 

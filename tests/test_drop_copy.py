@@ -7,13 +7,17 @@ import time
 from pathlib import Path
 
 import pytest
+import zstandard
 from redis.exceptions import OutOfMemoryError
 
+from ext.journal import JournalError
 from ext.report_reader import ReportReader
 from gateway import drop_copy
 from gateway.drop_child import DropSettings
 from gateway.drop_copy import ADD, DropCopy, ForeignError, arguments_of
+from gateway.drop_day import DayReports
 from gateway.drop_follow import Consumer, Seen, json_line, print_entries, text_line
+from gateway.journal_file import segment_path
 from gateway.tasks import end_tasks
 from tests.pair import Pair
 from tests.redis_server import RedisServer
@@ -55,7 +59,9 @@ def folder(tmp_path, journal):
 def reports(folder):
     path = folder / "20261124-01.journal"
     with path.open("rb") as file:
-        return ReportReader(file.fileno(), str(path), path.stat().st_size, **SIZES).take(1 << 20)
+        reader = ReportReader(file.fileno(), str(path), **SIZES)
+    reader.advance(path.stat().st_size)
+    return reader.take(1 << 20)
 
 
 def copy_of(folder, redis, trade_date=20261124, **more):
@@ -137,6 +143,34 @@ def test_a_key_that_is_no_stream_is_left_alone(folder, redis):
     run_until(copy, lambda: copy.was_lost)
     assert redis.client().get(STREAM) == b"other"
     assert issubclass(ForeignError, Exception)
+
+
+def test_a_day_in_segments(journal, folder, redis, tmp_path):
+    """Opened as they are needed; of a day that is over also compressed ones."""
+    ours, size = reports(folder), 8192
+    octets = bytearray(journal[0].read_bytes()[: journal[1]])
+    octets[40:48] = size.to_bytes(8, "little")  # Header.segment_size
+    first = tmp_path / "20261124-01.journal"
+    paths = [segment_path(first, number) for number in range(len(octets) // size + 2)]
+    for number, path in enumerate(paths):
+        path.write_bytes(octets[number * size : (number + 1) * size].ljust(size, b"\0"))
+    settings = copy_of(folder, redis).settings
+    day = DayReports(first, settings)
+    found = []
+    for end in (5000, size, size + 8, len(octets)):
+        day.read_to(end)
+        found += day.reader.take(1 << 20)
+    assert found == ours
+    assert len(paths) > 4
+    for path in paths[1:3]:
+        path.with_name(path.name + ".zst").write_bytes(zstandard.compress(path.read_bytes()))
+        path.unlink()
+    day = DayReports(first, settings)
+    day.read_whole()
+    assert day.reader.take(1 << 20) == ours
+    paths[3].unlink()
+    with pytest.raises(JournalError, match="cannot be opened"):
+        DayReports(first, settings).read_to(len(octets))
 
 
 def test_another_writer_of_the_same_journal_does_no_harm(folder, redis):

@@ -10,6 +10,7 @@ from typing import Any
 from ext import tape
 from gateway.drop_child import DropSettings
 from gateway.drop_copy import DropCopy, arguments_of
+from gateway.drop_day import DayReports
 from gateway.tasks import end_tasks
 from tests.benchmarks.bench_core import START_NS, messages, rig, row
 from tests.redis_server import RedisServer
@@ -73,8 +74,9 @@ def run(runs: int = 5) -> dict[str, dict[str, Any]]:
             most_positions=state.most_positions, most_orders=state.most_orders,
         )  # fmt: skip
         rates = [copied_per_s(settings, journal.end, server) for _ in range(runs)]
-        reader = DropCopy(settings, server.url).opened(Path(name) / f"{DAY}-00.journal", journal.end)
-        plain = added_per_s(reader.take(REPORTS), server)
+        day = DayReports(Path(name) / f"{DAY}-00.journal", settings)
+        day.read_to(journal.end)
+        plain = added_per_s(day.reader.take(REPORTS), server)
         built.journal_file.close()
     rate = statistics.median(rates)
     note = f"{REPORTS:,} reports; the baseline adds the same entries {AT_ONCE:,} at a time, and never asks where it is"
