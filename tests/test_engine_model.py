@@ -23,7 +23,7 @@ from tests.model_optional import WAITS
 from tests.model_response import CHECKS
 from tests.model_state import BUY, LIMIT, P_CLOSE_CALL, P_CONTINUOUS, P_LUNCH, P_OPEN_CALL, PASS, XSHG, NewOrder
 from tests.pair import Pair
-from tests.simulation import START_NS, Simulation, build_world
+from tests.seeded_life import START_NS, Simulation, build_world
 
 RUNS = 40
 STEPS = 500
