@@ -8,11 +8,11 @@ from ext.codes cimport (
 )
 from ext.events cimport (
     EV_ACCOUNT, EV_ADMIN, EV_CANCELED, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_DAY, EV_EXPIRED, EV_GROUP,
-    EV_INSTRUMENT, EV_KILL, EV_LEVEL, EV_LOCATE, EV_NEW, EV_ORDER, EV_ORDER_RELEASED, EV_PORT, EV_POSITION, EV_PROFILE,
+    EV_INSTRUMENT, EV_KILL, EV_LEVEL, EV_LOCATE, EV_NEW, EV_ORDER, EV_ORDER_RELEASED, EV_OWNER, EV_PORT, EV_POSITION, EV_PROFILE,
     EV_REARM, EV_REPORT_SKIPPED, EV_RESTRICTION, EV_RULES, EV_SESSION, EV_STRATEGY, EV_TICKET, EV_TRADE, EV_UNIT,
     EV_VENUE_REJECTED, KILL_ACCOUNT, KILL_FIRM, KILL_GROUP, KILL_PORT, ORDER_AGGRESSIVE, ORDER_SUSPENDED, STEP_CARRIED,
     SUBJECT_ACCOUNT, SUBJECT_FIRM, SUBJECT_GROUP, AdminEvent, CancelEvent, DayEvent, KillEvent, LevelEvent, LocateEvent,
-    OrderEvent, PortEvent, PositionEvent, RearmEvent, ReleaseEvent, ReportEvent, RestrictionEvent, SessionEvent,
+    OrderEvent, OwnerEvent, PortEvent, PositionEvent, RearmEvent, ReleaseEvent, ReportEvent, RestrictionEvent, SessionEvent,
     StrategyEvent, TicketEvent, UnitEvent,
 )
 from ext.counting cimport (
@@ -45,6 +45,8 @@ cdef void apply(State state, const Frame *frame, uint64_t offset) noexcept:
         apply_release(state, <const ReleaseEvent *>frame, offset)
     elif frame.type == EV_REPORT_SKIPPED:
         count_report(state, <const ReportEvent *>frame)
+    elif frame.type == EV_OWNER:
+        state.epoch = (<const OwnerEvent *>frame).epoch
     elif frame.type >= EV_LEVEL:
         apply_response(state, frame, offset)
         apply_surveillance(state, frame, offset)

@@ -1,8 +1,10 @@
 # Who may ask and who must hear: sessions by slot, the accounts each watches, and what each token may trade. Not state:
 # sessions end with the process.
 from libc.stdint cimport uint32_t
+from ext.codec cimport Text
 from ext.events cimport Frame
 from ext.journal cimport Journal
+from ext.reports cimport Refusal
 from ext.rpc cimport StreamSink
 from ext.state cimport State
 
@@ -25,8 +27,13 @@ cdef class Audience:
     cdef uint32_t free_watch           # list of further ones not in use, 0: none
     cdef uint32_t watch_count          # accounts and further ones used so far
     cdef list allowed                  # by port: bytearray with one bit per account
+    # Where accounts that are not here live, None: all are here. elsewhere(port, account: bytes) -> "host:port" as bytes (at most 128,
+    # empty: not known now), or None when it is no account of the port's token at all.
+    cdef public object elsewhere
+    cdef bytes redirect                # the newest such address: a refusal that is being answered points at it
 
     cdef bint is_allowed(self, uint32_t port, uint32_t account) noexcept
+    cdef int not_here(self, Caller caller, const Text *account, Refusal *refusal) noexcept
     cdef bint may_trade(self, Caller caller, uint32_t account) noexcept
     cdef void watch(self, Caller caller, uint32_t account) noexcept
     cdef void unwatch(self, Caller caller, uint32_t account) noexcept

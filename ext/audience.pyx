@@ -3,6 +3,7 @@
 from libc.stdint cimport uint8_t
 
 from ext.codec cimport MOST_REPORT_SIZE
+from ext.codes cimport R1001_AUTH, R1610_WRONG_SHARD
 from ext.reports cimport encode_event
 from ext.state cimport NONE
 from ext.tables cimport map_pages, unmap_pages
@@ -66,6 +67,17 @@ cdef class Audience:
                 return False
             watch = &self.watches[watch.next]
         return True
+
+    cdef int not_here(self, Caller caller, const Text *account, Refusal *refusal) noexcept:
+        """R1001: no account of this caller; R1610, with its address, when it is one of his token's that lives at another shard."""
+        refusal.code = R1001_AUTH
+        if self.elsewhere is None:
+            return R1001_AUTH
+        self.redirect = self.elsewhere(caller.port, (<const char *>account.at)[:account.size])
+        if self.redirect is not None:
+            refusal.redirect = <const char *>self.redirect
+            refusal.code = R1610_WRONG_SHARD
+        return refusal.code
 
     cdef bint is_allowed(self, uint32_t port, uint32_t account) noexcept:
         cdef bytearray accounts

@@ -1,6 +1,7 @@
 # Bytes on their way out: OutBuf holds them, an Outlet owns one per peer, a Turn flushes every outlet that has something
 # once per loop turn, so that one turn makes one write per peer.
 from libc.stdint cimport uint8_t
+from ext.gate cimport Gate
 
 cdef class OutBuf:
     cdef uint8_t *data
@@ -27,5 +28,8 @@ cdef class Outlet:
 cdef class Turn:
     cdef list outlets
     cdef object call_soon
+    cdef readonly Gate gate            # None: whatever leaves may leave at once
 
     cdef void add(self, Outlet outlet) noexcept
+    cdef void send(self, object transport, bytes octets) except *    # through the gate
+    cdef void close(self, object transport) except *

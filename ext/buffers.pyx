@@ -100,11 +100,13 @@ cdef class Turn:
     """The outlets that have something to send in this loop turn.
 
     call_soon: schedules a callable for the end of the turn (the loop's own call_soon); it is called once per turn with work.
+    gate: what every octet passes on its way out, where the journal has to be made safe first.
     """
 
-    def __init__(self, call_soon):
+    def __init__(self, call_soon, Gate gate=None):
         self.outlets = []
         self.call_soon = call_soon
+        self.gate = gate
 
     cdef void add(self, Outlet outlet) noexcept:
         if not self.outlets:
@@ -118,3 +120,23 @@ cdef class Turn:
         for outlet in outlets:
             outlet.marked = False
             outlet.flush()
+        if self.gate is not None:
+            self.gate.end_turn()
+
+    cdef void send(self, object transport, bytes octets) except *:
+        if self.gate is None:
+            transport.write(octets)
+        else:
+            self.gate.send(transport, octets)
+
+    cdef void close(self, object transport) except *:
+        if self.gate is None:
+            transport.close()
+        else:
+            self.gate.close(transport)
+
+    def write(self, transport, bytes octets) -> None:
+        """Octets of a peer that has no outlet, to its transport; not before they may leave."""
+        self.send(transport, octets)
+        if self.gate is not None:
+            self.gate.end_turn()

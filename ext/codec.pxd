@@ -56,6 +56,7 @@ cdef struct ExecutionReport:
     int64_t planned_ns
     bint possible_duplicate
     int64_t confirm_by_ns
+    Text redirect
 
 cdef struct CancelReject:
     uint64_t event_seq
@@ -69,6 +70,7 @@ cdef struct CancelReject:
     Text text
     int64_t time_ns
     int64_t planned_ns
+    Text redirect
 
 cdef enum ClientMessageKind:           # field numbers of ClientMessage's oneof
     KIND_MALFORMED = 0

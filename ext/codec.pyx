@@ -299,6 +299,7 @@ cdef size_t encode_execution_report(uint8_t *dst, const ExecutionReport *report,
     at = put_number(at, 24, <uint64_t>report.planned_ns)
     at = put_number(at, 25, report.possible_duplicate)
     at = put_number(at, 26, <uint64_t>report.confirm_by_ns)
+    at = put_text(at, 27, &report.redirect)
     return wrap(dst, wrap_field, at - body) if wrap_field else <size_t>(at - body)
 
 
@@ -315,4 +316,5 @@ cdef size_t encode_cancel_reject(uint8_t *dst, const CancelReject *reject, uint3
     at = put_text(at, 9, &reject.text)
     at = put_number(at, 10, <uint64_t>reject.time_ns)
     at = put_number(at, 11, <uint64_t>reject.planned_ns)
+    at = put_text(at, 12, &reject.redirect)
     return wrap(dst, wrap_field, at - body) if wrap_field else <size_t>(at - body)

@@ -59,7 +59,7 @@ def cancel_order(bytes octets) -> dict | None:
 
 
 def execution_report(dict fields, int wrap_field=0) -> bytes:
-    """An ExecutionReport of these fields (numbers; account, cl_ord_id, venue_order_id and text as str; symbol and
+    """An ExecutionReport of these fields (numbers; account, cl_ord_id, venue_order_id, text and redirect as str; symbol and
     reject_code as int), bare or as a member of an outer message."""
     cdef ExecutionReport report
     cdef unsigned char encoded[MOST_REPORT_SIZE]
@@ -67,6 +67,7 @@ def execution_report(dict fields, int wrap_field=0) -> bytes:
     cdef bytes cl_ord_id = fields.get("cl_ord_id", "").encode()
     cdef bytes venue_order_id = fields.get("venue_order_id", "").encode()
     cdef bytes text = fields.get("text", "").encode()
+    cdef bytes redirect = fields.get("redirect", "").encode()
     memset(&report, 0, sizeof(ExecutionReport))
     numbers = {name: fields.get(name, 0) for name in REPORT_NUMBERS}
     report.event_seq, report.order_id, report.exec_id = numbers["event_seq"], numbers["order_id"], numbers["exec_id"]
@@ -82,7 +83,7 @@ def execution_report(dict fields, int wrap_field=0) -> bytes:
     report.possible_duplicate = fields.get("possible_duplicate", False)
     report.confirm_by_ns = fields.get("confirm_by_ns", 0)
     report.account, report.cl_ord_id = text_of(account), text_of(cl_ord_id)
-    report.venue_order_id, report.text = text_of(venue_order_id), text_of(text)
+    report.venue_order_id, report.text, report.redirect = text_of(venue_order_id), text_of(text), text_of(redirect)
     return (<const char *>encoded)[:encode_execution_report(encoded, &report, wrap_field)]
 
 
@@ -94,11 +95,12 @@ def cancel_reject(dict fields, int wrap_field=0) -> bytes:
     cdef bytes cl_ord_id = fields.get("cl_ord_id", "").encode()
     cdef bytes orig_cl_ord_id = fields.get("orig_cl_ord_id", "").encode()
     cdef bytes text = fields.get("text", "").encode()
+    cdef bytes redirect = fields.get("redirect", "").encode()
     memset(&reject, 0, sizeof(CancelReject))
     reject.event_seq, reject.order_id = fields.get("event_seq", 0), fields.get("order_id", 0)
     reject.ord_status, reject.reject_code = fields.get("ord_status", 0), fields.get("reject_code", 0)
     reject.cxl_rej_reason = fields.get("cxl_rej_reason", 0)
     reject.time_ns, reject.planned_ns = fields.get("time_ns", 0), fields.get("planned_ns", 0)
     reject.account, reject.cl_ord_id = text_of(account), text_of(cl_ord_id)
-    reject.orig_cl_ord_id, reject.text = text_of(orig_cl_ord_id), text_of(text)
+    reject.orig_cl_ord_id, reject.text, reject.redirect = text_of(orig_cl_ord_id), text_of(text), text_of(redirect)
     return (<const char *>encoded)[:encode_cancel_reject(encoded, &reject, wrap_field)]

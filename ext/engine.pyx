@@ -13,7 +13,7 @@ from ext.codec cimport (
 from ext.codes cimport (
     PASS, PHASE_CONTINUOUS, PHASE_LUNCH, PHASE_OPEN_CALL, PHASE_UNKNOWN, R1001_AUTH, R1004_SESSION, R1201_DUP_ID,
     R1203_RATE_IN, R1207_REJ_BREAK, R1601_VENUE_DOWN, R1603_CAPACITY, R1604_NOT_FOUND, R1606_NOT_OPEN,
-    R1607_CANCEL_PENDING, STATUS_SUSPENDED, XSHG,
+    R1607_CANCEL_PENDING, R1610_WRONG_SHARD, STATUS_SUSPENDED, XSHG,
 )
 from ext.events cimport (
     EV_CANCELED, EV_CANCEL_QUEUED, EV_CANCEL_SENT, EV_EXPIRED, EV_NEW, EV_ORDER, EV_TRADE, EV_VENUE_REJECTED,
@@ -111,7 +111,9 @@ cdef class Engine:
             return refusal.code
         self.fetch_rows(message, order)
         order.account_index = self.state.find_account(message.account.at, message.account.size)
-        if not self.audience.may_trade(caller, order.account_index) or not self.read_names(message, order):
+        if not self.audience.may_trade(caller, order.account_index):
+            return self.audience.not_here(caller, &message.account, refusal)
+        if not self.read_names(message, order):
             refusal.code = R1001_AUTH
             return R1001_AUTH
         refusal.value = window_count(&port.orders_in, now_ns)
@@ -306,7 +308,7 @@ cdef class Engine:
         """An answer to whoever asked, and to nobody else: no event."""
         cdef uint8_t *room
         caller.throttled = refusal.code == R1203_RATE_IN
-        if refusal.code in (R1203_RATE_IN, R1207_REJ_BREAK):
+        if refusal.code in (R1203_RATE_IN, R1207_REJ_BREAK, R1610_WRONG_SHARD):
             self.decisions[refusal.code] += 1
         else:
             self.count_decision(caller.port, refusal.code, now_ns)
@@ -366,8 +368,7 @@ cdef class Engine:
             return refusal.code
         account = self.state.find_account(message.account.at, message.account.size)
         if not self.audience.may_trade(caller, account):
-            refusal.code = R1001_AUTH
-            return R1001_AUTH
+            return self.audience.not_here(caller, &message.account, refusal)
         refusal.value = window_count(&port.cancels_in, now_ns) + 1
         refusal.limit = port.cancel_rate_in_per_s
         if refusal.value > refusal.limit:

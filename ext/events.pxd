@@ -38,7 +38,8 @@ cdef enum EventType:
     EV_HIT = 43                        # a rule's condition was met, with its factors
     EV_ADMIN = 44                      # a step of an officer: pushed, approved, rolled back, confirmed; who and why
     EV_PHASE = 45                      # an exchange's phase changed: what phase windows begin at
-    EV_TYPE_COUNT = 48
+    EV_OWNER = 46                      # a process began to own the shard: all that follows is its word
+    EV_TYPE_COUNT = 56
 
 cdef struct Frame:
     uint32_t size                      # whole frame, a multiple of 8
@@ -57,6 +58,12 @@ cdef struct DayEvent:
     uint32_t trade_date                # YYYYMMDD
     uint32_t shard
     uint64_t layout                    # refuses a file written by a build with other structs
+
+cdef struct OwnerEvent:
+    Frame head
+    uint32_t epoch                     # grows with every owner; fences all before it
+    uint32_t spare
+    char node[32]
 
 cdef struct PositionEvent:
     Frame head

@@ -428,10 +428,13 @@ cdef class Http2Connection(Outlet):
         self.out.consume(size)
         self.counters.bytes_out += size
         self.counters.writes += 1
-        self.transport.write(octets)
+        self.turn.send(self.transport, octets)
 
     cdef void shut(self) noexcept:
         if not self.closing and self.transport is not None:
             self.closing = True
             self.closing_ns = now_ns()
-            self.transport.close()
+            try:
+                self.turn.close(self.transport)
+            except Exception as error:
+                self.report(error)

@@ -13,6 +13,7 @@ cdef class Journal:
     cdef readonly uint64_t capacity    # most bytes of the file
     cdef uint64_t chunk                # the file grows by this much
     cdef readonly uint64_t seq         # of the last committed frame
+    cdef readonly uint64_t newest      # offset of that frame, 0: none
     cdef uint32_t crc                  # of the last committed frame
     cdef readonly str path
 

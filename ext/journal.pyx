@@ -137,6 +137,7 @@ cdef class Journal:
         frame.crc = crc32c(<const uint8_t *>frame + 8, frame.size - 8, self.crc)
         self.crc = frame.crc
         self.seq = frame.seq
+        self.newest = offset
         self.end += frame.size
         return offset
 
@@ -156,6 +157,7 @@ cdef class Journal:
                 raise JournalError(self.path, offset, f"frame {frame.seq} of type {frame.type}, expected frame {self.seq + 1}")
             self.crc = frame.crc
             self.seq = frame.seq
+            self.newest = offset
             self.end = offset + frame.size
             return frame
         if self.is_torn(offset):
@@ -191,6 +193,7 @@ cdef class Journal:
     def rewind(self) -> None:
         """Start reading from the first frame again."""
         self.end = JOURNAL_START
+        self.newest = 0
         self.seq = 0
         self.crc = 0
 

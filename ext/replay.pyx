@@ -6,9 +6,9 @@ from ext.apply cimport apply
 from ext.codes cimport VENUE_COUNT
 from ext.events cimport (
     EV_ACCOUNT, EV_ADMIN, EV_BASKET, EV_CANCELED, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_DAY,
-    EV_EXPIRED, EV_HIT, EV_KILL, EV_LEVEL, EV_LOCATE, EV_MARK, EV_NEW, EV_ORDER, EV_ORDER_RELEASED, EV_PHASE, EV_POSITION,
+    EV_EXPIRED, EV_HIT, EV_KILL, EV_LEVEL, EV_LOCATE, EV_MARK, EV_NEW, EV_ORDER, EV_ORDER_RELEASED, EV_OWNER, EV_PHASE, EV_POSITION,
     EV_QUOTE, EV_REARM, EV_REPORT_SKIPPED, EV_RULE_SET, EV_TICKET, EV_TRADE, EV_VENUE_REJECTED, MOST_FACTORS, AdminEvent,
-    BasketEvent, CancelEvent, DayEvent, Frame, HitEvent, KillEvent, LevelEvent, LocateEvent, MarkEvent, OrderEvent,
+    BasketEvent, CancelEvent, DayEvent, Frame, HitEvent, KillEvent, LevelEvent, LocateEvent, MarkEvent, OrderEvent, OwnerEvent,
     PhaseEvent, PortEvent, PositionEvent, QuoteEvent, RearmEvent, ReleaseEvent, ReportEvent, RuleSetEvent, StrategyEvent,
     TicketEvent, UnitEvent,
 )
@@ -23,7 +23,7 @@ EVENT_NAMES = {
     16: "ORDER", 17: "NEW", 18: "TRADE", 19: "CANCELED", 20: "EXPIRED", 21: "VENUE_REJECTED", 22: "CANCEL_SENT",
     23: "CANCEL_QUEUED", 24: "CANCEL_REJECTED", 25: "REPORT_SKIPPED", 26: "KILL", 27: "SESSION", 28: "REARM", 29: "BASKET",
     32: "ORDER_RELEASED", 33: "LEVEL", 34: "TICKET", 40: "QUOTE", 41: "RULE_SET", 42: "MARK", 43: "HIT", 44: "ADMIN",
-    45: "PHASE",
+    45: "PHASE", 46: "OWNER",
 }
 
 
@@ -64,12 +64,12 @@ def layout_number() -> int:
                  sizeof(PositionEvent), sizeof(OrderEvent), sizeof(ReportEvent), sizeof(CancelEvent), sizeof(KillEvent),
                  sizeof(ReleaseEvent), sizeof(LevelEvent), sizeof(TicketEvent), sizeof(AdminEvent),
                  sizeof(StrategyEvent), sizeof(UnitEvent), sizeof(LocateEvent), sizeof(BasketEvent),
-                 sizeof(QuoteEvent), sizeof(RuleSetEvent), sizeof(MarkEvent), sizeof(HitEvent)):
+                 sizeof(QuoteEvent), sizeof(RuleSetEvent), sizeof(MarkEvent), sizeof(HitEvent), sizeof(OwnerEvent)):
         number = (number * 8191 + size) & 0xFFFFFFFFFFFF
     return number
 
 
-cdef inline bint has_row(State state, const Frame *frame) noexcept:
+cdef bint has_row(State state, const Frame *frame) noexcept:
     """Whether every row that the frame may add exists; an order adds three positions at most."""
     if frame.type in (EV_ORDER, EV_ORDER_RELEASED):
         return frame.order_no <= state.most_orders and state.position_count + 3 <= state.most_positions
@@ -122,6 +122,8 @@ cdef dict fields_of(const Frame *frame):
         return ticket_fields(<const TicketEvent *>frame)
     if frame.type == EV_ADMIN:
         return admin_fields(<const AdminEvent *>frame)
+    if frame.type == EV_OWNER:
+        return {"epoch": (<const OwnerEvent *>frame).epoch, "node": text((<const OwnerEvent *>frame).node, 32)}
     found = {key: value for key, value in fields.items() if value and value != 0xFFFFFFFF}
     return found | rule_fields(frame) if frame.type >= EV_QUOTE else found
 

@@ -14,6 +14,7 @@ cdef struct Refusal:                   # what is wrong with a message that becom
     int scope
     uint32_t rule                      # of the rule set in force, from 1; 0: none decided it
     uint32_t order_no                  # the order that a cancel names, 0: none
+    const char *redirect               # R1610: host:port of the account's shard, NULL: another code
 
 cdef inline int64_t confirm_by_ns(const OrderEvent *event) noexcept:
     """When a suspended order's time to be confirmed ends."""

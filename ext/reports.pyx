@@ -8,7 +8,7 @@ from ext.codec cimport (
 )
 from ext.codes cimport (
     EXEC_CANCELED, EXEC_EXPIRED, EXEC_NEW, EXEC_PENDING_NEW, EXEC_REJECTED, EXEC_SUSPENDED, EXEC_TRADE, PASS,
-    R1602_VENUE_REJECT, STATUS_CANCELED, STATUS_EXPIRED, STATUS_NEW, STATUS_PENDING_NEW, STATUS_REJECTED, STATUS_SUSPENDED,
+    R1602_VENUE_REJECT, R1610_WRONG_SHARD, STATUS_CANCELED, STATUS_EXPIRED, STATUS_NEW, STATUS_PENDING_NEW, STATUS_REJECTED, STATUS_SUSPENDED,
 )
 from ext.codes import REJECT_CODES
 from ext.events cimport (
@@ -121,6 +121,8 @@ cdef size_t write_text(char *text, State state, int code, int64_t value, int64_t
     at = put_int(at + 1, code)
     at[0] = c' '
     at = put(at + 1, code_name[code])
+    if code == R1610_WRONG_SHARD:
+        return put(put(at, b" redirect="), expected) - text
     if field != NULL:
         at = put(put(at, b" field="), field)
         at = put_int(put(at, b" v="), value)
@@ -317,6 +319,11 @@ cdef inline Text clipped(Text text, uint32_t most) noexcept:
     return text
 
 
+cdef inline Text redirect_of(const Refusal *refusal) noexcept:
+    """Where an R1610 sends the client, at most 128 bytes; empty for any other code."""
+    return borrowed(refusal.redirect, strlen(refusal.redirect) if refusal.redirect != NULL else 0)
+
+
 cdef size_t encode_refusal(uint8_t *dst, State state, const NewOrder *order, const Refusal *refusal, int64_t now_ns,
                            uint32_t wrap_field) noexcept:
     """A new order that becomes no event: REJECTED, event_seq 0, order_id 0."""
@@ -335,8 +342,9 @@ cdef size_t encode_refusal(uint8_t *dst, State state, const NewOrder *order, con
     report.ord_status = STATUS_REJECTED
     report.reject_code = refusal.code
     report.ord_rej_reason = ord_rej_reason[refusal.code]
+    report.redirect = redirect_of(refusal)
     report.text = borrowed(text, write_text(text, state, refusal.code, refusal.value, refusal.limit, refusal.scope, NONE,
-                                            refusal.field, refusal.expected, NULL))
+                                            refusal.field, refusal.expected if refusal.redirect == NULL else refusal.redirect, NULL))
     report.time_ns = now_ns
     report.planned_ns = order.planned_ns
     return encode_execution_report(dst, &report, wrap_field)
@@ -361,8 +369,9 @@ cdef size_t encode_cancel_refusal(uint8_t *dst, State state, const CancelOrder *
         reject.ord_status = state.orders[refusal.order_no].ord_status
     reject.reject_code = refusal.code
     reject.cxl_rej_reason = cxl_rej_reason[refusal.code]
+    reject.redirect = redirect_of(refusal)
     reject.text = borrowed(text, write_text(text, state, refusal.code, refusal.value, refusal.limit, refusal.scope,
-                                            cancel_account(state, refusal), refusal.field, refusal.expected,
+                                            cancel_account(state, refusal), refusal.field, refusal.expected if refusal.redirect == NULL else refusal.redirect,
                                             &state.rule_state.book.program.rules[refusal.rule - 1] if refusal.rule else NULL))
     reject.time_ns = now_ns
     reject.planned_ns = cancel.planned_ns

@@ -394,6 +394,7 @@ cdef class State:
     cdef bint group_leveled            # some group, or a group in some instrument, has had a response level
     cdef uint64_t firm_level_offset    # the firm's newest EV_LEVEL, 0: none
     cdef readonly bint carried         # what the day before left is in this journal
+    cdef readonly uint32_t epoch       # of the shard's newest owner, 0: none was ever named
     cdef readonly uint32_t ticket_count, suspended_count
     # beside the tables: real memory only where an optional limit uses it
     cdef AccountDay *account_days      # by account

@@ -230,7 +230,7 @@ cdef class State:
                   self.position_count, self.order_count, self.open_count, self.cancel_no, self.trade_date, self.shard,
                   self.firm_killed, self.group_leveled, self.firm_level_offset, self.carried, self.ticket_count,
                   self.suspended_count, self.strategy_count, self.unit_count, self.parent_map.count, self.firm_cash_e4,
-                  self.firm_opening_e4, self.firm_ordered_e4)
+                  self.firm_opening_e4, self.firm_ordered_e4, self.epoch)
         digest.update(repr(counts).encode())
         digest.update(<bytes>(<char *>&self.rules)[:sizeof(Rules)])
         digest.update(<bytes>(<char *>&self.firm)[:sizeof(Usage)])

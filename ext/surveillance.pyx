@@ -145,18 +145,26 @@ def resume(Engine engine) -> None:
     """After recovery: find again whom the next quote of each instrument concerns, from what came since its last one."""
     cdef uint64_t offset = JOURNAL_START
     cdef const Frame *frame
-    cdef uint32_t position
     cdef bint has_rules = False
     while offset < engine.journal.end:
         frame = engine.journal.at(offset)
         has_rules = has_rules or frame.type == EV_RULE_SET
-        if not has_rules:
-            pass
-        elif frame.type == EV_QUOTE:
-            engine.unwatch((<const QuoteEvent *>frame).instrument)
-        elif frame.type in (EV_TRADE, EV_CANCELED, EV_CANCEL_SENT) or (
-                frame.type == EV_ORDER and (<const OrderEvent *>frame).code == PASS):
-            engine.watch(engine.state.orders[frame.order_no].match_position)
+        if has_rules:
+            rewatch(engine, frame)
         offset += frame.size
+    watch_holdings(engine)
+
+
+cdef void rewatch(Engine engine, const Frame *frame) noexcept:
+    """A frame that another process decided: whom its instrument's next quote concerns because of it."""
+    if frame.type == EV_QUOTE:
+        engine.unwatch((<const QuoteEvent *>frame).instrument)
+    elif frame.type in (EV_TRADE, EV_CANCELED, EV_CANCEL_SENT) or (
+            frame.type == EV_ORDER and (<const OrderEvent *>frame).code == PASS):
+        engine.watch(engine.state.orders[frame.order_no].match_position)
+
+
+cdef void watch_holdings(Engine engine) noexcept:
+    cdef uint32_t position
     for position in range(engine.state.position_count):
         engine.watch_holding(position)

@@ -131,7 +131,7 @@ cdef class VenuePeer(VenueOutlet):
         if self.out.size() == 0:
             return
         self.last_sent_ns = now_ns()
-        self.transport.write(self.out.take())
+        self.turn.send(self.transport, self.out.take())
         if not self.paused and self.has_more():
             self.mark()
 
@@ -164,7 +164,7 @@ cdef class VenuePeer(VenueOutlet):
         if self.transport is not None:
             self.why = reason
             self.closing, self.transport = self.transport, None
-            self.closing.close()
+            self.turn.close(self.closing)
 
     @property
     def connected(self) -> bool:

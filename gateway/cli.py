@@ -75,6 +75,10 @@ def serve(
     watch_rules: Annotated[bool, typer.Option("--watch-rules", help="Push what changes in --rules.")] = False,
     date: Annotated[str, typer.Option(help="Trading day, YYYY-MM-DD; today in Shanghai when left out.")] = "",
     shard: Annotated[int, typer.Option(min=0, max=1295, help="Number of this shard.")] = 0,
+    redis: Annotated[str, typer.Option(envvar="TIDEGATE_REDIS", help="redis://host:port of the cluster.")] = "",
+    cluster: Annotated[str, typer.Option(help="Name of the cluster, before its keys in Redis.")] = "tidegate",
+    shards: Annotated[int, typer.Option(min=1, max=1024, help="Shards of the cluster.")] = 1,
+    advertise: Annotated[str, typer.Option(help="Host that clients reach this shard by; --host when left out.")] = "",
     comp_id: Annotated[str, typer.Option(help="CompID at both exchanges.")] = "TIDEGATE",
     pbu: Annotated[str, typer.Option(help="Participant business unit orders go through.")] = "T00001",
     venue_password: Annotated[str, typer.Option(envvar="TIDEGATE_VENUE_PASSWORD", help="Logon password at XSHE.")] = "",
@@ -100,6 +104,7 @@ def serve(
         trade_date=trading_day(date), shard=shard, comp_id=comp_id, pbu=pbu,
         venue_password=venue_password, max_orders=max_orders, control_port=control_port, control=control,
         tls_client_ca=tls_client_ca, rules=rules, watch_rules=watch_rules,
+        redis=redis, cluster=cluster, shards=shards, advertise=advertise,
     ))
 
 

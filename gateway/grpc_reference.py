@@ -37,9 +37,20 @@ class OpenCall:
         async with self.sending:
             if self.carrier.overflowed:
                 await self.context.abort(CODES[Status.RESOURCE_EXHAUSTED], "the client reads too slowly")
-            for message in self.carrier.take():
+            messages = self.carrier.take()
+            await self.until_safe()
+            for message in messages:
                 self.calls.counted["messages_out"] += 1
                 await self.context.write(message)
+
+    async def until_safe(self) -> None:
+        """Until what has happened so far may be told; see ext.gate."""
+        gate = self.calls.turn.gate
+        if gate is None:
+            return
+        safe = asyncio.Event()
+        gate.when_safe(safe.set)
+        await safe.wait()
 
     async def send_when_woken(self) -> None:
         """Write what the sink queues outside of its own reads, until the call has a status."""
@@ -148,6 +159,7 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
             await call.woken.wait()
             call.woken.clear()
         messages = call.carrier.take()
+        await call.until_safe()
         await call.end()
         self.counted["messages_out"] += 1
         return bytes(messages[0])

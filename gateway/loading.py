@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+
 from ext import settings
 from ext.codes import PHASES
 from gateway.limit_types import AccountLimits, Limits
@@ -28,16 +30,17 @@ def load_engine(
     for index, strategy in enumerate(limits.strategies):
         settings.set_strategy(engine, index, strategy, now_ns)
     profiles: dict[AccountLimits, int] = {}
+    indexes: list[int] = []  # of the file's accounts in the engine: one that came during the day is last there
     for account in limits.accounts:
         profile = profiles.get(account.limits)
         if profile is None:
             profile = profiles[account.limits] = len(profiles)
             settings.set_profile(engine, profile, account.limits, now_ns)
-        settings.set_account(engine, account, profile, now_ns)
+        indexes.append(settings.set_account(engine, account, profile, now_ns))
     for position in limits.positions:
         settings.set_position(
             engine,
-            position.account_index,
+            indexes[position.account_index],
             position.venue,
             position.symbol,
             position.total_shares,
@@ -45,9 +48,11 @@ def load_engine(
             now_ns,
         )
     for locate in limits.locates:
-        settings.set_locate(engine, locate.account_index, locate.venue, locate.symbol, locate.shares, now_ns)
+        index = indexes[locate.account_index]
+        settings.set_locate(engine, index, locate.venue, locate.symbol, locate.shares, now_ns)
     for token in limits.tokens:
-        settings.set_port(engine, token, now_ns)
+        own = tuple(indexes[at] for at in token.account_indexes)
+        settings.set_port(engine, msgspec.structs.replace(token, account_indexes=own), now_ns)
 
 
 def set_rules(engine: Any, limits: Limits, now_ns: int) -> None:

@@ -22,6 +22,7 @@ MOST_LINES = 1_000  # of a basket
 PASS = 1
 CATCH_UP_PAUSE_S = 0.001
 NS_PER_MS = 1_000_000
+WRONG_SHARD = "R1610 WRONG_SHARD redirect="  # and host:port, in the text of a status too
 REFUSALS = {
     1603: "room in the journal",
     1604: "an order of this account",
@@ -130,17 +131,17 @@ class OrderEntry:
             )
             return
         cursors = self.cursors_of(session, port, logon)
-        if cursors is None:
+        if cursors is None or not self.send_elsewhere(session, port, logon, bool(cursors)):
             return
         self.keep_orders(port)
         choice = logon.cancel_on_disconnect
         settings.set_session(self.engine, port, choice.enabled, choice.grace_ms, recv_ns)
-        session.log_on(port, cursors)
+        session.log_on(port, {index: seen for index, (_, seen) in cursors.items()})
         self.sessions.add(session)
         self.session_count += 1
         newest = [
-            pb.AccountCursor(account=cursor.account, last_event_seq=queries.event_seq(self.engine, index))
-            for cursor, index in zip(logon.accounts, cursors, strict=True)
+            pb.AccountCursor(account=name, last_event_seq=queries.event_seq(self.engine, index))
+            for index, (name, _) in cursors.items()
         ]
         acknowledged = pb.LogonAck(
             session_id=self.session_count,
@@ -154,15 +155,17 @@ class OrderEntry:
         if not session.catch_up():
             self.spawn(self.catch_up(session))
 
-    def cursors_of(self, session: Any, port: int, logon: pb.Logon) -> dict[int, int] | None:
-        """{account index: last event sequence seen}; None after a reject."""
+    def cursors_of(self, session: Any, port: int, logon: pb.Logon) -> dict[int, tuple[str, int]] | None:
+        """{account index: (account, last event sequence seen)} of those at home here; None after a reject."""
         if not 0 < len(logon.accounts) <= MOST_ACCOUNTS:
             reject(session, "R1605", "accounts", str(len(logon.accounts)), f"1 to {MOST_ACCOUNTS} accounts", fatal=True)
             return None
-        cursors: dict[int, int] = {}
+        cursors: dict[int, tuple[str, int]] = {}
         for cursor in logon.accounts:
             index = queries.account_index(self.engine, cursor.account)
             if index is None or not self.engine.audience.allows(port, index):
+                if self.redirect_of(port, cursor.account) is not None:
+                    continue
                 reject(session, "R1001", "accounts", cursor.account, "an account of this token", fatal=True)
                 return None
             newest = queries.event_seq(self.engine, index)
@@ -173,8 +176,35 @@ class OrderEntry:
                 value = str(cursor.last_event_seq)
                 reject(session, "R1605", "accounts.last_event_seq", value, f"at most {newest}", fatal=True)
                 return None
-            cursors[index] = cursor.last_event_seq
+            cursors[index] = (cursor.account, cursor.last_event_seq)
         return cursors
+
+    def send_elsewhere(self, session: Any, port: int, logon: pb.Logon, has_more: bool) -> bool:
+        """One reject for each shard where accounts of a logon live; whether there are others, that live here."""
+        away: dict[str, list[str]] = {}
+        for cursor in logon.accounts:
+            redirect = self.redirect_of(port, cursor.account)
+            if redirect is not None:
+                away.setdefault(redirect, []).append(cursor.account)
+        for left, (redirect, accounts) in enumerate(away.items(), 1 - len(away)):
+            is_last = left == 0 and not has_more
+            reject_elsewhere(session, redirect, accounts, "accounts", fatal=is_last)
+        return has_more
+
+    def redirect_of(self, port: int, account: str) -> str | None:
+        """host:port of the other shard where an account of this token lives, empty when not known now; None: there is none."""
+        elsewhere = self.engine.audience.elsewhere
+        found: bytes | None = elsewhere(port, account.encode()) if elsewhere is not None else None
+        return None if found is None else found.decode()
+
+    def hand_over(self, redirect: str) -> None:
+        """Ends every session: this shard is served at `redirect` (host:port) from now on."""
+        text = f"R1614 NOT_OWNER redirect={redirect}"
+        message = pb.SessionReject(reject_code="R1614", text=text, fatal=True, redirect=redirect)
+        octets = pb.ServerMessage(session_reject=message).SerializeToString()
+        for session in list(self.sessions):
+            session.send(octets)
+            session.end(int(Status.UNAVAILABLE), text)
 
     async def catch_up(self, session: Any) -> None:
         while not session.catch_up():
@@ -232,9 +262,12 @@ class OrderEntry:
         """Index of an account that the call's token may see."""
         port = self.port_of(call)
         index: int | None = queries.account_index(self.engine, name)
-        if index is None or not self.engine.audience.allows(port, index):
-            raise RpcError(Status.PERMISSION_DENIED, f"account: got {name!r}, expected an account of this token")
-        return index
+        if index is not None and self.engine.audience.allows(port, index):
+            return index
+        redirect = self.redirect_of(port, name)
+        if redirect is not None:
+            raise RpcError(Status.FAILED_PRECONDITION, f"{WRONG_SHARD}{redirect}")
+        raise RpcError(Status.PERMISSION_DENIED, f"account: got {name!r}, expected an account of this token")
 
     async def mass_cancel(self, octets: bytes, call: Any) -> bytes:
         request = decoded(pb.MassCancelRequest, octets)
@@ -247,6 +280,10 @@ class OrderEntry:
         """One mass cancel, by a session or a unary call, over accounts it may trade."""
         report = pb.MassCancelReport(cl_ord_id=request.cl_ord_id, account=request.account)
         account = queries.account_index(self.engine, request.account)
+        redirect = self.redirect_of(port, request.account) if account not in accounts else None
+        if redirect is not None:
+            report.reject_code, report.text, report.redirect = "R1610", f"{WRONG_SHARD}{redirect}", redirect
+            return report
         if account not in accounts:
             report.reject_code, report.text = (
                 "R1001",
@@ -295,6 +332,10 @@ class OrderEntry:
     def confirm_on(self, session: Any, request: pb.ConfirmOrder, now_ns: int) -> None:
         """A session's confirmation: the order's next report goes to all who watch, a refusal to it alone."""
         account = queries.account_index(self.engine, request.account)
+        redirect = self.redirect_of(session.port, request.account) if account not in session.accounts else None
+        if redirect is not None:
+            reject_elsewhere(session, redirect, [request.account], "confirm_order.account", fatal=False)
+            return
         if account not in session.accounts:
             reject(session, "R1001", "confirm_order.account", repr(request.account), "an account of this session")
             return
@@ -387,6 +428,18 @@ def rate_refused(line: pb.NewOrder) -> pb.ExecutionReport:
         reject_code="R1203",
         text="R1203 RATE_IN: this token's rate is used up",
     )
+
+
+def reject_elsewhere(session: Any, redirect: str, accounts: list[str], field: str, *, fatal: bool) -> None:
+    """A SessionReject for accounts that live at the shard of `redirect`; a fatal one ends the stream."""
+    text = f"{WRONG_SHARD}{redirect}"
+    message = pb.SessionReject(
+        reject_code="R1610", field=field, text=text, fatal=fatal, redirect=redirect, accounts=accounts,
+        value=accounts[0], expected="accounts of this shard",
+    )
+    session.send(pb.ServerMessage(session_reject=message).SerializeToString())
+    if fatal:
+        session.end(int(Status.FAILED_PRECONDITION), text)
 
 
 def decoded(message: type[Message], octets: bytes) -> Any:

@@ -55,6 +55,10 @@ class Settings(msgspec.Struct, frozen=True):
     tls_client_ca: Path | None = None  # of the control port's callers
     rules: Path | None = None  # folder of rule files
     watch_rules: bool = False
+    redis: str = ""  # URL; empty: one shard, and every account is at home in it
+    cluster: str = "tidegate"  # the name before its keys in Redis
+    shards: int = 1  # of the cluster
+    advertise: str = ""  # host that others reach this one by; empty: host
 
 
 def venue_address(text: str) -> VenueAddress:

@@ -36,6 +36,7 @@ from ext.venue_sse import SseWire
 from ext.venue_szse import SzseWire
 from gateway import transport
 from gateway.control_child import ControlChild, ControlSettings
+from gateway.homes import Place, limits_at_home, take_place
 from gateway.journal_file import JournalFile
 from gateway.limits import load_limits
 from gateway.loading import load_engine
@@ -58,13 +59,14 @@ QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
 class Shard:
     """One gateway process: its engine, its two exchanges, its front ends."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, place: Place | None = None) -> None:
         self.settings = settings
+        self.place = place
         self.log = logger("shard")
         self.loop = asyncio.get_running_loop()
         self.turn = Turn(self.loop.call_soon)
         self.stages = Stages()
-        self.journal_file, self.engine = open_engine(settings, self.log.info)
+        self.journal_file, self.engine = open_engine(settings, self.log.info, place)
         self.ahead = Ahead(self.journal_file.journal, self.engine.state)
         self.ahead_thread = threading.Thread(target=self.ahead.run, name="tidegate-ahead", daemon=True)
         self.links: dict[int, Any] = {}
@@ -101,6 +103,8 @@ class Shard:
         if settings.metrics_port is not None:
             with listening("--metrics-port", settings.host, settings.metrics_port):
                 self.metrics = MetricsServer(self.metric_sources(), settings.metrics_port, settings.host)
+        if self.place is not None:
+            await self.place.start(self.server.port, self.control.port if self.control else None, self.health)
         return {
             "port": self.server.port,
             "metrics_port": self.metrics.port if self.metrics else None,
@@ -172,6 +176,8 @@ class Shard:
 
     async def stop(self) -> None:
         """The door first, then the exchanges, then the journal."""
+        if self.place is not None:
+            await self.place.stop()
         if self.server is not None:
             await self.server.drain(DRAIN_S)
         if self.control is not None:
@@ -188,6 +194,12 @@ class Shard:
             self.ahead_thread.join()
         self.journal_file.close()
         self.log.info("stopped", state_hash=self.engine.state.hash(), **queries.counts(self.engine))
+
+    def health(self) -> dict[str, Any]:
+        """What the topology tells of this shard."""
+        counts = queries.counts(self.engine)
+        links = {VENUE_NAMES[venue]: session.state is LinkState.READY for venue, session in self.sessions.items()}
+        return {"links": links} | {name: counts[name] for name in ("accounts", "orders", "open_orders", "journal_bytes")}
 
     def metric_sources(self) -> MetricSources:
         engine = self.engine
@@ -206,12 +218,16 @@ class Shard:
         )
 
 
-def open_engine(settings: Settings, log: Callable[..., None]) -> tuple[JournalFile, Any]:
+def open_engine(
+    settings: Settings, log: Callable[..., None], place: Place | None = None
+) -> tuple[JournalFile, Any]:
     """The day's journal folded into state, and today's settings on top of it.
 
     Raises SettingError when files and journal do not fit, JournalError when the journal is damaged or does not add up.
     """
-    limits = load_limits(settings.limits)
+    limits = every = load_limits(settings.limits)
+    if place is not None:
+        limits = limits_at_home(every, place.is_home)
     instruments = load_instruments(settings.instruments)
     journal_file = JournalFile(settings.journal / f"{settings.trade_date}-{settings.shard:02d}.journal")
     state = State(max(1024, 2 * len(limits.accounts)), len(limits.positions) + SPARE_POSITIONS, settings.max_orders)
@@ -231,6 +247,8 @@ def open_engine(settings: Settings, log: Callable[..., None]) -> tuple[JournalFi
     if not state.carried:
         take_over(settings, engine, journal_file.journal.path, log)
     begin_rules(engine, settings.journal, settings.rules, settings.trade_date, log)
+    if place is not None:
+        place.attach(engine, every)
     state.fault_in()
     log("recovered", limits_sha256=limits.sha256, **found)
     return journal_file, engine
@@ -296,7 +314,7 @@ async def run(settings: Settings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    shard = Shard(settings)
+    shard = Shard(settings, await take_place(settings, logger("topology")))
     try:
         ready = await shard.start()
         with contextlib.suppress(BrokenPipeError):

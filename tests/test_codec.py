@@ -162,6 +162,7 @@ REPORTS = st.fixed_dictionaries(
         "cl_ord_id": st.text(max_size=16),
         "venue_order_id": st.text(st.characters(codec="ascii"), max_size=16),
         "text": st.text(max_size=40),
+        "redirect": st.text(max_size=40),
     }
 )
 
@@ -198,6 +199,7 @@ def test_execution_report_is_what_protobuf_writes(fields: dict[str, Any]) -> Non
             "cl_ord_id": st.text(max_size=16),
             "orig_cl_ord_id": st.text(max_size=16),
             "text": st.text(max_size=40),
+            "redirect": st.text(max_size=40),
         }
     )
 )

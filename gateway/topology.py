@@ -1,0 +1,212 @@
+"""Which shard an account lives at, and where each shard is: the tables in Redis, and a copy that follows them.
+
+It moves no account and owns no shard; without Redis it is not used at all.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Any
+from zlib import crc32
+
+import msgspec
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from gateway.settings import SettingError
+
+SLOTS = 1024
+FIRST_VERSION = 1
+REDIS_TIMEOUT_S = 1.0
+REFRESH_S = 0.25
+HEALTH_S = 0.5
+HEALTH_KEPT_MS = 3000  # a shard that has said nothing for so long is not told as well
+MOST_ADDRESS = 128
+
+# Made by whichever shard starts first; everybody else finds it made.
+MAKE = """
+if redis.call('EXISTS', KEYS[1]) == 0 then
+    redis.call('HSET', KEYS[1], 'version', ARGV[1], 'shards', ARGV[2], 'table', ARGV[3])
+end
+return redis.call('HGET', KEYS[1], 'shards')
+"""
+# One account's home from one shard to another; the version tells every copy to look again.
+REHOME = """
+local home = redis.call('HGET', KEYS[2], ARGV[1]) or ARGV[2]
+if home ~= ARGV[3] then
+    return 0
+end
+redis.call('HSET', KEYS[2], ARGV[1], ARGV[4])
+return redis.call('HINCRBY', KEYS[1], 'version', 1)
+"""
+
+
+def slot_of(account: str) -> int:
+    """The slot of an account, 0 to 1,023: CRC-32 (IEEE 802.3, as in zlib) of its id in UTF-8, modulo 1,024."""
+    return crc32(account.encode()) % SLOTS
+
+
+class ShardRecord(msgspec.Struct, frozen=True):
+    """Who serves a shard, and where: the ownership record in Redis. Empty: not known."""
+
+    shard: int
+    owner: str = ""
+    epoch: int = 0
+    address: str = ""  # host:port of order entry
+    control_address: str = ""
+    standby: str = ""
+    standby_address: str = ""
+
+
+class Topology(msgspec.Struct, frozen=True):
+    """The whole cluster at one moment. table: the shard of each slot; homes: accounts that live where their slot does not."""
+
+    version: int
+    table: tuple[int, ...]
+    homes: dict[str, int]
+    shards: tuple[ShardRecord, ...]
+
+    def home_of(self, account: str) -> int:
+        """The shard where the account lives."""
+        home = self.homes.get(account)
+        return self.table[slot_of(account)] if home is None else home
+
+    def address_of(self, account: str) -> str:
+        """host:port of the shard where the account lives, empty when that is not known now."""
+        return self.shards[self.home_of(account)].address
+
+
+class TopologyStore:
+    """The tables of one cluster in Redis. Every method may raise RedisError."""
+
+    def __init__(self, url: str, cluster: str) -> None:
+        self.cluster = cluster
+        self.redis: Any = Redis.from_url(
+            url,
+            decode_responses=True,
+            socket_timeout=REDIS_TIMEOUT_S,
+            socket_connect_timeout=REDIS_TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self.slots_key = f"tidegate:{cluster}:slots"
+        self.homes_key = f"tidegate:{cluster}:homes"
+
+    def shard_key(self, shard: int) -> str:
+        return f"tidegate:{self.cluster}:shard:{shard:02d}"
+
+    def health_key(self, shard: int) -> str:
+        return f"tidegate:{self.cluster}:health:{shard:02d}"
+
+    async def make(self, shards: int) -> int:
+        """Spread the slots over so many shards, unless that was done before; how many shards there are."""
+        table = msgspec.json.encode([slot % shards for slot in range(SLOTS)]).decode()
+        return int(await self.redis.eval(MAKE, 1, self.slots_key, FIRST_VERSION, shards, table))
+
+    async def read(self, known: Topology | None = None) -> Topology:
+        """The topology now; what cannot have changed since `known` is taken from there."""
+        version, shards = await self.redis.hmget(self.slots_key, "version", "shards")
+        if version is None:
+            raise RedisError(f"{self.slots_key} is gone")
+        async with self.redis.pipeline(transaction=True) as pipeline:
+            for shard in range(int(shards)):
+                pipeline.hgetall(self.shard_key(shard))
+            is_new = known is None or int(version) != known.version
+            if is_new:
+                pipeline.hgetall(self.slots_key).hgetall(self.homes_key)
+            rows = await pipeline.execute()
+        records = tuple(
+            msgspec.convert({"shard": shard} | row, ShardRecord, strict=False)
+            for shard, row in enumerate(rows[: int(shards)])
+        )
+        if known is not None and not is_new:
+            return msgspec.structs.replace(known, shards=records)
+        slots, homes = rows[-2:]
+        table = msgspec.json.decode(slots["table"], type=tuple[int, ...])
+        return Topology(int(slots["version"]), table, {account: int(at) for account, at in homes.items()}, records)
+
+    async def publish(self, shard: int, address: str, control_address: str) -> None:
+        """Say where a shard is served. The record's other fields belong to its ownership."""
+        await self.redis.hset(
+            self.shard_key(shard), mapping={"address": address, "control_address": control_address}
+        )
+
+    async def rehome(self, account: str, slot_home: int, source: int, target: int) -> bool:
+        """Move an account's home from source to target; False when it was not at source. slot_home: its slot's shard."""
+        arguments = (account, slot_home, source, target)
+        return bool(await self.redis.eval(REHOME, 2, self.slots_key, self.homes_key, *arguments))
+
+    async def tell_health(self, shard: int, health: dict[str, Any]) -> None:
+        await self.redis.set(self.health_key(shard), msgspec.json.encode(health), px=HEALTH_KEPT_MS)
+
+    async def healths(self, shards: int) -> list[dict[str, Any]]:
+        """What each shard last said of itself; empty for one that is silent."""
+        texts = await self.redis.mget([self.health_key(shard) for shard in range(shards)])
+        return [msgspec.json.decode(text) if text else {} for text in texts]
+
+    async def close(self) -> None:
+        with contextlib.suppress(RedisError, OSError):
+            await self.redis.aclose()
+
+
+class Directory:
+    """A copy of the topology that follows Redis, and says how old it is. now_ns: UTC; log: of the shard or control process."""
+
+    def __init__(self, store: TopologyStore, topology: Topology, now_ns: Callable[[], int], log: Any) -> None:
+        self.store = store
+        self.topology = topology
+        self.now_ns = now_ns
+        self.log = log
+        self.as_of_ns = now_ns()
+        self.is_away = False
+
+    async def refresh(self) -> None:
+        """One look at Redis; when it is away the copy stays, and grows old."""
+        try:
+            self.topology = await self.store.read(self.topology)
+        except (RedisError, OSError, msgspec.MsgspecError) as error:
+            if not self.is_away:
+                self.log.warning("topology_away", reason=" ".join(str(error).split()))
+            self.is_away = True
+            return
+        if self.is_away:
+            self.log.info("topology_back", version=self.topology.version)
+        self.is_away = False
+        self.as_of_ns = self.now_ns()
+
+    async def follow(self) -> None:
+        """For as long as the shard lives."""
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            await self.refresh()
+
+
+async def open_store(url: str, cluster: str, shard: int, shards: int) -> tuple[TopologyStore, Topology]:
+    """The cluster's tables, made when they are not there. Raises SettingError when they do not fit the flags."""
+    try:
+        store = TopologyStore(url, cluster)
+    except ValueError as error:
+        raise SettingError(f"--redis: got {url!r}, expected redis://host:port[/number]: {error}") from None
+    try:
+        made = await store.make(shards)
+        if made != shards:
+            raise SettingError(f"--shards: got {shards}, expected {made}: cluster {cluster} was made with {made}")
+        topology = await store.read()
+    except (RedisError, OSError) as error:
+        text = " ".join(str(error).split())
+        raise SettingError(f"--redis: {url} cannot be used; a shard must know its accounts to start: {text}") from None
+    if len(topology.table) != SLOTS or not all(0 <= home < shards for home in topology.table):
+        await store.close()
+        raise SettingError(f"--cluster: {store.slots_key} in Redis is no table of {SLOTS} slots over {shards} shards")
+    if shard >= shards:
+        raise SettingError(f"--shard: got {shard}, expected 0 to {shards - 1}: the cluster has {shards} shards")
+    return store, topology
+
+
+async def keep_telling(tell: Callable[[], Awaitable[None]]) -> None:
+    """Calls `tell` every HEALTH_S; Redis may be away."""
+    while True:
+        with contextlib.suppress(RedisError, OSError):
+            await tell()
+        await asyncio.sleep(HEALTH_S)
