@@ -9,6 +9,8 @@ from libc.string cimport memcpy, memset
 
 from ext.buffers cimport OutBuf, Turn
 from ext.engine cimport Engine
+from ext.gate cimport FOR_EVER, Gate
+from ext.journal cimport Journal
 from ext.quotes cimport Quote
 from ext.rpc cimport Carrier, StreamSink
 from ext.state cimport Account, Position, State, Usage
@@ -133,6 +135,47 @@ def split(bytes octets) -> list:
         messages.append(octets[start + 5:start + 5 + size])
         start += 5 + size
     return messages
+
+
+# ---- time, and the gate
+
+cdef class Clock:
+    """The world's time, and what the clock of the node that is running is ahead of it."""
+
+    cdef public int64_t now_ns
+    cdef public int64_t offset_ns
+
+    def utc_now_ns(self) -> int:
+        """As ext.clock's, for modules of the gateway that run in a world."""
+        return self.now_ns + self.offset_ns
+
+
+cdef class ClockedGate(Gate):
+    """The gate of a node of a world: the real one, with the node's clock."""
+
+    cdef Clock clock
+    cdef int64_t offset_ns
+
+    def __init__(self, Journal journal not None, Clock clock not None, int64_t offset_ns):
+        Gate.__init__(self, journal)
+        self.clock = clock
+        self.offset_ns = offset_ns
+
+    cdef bint may_speak(self) noexcept:
+        return self.until_ns == FOR_EVER or self.clock.now_ns + self.offset_ns < self.until_ns
+
+
+def send(Turn turn, object transport, bytes octets) -> None:
+    """Octets on their way out, as a transport's flush sends them."""
+    turn.send(transport, octets)
+
+
+def close(Turn turn, object transport) -> None:
+    turn.close(transport)
+
+
+def end_turn(Gate gate) -> None:
+    gate.end_turn()
 
 
 # ---- outlets
