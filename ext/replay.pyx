@@ -48,6 +48,19 @@ def fold(State state, Journal journal) -> int:
         offset = journal.end
 
 
+def newest_owner(Journal journal) -> str:
+    """The node that the newest EV_OWNER names; empty: none."""
+    cdef uint64_t offset = JOURNAL_START
+    cdef const Frame *frame
+    node = ""
+    while offset < journal.end:
+        frame = journal.at(offset)
+        if frame.type == EV_OWNER:
+            node = text((<const OwnerEvent *>frame).node, 32)
+        offset += frame.size
+    return node
+
+
 def scan(Journal journal) -> int:
     """Read and check every frame without applying any; how many. Raises JournalError at a damaged frame."""
     cdef uint64_t offset = JOURNAL_START

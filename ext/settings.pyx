@@ -291,6 +291,17 @@ def set_position(Engine engine, uint32_t account, int venue, uint32_t symbol, in
     engine.record(&event.head)
 
 
+def allow_port(Engine engine, token) -> bool:
+    """What a token may trade, without an event: of a port that the journal has made. Whether there is one."""
+    cdef bytes digest = bytes.fromhex(token.token_sha256)
+    cdef uint32_t port
+    for port in range(engine.state.port_count):
+        if memcmp(engine.state.ports[port].token_hash, <const char *>digest, 32) == 0:
+            engine.audience.allow(port, token.account_indexes)
+            return True
+    return False
+
+
 def set_port(Engine engine, token, int64_t now_ns) -> int:
     """A token's limits (gateway.limit_types.Token) and what it may trade; its port index."""
     cdef bytes digest = bytes.fromhex(token.token_sha256)

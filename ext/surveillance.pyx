@@ -152,7 +152,6 @@ def resume(Engine engine) -> None:
         if has_rules:
             rewatch(engine, frame)
         offset += frame.size
-    watch_holdings(engine)
 
 
 cdef void rewatch(Engine engine, const Frame *frame) noexcept:

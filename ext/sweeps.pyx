@@ -20,6 +20,8 @@ from ext.state cimport FLAG_ACKED, FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, NONE, O
 from ext.venue cimport VenueReport
 
 from ext.replay import fold
+from ext.surveillance cimport watch_holdings
+
 from ext.surveillance import resume
 
 
@@ -211,15 +213,25 @@ def recover(Engine engine) -> dict:
     """
     fold(engine.state, engine.journal)
     torn = engine.journal.cut()
+    resume(engine)
+    take_up(engine)
+    return {"frames": engine.journal.seq, "orders": engine.state.order_count, "open_orders": engine.state.open_count,
+            "torn_bytes": torn}
+
+
+def take_up(Engine engine) -> None:
+    """What an engine keeps beside its state, found again from it: cancels that wait for their phase, suspended orders, and the
+    times at which something is due."""
     cdef uint32_t account, order_no
+    engine.queued = []
+    engine.suspended.clear()
+    engine.deadlines.clear()
     for account in range(engine.state.account_count):
         for order_no in open_orders(engine, account):
             if engine.state.orders[order_no].flags & FLAG_CANCEL_QUEUED:
                 engine.queued.append(order_no)
-    resume(engine)
+    watch_holdings(engine)
     resume_waiting(engine)
-    return {"frames": engine.journal.seq, "orders": engine.state.order_count, "open_orders": engine.state.open_count,
-            "torn_bytes": torn}
 
 
 cdef void resume_waiting(Engine engine):

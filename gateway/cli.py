@@ -24,6 +24,7 @@ from gateway.settings import (
     allow_open_files,
     check_control,
     check_cpu,
+    check_durability,
     check_file,
     check_journal,
     check_tls,
@@ -79,6 +80,9 @@ def serve(
     cluster: Annotated[str, typer.Option(help="Name of the cluster, before its keys in Redis.")] = "tidegate",
     shards: Annotated[int, typer.Option(min=1, max=1024, help="Shards of the cluster.")] = 1,
     advertise: Annotated[str, typer.Option(help="Host that clients reach this shard by; --host when left out.")] = "",
+    durability: Annotated[str, typer.Option(help="process, disk or replica: what an answer survives.")] = "process",
+    replication_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of standbys; 0 takes a free one.")] = 0,
+    lease_ms: Annotated[int, typer.Option(min=50, max=60_000, help="Silence after which a standby takes over.")] = 300,
     comp_id: Annotated[str, typer.Option(help="CompID at both exchanges.")] = "TIDEGATE",
     pbu: Annotated[str, typer.Option(help="Participant business unit orders go through.")] = "T00001",
     venue_password: Annotated[str, typer.Option(envvar="TIDEGATE_VENUE_PASSWORD", help="Logon password at XSHE.")] = "",
@@ -91,21 +95,25 @@ def serve(
     check_file("--instruments", instruments)
     check_tls(tls_cert, tls_key)
     check_cpu(cpu, awake)
+    check_durability(durability, redis)
     check_control(control_port, control, tls_cert, tls_client_ca, rules, watch_rules)
     if control is not None:
         import_module("gateway.control_file").load_control_file(control)
     venues = venue_addresses(venue)
     check_journal(journal)
     allow_open_files()
-    import_module("gateway.shard").serve(Settings(
+    code = import_module("gateway.shard").serve(Settings(
         limits=limits, instruments=instruments, journal=journal, host=host, port=port, transport=transport,
         venues=venues, tls_cert=tls_cert, tls_key=tls_key, cpu=cpu, awake=awake, metrics_port=metrics_port,
         debug=bool(context.obj),
         trade_date=trading_day(date), shard=shard, comp_id=comp_id, pbu=pbu,
         venue_password=venue_password, max_orders=max_orders, control_port=control_port, control=control,
         tls_client_ca=tls_client_ca, rules=rules, watch_rules=watch_rules,
-        redis=redis, cluster=cluster, shards=shards, advertise=advertise,
+        redis=redis, cluster=cluster, shards=shards, advertise=advertise, durability=durability,
+        replication_port=replication_port, lease_ms=lease_ms,
     ))
+    if code:
+        raise typer.Exit(code)
 
 
 @limits_app.command("check")

@@ -14,6 +14,7 @@ from ext import queries
 from ext.clock import utc_now_ns
 from gateway.limit_types import Limits
 from gateway.settings import SettingError, Settings
+from gateway.tasks import end_tasks
 from gateway.topology import MOST_ADDRESS, Directory, TopologyStore, keep_telling, open_store
 
 
@@ -101,9 +102,7 @@ class Place:
         ]
 
     async def stop(self) -> None:
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await end_tasks(self.tasks)
         await self.store.close()
 
 

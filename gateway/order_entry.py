@@ -22,6 +22,7 @@ MOST_LINES = 1_000  # of a basket
 PASS = 1
 CATCH_UP_PAUSE_S = 0.001
 NS_PER_MS = 1_000_000
+NOT_OWNER = "R1614 NOT_OWNER redirect="
 WRONG_SHARD = "R1610 WRONG_SHARD redirect="  # and host:port, in the text of a status too
 REFUSALS = {
     1603: "room in the journal",
@@ -49,13 +50,14 @@ class OrderEntry:
         self.session_count = 0
         self.disconnects: dict[int, asyncio.TimerHandle] = {}
         self.tasks: set[asyncio.Task[None]] = set()
+        self.away: str | None = None  # host:port where this shard is served, empty when not known now; None: here
 
     def methods(self) -> dict[str, Any]:
         """Method path -> how it is served."""
         cold: dict[str, Callable[[bytes, Any], Awaitable[bytes]]] = {
-            "MassCancel": self.mass_cancel,
-            "SubmitBasket": self.submit_basket,
-            "Confirm": self.confirm,
+            "MassCancel": self.if_here(self.mass_cancel),
+            "SubmitBasket": self.if_here(self.submit_basket),
+            "Confirm": self.if_here(self.confirm),
             "GetOrder": self.get_order,
             "ListOrders": self.list_orders,
             "GetAccount": self.get_account,
@@ -65,13 +67,29 @@ class OrderEntry:
                 lambda call: Session(self.turn, self.engine, self.stages, self, self.session_limit_bytes)
             ),
             SERVICE + "Submit": HotUnary(
-                lambda call: UnaryOrder(self.turn, self.engine, self.stages, self.port_of(call), False)
+                lambda call: UnaryOrder(self.turn, self.engine, self.stages, self.trading_port_of(call), False)
             ),
             SERVICE + "Cancel": HotUnary(
-                lambda call: UnaryOrder(self.turn, self.engine, self.stages, self.port_of(call), True)
+                lambda call: UnaryOrder(self.turn, self.engine, self.stages, self.trading_port_of(call), True)
             ),
             **{SERVICE + name: ColdUnary(handler) for name, handler in cold.items()},
         }
+
+    def check_here(self) -> None:
+        """Raises when this process only follows the shard: it may be read here, and nothing else."""
+        if self.away is not None:
+            raise RpcError(Status.UNAVAILABLE, f"{NOT_OWNER}{self.away}")
+
+    def if_here(self, method: Callable[[bytes, Any], Awaitable[bytes]]) -> Callable[[bytes, Any], Awaitable[bytes]]:
+        async def checked(octets: bytes, call: Any) -> bytes:
+            self.check_here()
+            return await method(octets, call)
+
+        return checked
+
+    def trading_port_of(self, call: Any) -> int:
+        self.check_here()
+        return self.port_of(call)
 
     # Sessions
 
@@ -117,6 +135,9 @@ class OrderEntry:
 
     def log_on(self, session: Any, logon: pb.Logon, recv_ns: int) -> None:
         """Token, accounts, cursors: all right, or a fatal reject that names the field."""
+        if self.away is not None:
+            send_away(session, self.away)
+            return
         port = queries.port_of(self.engine, hashlib.sha256(logon.token.encode()).digest())
         if port is None:
             self.log("logon_refused", reason="unknown token")
@@ -199,12 +220,9 @@ class OrderEntry:
 
     def hand_over(self, redirect: str) -> None:
         """Ends every session: this shard is served at `redirect` (host:port) from now on."""
-        text = f"R1614 NOT_OWNER redirect={redirect}"
-        message = pb.SessionReject(reject_code="R1614", text=text, fatal=True, redirect=redirect)
-        octets = pb.ServerMessage(session_reject=message).SerializeToString()
+        self.away = redirect
         for session in list(self.sessions):
-            session.send(octets)
-            session.end(int(Status.UNAVAILABLE), text)
+            send_away(session, redirect)
 
     async def catch_up(self, session: Any) -> None:
         while not session.catch_up():
@@ -428,6 +446,14 @@ def rate_refused(line: pb.NewOrder) -> pb.ExecutionReport:
         reject_code="R1203",
         text="R1203 RATE_IN: this token's rate is used up",
     )
+
+
+def send_away(session: Any, redirect: str) -> None:
+    """Ends a session: another process owns this shard, and serves it at `redirect`."""
+    text = f"{NOT_OWNER}{redirect}"
+    message = pb.SessionReject(reject_code="R1614", text=text, fatal=True, redirect=redirect)
+    session.send(pb.ServerMessage(session_reject=message).SerializeToString())
+    session.end(int(Status.UNAVAILABLE), text)
 
 
 def reject_elsewhere(session: Any, redirect: str, accounts: list[str], field: str, *, fatal: bool) -> None:

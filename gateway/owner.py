@@ -11,6 +11,7 @@ from gateway.framing import Framed
 from gateway.ownership import Ownership, Record, Role
 from gateway.ownership_store import Addresses, OwnershipStore, StoreError
 from gateway.replication import Feed, Hello, Refusal, ReplicationError, Welcome
+from gateway.tasks import end_tasks
 
 TICK_S = 0.01
 RENEWALS = 4  # in one ttl
@@ -58,11 +59,9 @@ class Owner:
         self.is_waiting = False  # what leaves waits for the standby
         self.pinged_ns = 0
         self.tasks: list[asyncio.Task[None]] = []
-        self.listener: asyncio.Server | None = None
 
-    async def start(self, listener: asyncio.Server) -> None:
-        """Keep what `ownership.own` was told of; listener: calls `accept` for each standby that connects."""
-        self.listener = listener
+    async def start(self) -> None:
+        """Keep what `ownership.own` was told of; `accept` is called for each standby that connects."""
         self.let_out()
         if self.replica:
             self.gate.on_unsafe = self.ship
@@ -71,11 +70,7 @@ class Owner:
         self.tasks = [loop.create_task(job) for job in jobs]
 
     async def stop(self) -> None:
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
-        if self.listener is not None:
-            self.listener.close()
+        await end_tasks(self.tasks)
         if self.frames is not None and self.frames.transport is not None:
             self.frames.transport.abort()
 
@@ -289,7 +284,7 @@ class Owner:
                     await asyncio.sleep(0.001)
         if self.feed is not feed or feed.safe_end < self.journal.end:
             raise ReplicationError(f"standby {hello.node} has {feed.safe_end} of {self.journal.end} octets")
-        where = Addresses(hello.address, hello.control, hello.replication)
+        where = Addresses(hello.address, hello.control_address, hello.replication)
         try:
             record = await self.store.hand_over(self.ownership.node, self.ownership.epoch, hello.node, where)
         except StoreError as error:

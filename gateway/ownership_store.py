@@ -23,7 +23,7 @@ local owner, epoch = redis.call('HGET', KEYS[1], 'owner'), tonumber(redis.call('
 if owner and owner ~= ARGV[1] then return record() end
 if not owner and ARGV[4] == '0' then return record() end
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'epoch', math.max(epoch, tonumber(ARGV[2])) + 1, 'standby', '',
-  'standby_address', '', 'address', ARGV[5], 'control', ARGV[6], 'replication', ARGV[7])
+  'standby_address', '', 'address', ARGV[5], 'control_address', ARGV[6], 'replication', ARGV[7])
 redis.call('SET', KEYS[2], redis.call('HGET', KEYS[1], 'epoch'), 'PX', ARGV[3])
 return record()
 """
@@ -32,7 +32,7 @@ CLAIM = READ + """
 if redis.call('HGET', KEYS[1], 'standby') ~= ARGV[1] or redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[2]
   or redis.call('EXISTS', KEYS[2]) == 1 then return record() end
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'epoch', tonumber(ARGV[2]) + 1, 'standby', '', 'standby_address', '',
-  'address', ARGV[5], 'control', ARGV[6], 'replication', ARGV[7])
+  'address', ARGV[5], 'control_address', ARGV[6], 'replication', ARGV[7])
 redis.call('SET', KEYS[2], tonumber(ARGV[2]) + 1, 'PX', ARGV[3])
 return record()
 """
@@ -52,7 +52,7 @@ return record()
 HAND_OVER = READ + """
 if redis.call('HGET', KEYS[1], 'owner') == ARGV[1] and redis.call('HGET', KEYS[1], 'epoch') == ARGV[2] then
   redis.call('HSET', KEYS[1], 'owner', ARGV[3], 'epoch', tonumber(ARGV[2]) + 1, 'standby', '', 'standby_address', '',
-    'address', ARGV[5], 'control', ARGV[6], 'replication', ARGV[7])
+    'address', ARGV[5], 'control_address', ARGV[6], 'replication', ARGV[7])
   redis.call('SET', KEYS[2], tonumber(ARGV[2]) + 1, 'PX', ARGV[4]) end
 return record()
 """
@@ -66,7 +66,7 @@ class Addresses(msgspec.Struct, frozen=True):
     """Where a node listens, host:port each; empty: not there."""
 
     address: str = ""
-    control: str = ""
+    control_address: str = ""
     replication: str = ""
 
 

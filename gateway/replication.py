@@ -32,7 +32,7 @@ class Hello(msgspec.Struct, frozen=True):
     seq: int
     crc: int
     address: str = ""  # of order entry there, as are the next two of their own
-    control: str = ""
+    control_address: str = ""
     replication: str = ""
 
 

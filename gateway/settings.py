@@ -14,6 +14,7 @@ import msgspec
 from ext.codes import VENUES
 
 TRANSPORTS = ("native", "grpcio")
+DURABILITIES = ("process", "disk", "replica")
 SHANGHAI = timezone(timedelta(hours=8))
 
 
@@ -59,6 +60,9 @@ class Settings(msgspec.Struct, frozen=True):
     cluster: str = "tidegate"  # the name before its keys in Redis
     shards: int = 1  # of the cluster
     advertise: str = ""  # host that others reach this one by; empty: host
+    durability: str = "process"  # one of DURABILITIES: what an acknowledged order survives
+    replication_port: int = 0  # where standbys connect; 0: a free one
+    lease_ms: int = 300  # how long an owner may be silent before its standby takes over
 
 
 def venue_address(text: str) -> VenueAddress:
@@ -100,6 +104,13 @@ def allow_open_files() -> None:
     """As many connections as the machine grants: the usual soft limit of 1,024 open files is for desktops."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def check_durability(durability: str, redis: str) -> None:
+    if durability not in DURABILITIES:
+        raise SettingError(f"--durability: got {durability!r}, expected one of {', '.join(DURABILITIES)}")
+    if durability == "replica" and not redis:
+        raise SettingError("--durability: got 'replica' and no --redis, expected both: owner and standby meet there")
 
 
 def check_file(flag: str, path: Path) -> None:

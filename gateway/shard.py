@@ -9,6 +9,7 @@ officers --gRPC--> control process --> Commands                           rules,
 
 import asyncio
 import contextlib
+import enum
 import gc
 import json
 import os
@@ -19,14 +20,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import uvloop
 
-from ext import carry_over, queries, replay, response, surveillance, sweeps
+from ext import carry_over, follower, queries, replay, response, surveillance, sweeps
+from ext import settings as day_settings
 from ext.ahead import Ahead
 from ext.buffers import Turn
 from ext.clock import utc_now_ns
 from ext.codes import VENUES
 from ext.engine import Engine
+from ext.gate import Gate
 from ext.journal import JournalError
 from ext.quote_feed import QuoteFeed
 from ext.session import Stages
@@ -38,14 +42,19 @@ from gateway import transport
 from gateway.control_child import ControlChild, ControlSettings
 from gateway.homes import Place, limits_at_home, take_place
 from gateway.journal_file import JournalFile
+from gateway.limit_types import Limits
 from gateway.limits import load_limits
 from gateway.loading import load_engine
 from gateway.log import logger
+from gateway.member import Member
 from gateway.metrics import MetricSources, MetricsServer, StageSummary
 from gateway.order_entry import OrderEntry
-from gateway.reference import load_instruments
+from gateway.ownership import Record
+from gateway.reference import Instrument, load_instruments
+from gateway.replication import ReplicationError
 from gateway.rule_start import STORE, begin_rules, rules_in_words
 from gateway.settings import SettingError, Settings, VenueAddress
+from gateway.tasks import end_tasks
 from gateway.venue import SESSIONS, LinkState, VenueConfig, VenueSession
 
 VENUE_NAMES = {number: name for name, number in VENUES.items()}
@@ -64,58 +73,151 @@ class Shard:
         self.place = place
         self.log = logger("shard")
         self.loop = asyncio.get_running_loop()
-        self.turn = Turn(self.loop.call_soon)
+        self.ended: asyncio.Future[End] = self.loop.create_future()
         self.stages = Stages()
-        self.journal_file, self.engine = open_engine(settings, self.log.info, place)
+        self.files = load_files(settings, place)
+        self.journal_file, self.engine = open_engine(settings, self.files, self.log.info)
+        self.gate = Gate(self.engine.journal)
+        self.turn = Turn(self.loop.call_soon, self.gate)
         self.ahead = Ahead(self.journal_file.journal, self.engine.state)
         self.ahead_thread = threading.Thread(target=self.ahead.run, name="tidegate-ahead", daemon=True)
         self.links: dict[int, Any] = {}
         self.sessions: dict[int, VenueSession] = {}
         self.tasks: list[asyncio.Task[None]] = []
         self.orders = OrderEntry(self.engine, self.turn, self.stages, self.log.info)
+        self.member = self.new_member() if settings.redis else None
         self.server: transport.Server | None = None
         self.metrics: MetricsServer | None = None
         self.control: ControlChild | None = None
 
+    def new_member(self) -> Member:
+        return Member(
+            self.settings, self.engine, self.gate, self.log.info, on_record=self.on_record,
+            on_lost=lambda record: self.end(End.LOST), on_owned=self.on_owned,
+        )  # fmt: skip
+
     async def start(self) -> dict[str, Any]:
-        """Exchanges first, then the door; returns the fields of the ready line."""
+        """The exchanges first, then the door; a standby opens its door for reading alone. The fields of the ready line."""
         settings = self.settings
         self.ahead.prepare()
         self.ahead_thread.start()
-        for address in settings.venues:
-            self.attach(address)
+        if self.member is None:
+            self.begin_day()
+            await self.open_exchanges()
+            await self.open_door()
+            await self.open_control()
+        else:
+            self.orders.away = ""
+            await self.open_door()
+            await self.join(self.member)
+        if settings.metrics_port is not None:
+            with listening("--metrics-port", settings.host, settings.metrics_port):
+                self.metrics = MetricsServer(self.metric_sources(), settings.metrics_port, settings.host)
+        assert self.server is not None
+        return {
+            "port": self.server.port,
+            "metrics_port": self.metrics.port if self.metrics else None,
+            "control_port": self.control.port if self.control else None,
+            "role": str(self.member.ownership.role) if self.member else "owner",
+            "rule_set": rules_in_words(self.engine),
+            "transport": settings.transport,
+            "durability": settings.durability,
+            "pid": os.getpid(),
+            **queries.counts(self.engine),
+        }
+
+    async def join(self, member: Member) -> None:
+        """Own the shard, or follow whoever does."""
+        assert self.server is not None
+        host = self.settings.advertise or self.settings.host
+        control = f"{host}:{self.settings.control_port}" if self.settings.control_port else ""
+        with listening("--replication-port", self.settings.host, self.settings.replication_port):
+            await member.listen(f"{host}:{self.server.port}", control)
+        if await member.join():
+            self.begin_day()
+            await self.serve_shard(member)
+        else:
+            self.tasks.append(self.loop.create_task(self.follow(member)))
+
+    async def follow(self, member: Member) -> None:
+        """Be the standby; then own the shard."""
+        try:
+            await member.follow(self.allow_tokens)
+        except (ReplicationError, JournalError) as error:
+            begin_anew = getattr(error, "begin_anew", False)
+            self.log.error("cannot_follow", reason=str(error), begins_anew=begin_anew)
+            self.end(End.ANEW if begin_anew else End.FAULT)
+            return
+        sweeps.take_up(self.engine)
+        self.allow_tokens()
+        await self.serve_shard(member, taken_over=True)
+        self.log.info("serving", epoch=member.ownership.epoch, **queries.counts(self.engine))
+
+    async def serve_shard(self, member: Member, *, taken_over: bool = False) -> None:
+        """This node owns the shard: exchanges, door, control."""
+        await member.own()
+        await self.open_exchanges(taken_over=taken_over)
+        self.orders.away = None
+        await self.open_control()
+
+    def begin_day(self) -> None:
+        """Today's files on top of what the journal holds. Raises SettingError when they do not fit."""
+        begin_day(self.settings, self.files, self.engine, self.log.info)
+        if self.place is not None:
+            self.place.attach(self.engine, self.files.every)
+
+    def on_owned(self, record: Record) -> None:
+        """This node owns the shard under a new epoch: that is the first it writes."""
+        settings = self.settings
+        day_settings.begin_day(self.engine, settings.trade_date, settings.shard, utc_now_ns())
+        assert self.member is not None
+        follower.record_owner(self.engine, record.epoch, self.member.node, utc_now_ns())
+
+    def on_record(self, record: Record) -> None:
+        """Whoever asks a standby for more than a look is told where the owner is."""
+        self.orders.away = record.address
+
+    def allow_tokens(self) -> None:
+        """What each token may trade, from the limits file; ports are as the journal has them."""
+        for token in self.files.limits.tokens:
+            day_settings.allow_port(self.engine, token)
+        if self.place is not None:
+            self.place.attach(self.engine, self.files.every)
+
+    async def open_exchanges(self, *, taken_over: bool = False) -> None:
+        """Links to both exchanges, and their market data."""
+        for address in self.settings.venues:
+            self.attach(address, taken_over=taken_over)
         self.engine.attach(self.links.get(VENUES["XSHG"]), self.links.get(VENUES["XSHE"]))
         for session in self.sessions.values():
             self.tasks.append(self.loop.create_task(session.run()))
-        for address in settings.venues:
+        for address in self.settings.venues:
             if address.market_data_port:
                 self.tasks.append(self.loop.create_task(self.follow_quotes(address)))
         self.tasks.append(self.loop.create_task(self.keep_time()))
         self.orders.resume_graces()
+
+    async def open_door(self) -> None:
+        settings = self.settings
         tls = transport.Tls(str(settings.tls_cert), str(settings.tls_key)) if settings.tls_cert else None
         with listening("--port", settings.host, settings.port):
             self.server = await transport.serve(
                 settings.transport, self.orders.methods(), self.turn, settings.host, settings.port, tls=tls
             )
-        if settings.control_port is not None:
-            self.control = ControlChild(self.engine, control_settings(settings), self.log)
-            await self.control.start()
-        if settings.metrics_port is not None:
-            with listening("--metrics-port", settings.host, settings.metrics_port):
-                self.metrics = MetricsServer(self.metric_sources(), settings.metrics_port, settings.host)
-        if self.place is not None:
-            await self.place.start(self.server.port, self.control.port if self.control else None, self.health)
-        return {
-            "port": self.server.port,
-            "metrics_port": self.metrics.port if self.metrics else None,
-            "control_port": self.control.port if self.control else None,
-            "rule_set": rules_in_words(self.engine),
-            "transport": settings.transport,
-            "pid": os.getpid(),
-            **queries.counts(self.engine),
-        }
 
-    def attach(self, address: VenueAddress) -> None:
+    async def open_control(self) -> None:
+        if self.settings.control_port is not None:
+            self.control = ControlChild(self.engine, control_settings(self.settings), self.log)
+            await self.control.start()
+        if self.place is not None and self.server is not None:
+            await self.place.start(self.server.port, self.control.port if self.control else None, self.health)
+
+    def end(self, how: "End") -> None:
+        """Let `run` stop this shard."""
+        if not self.ended.done():
+            self.ended.set_result(how)
+
+    def attach(self, address: VenueAddress, *, taken_over: bool = False) -> None:
         """A link to one exchange, and the session that keeps it up."""
         settings, name = self.settings, VENUE_NAMES[address.venue]
         wire = SseWire(settings.pbu, settings.trade_date) if name == "XSHG" else SzseWire(settings.pbu)
@@ -131,6 +233,9 @@ class Shard:
             password=settings.venue_password if name == "XSHE" else "",
             trade_date=settings.trade_date,
         )
+        if taken_over:
+            # Clients wait, and a link that is ready too early is safe (gateway/venue.py).
+            config = msgspec.structs.replace(config, quiet_s=0.05, retry_s=0.02)
         self.links[address.venue] = link
         self.sessions[address.venue] = SESSIONS[name](
             config,
@@ -174,26 +279,40 @@ class Shard:
             if ended:
                 self.log.info("time_over", ended=ended)
 
-    async def stop(self) -> None:
+    async def hand_over(self) -> str:
+        """Hand the shard to its standby and end; where it is served then. Raises ReplicationError when it cannot be done."""
+        assert self.member is not None
+        redirect = self.member.standby_address
+        if not redirect:
+            raise ReplicationError("no standby follows this shard")
+        began_ns = utc_now_ns()
+        self.orders.hand_over(redirect)
+        await asyncio.gather(*(session.stop() for session in self.sessions.values()))
+        record = await self.member.hand_over()
+        self.log.info("handed_over", to=record.owner, epoch=record.epoch, took_ms=(utc_now_ns() - began_ns) / 1e6)
+        self.end(End.HANDED_OVER)
+        return redirect
+
+    async def stop(self, how: "End | None" = None) -> None:
         """The door first, then the exchanges, then the journal."""
         if self.place is not None:
             await self.place.stop()
         if self.server is not None:
-            await self.server.drain(DRAIN_S)
+            await (self.server.close() if how is End.LOST else self.server.drain(DRAIN_S))
         if self.control is not None:
             await self.control.stop()
         for session in self.sessions.values():
             await session.stop()
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        if self.member is not None:
+            await self.member.stop()
+        await end_tasks(self.tasks)
         if self.metrics is not None:
             self.metrics.stop()
         self.ahead.stop()
         if self.ahead_thread.is_alive():
             self.ahead_thread.join()
         self.journal_file.close()
-        self.log.info("stopped", state_hash=self.engine.state.hash(), **queries.counts(self.engine))
+        self.log.info("stopped", how=str(how or ""), state_hash=self.engine.state.hash(), **queries.counts(self.engine))
 
     def health(self) -> dict[str, Any]:
         """What the topology tells of this shard."""
@@ -218,17 +337,35 @@ class Shard:
         )
 
 
-def open_engine(
-    settings: Settings, log: Callable[..., None], place: Place | None = None
-) -> tuple[JournalFile, Any]:
-    """The day's journal folded into state, and today's settings on top of it.
+class End(enum.StrEnum):
+    """Why a shard's process ends by itself."""
 
-    Raises SettingError when files and journal do not fit, JournalError when the journal is damaged or does not add up.
-    """
-    limits = every = load_limits(settings.limits)
-    if place is not None:
-        limits = limits_at_home(every, place.is_home)
-    instruments = load_instruments(settings.instruments)
+    HANDED_OVER = "handed_over"
+    LOST = "lost"  # another owns the shard
+    ANEW = "anew"  # what is here is not the shard's journal: it begins again as a standby with none
+    FAULT = "fault"
+
+
+EXIT_CODES = {End.HANDED_OVER: 0, End.LOST: 3, End.FAULT: 1}
+
+
+class Files(msgspec.Struct, frozen=True):
+    """What a shard reads before the day."""
+
+    every: Limits  # of all accounts
+    limits: Limits  # of those at home
+    instruments: list[Instrument]
+
+
+def load_files(settings: Settings, place: Place | None) -> Files:
+    every = load_limits(settings.limits)
+    limits = limits_at_home(every, place.is_home) if place is not None else every
+    return Files(every, limits, list(load_instruments(settings.instruments)))
+
+
+def open_engine(settings: Settings, files: Files, log: Callable[..., None]) -> tuple[JournalFile, Any]:
+    """The day's journal folded into state. Raises JournalError when it is damaged or does not add up."""
+    limits = files.limits
     journal_file = JournalFile(settings.journal / f"{settings.trade_date}-{settings.shard:02d}.journal")
     state = State(max(1024, 2 * len(limits.accounts)), len(limits.positions) + SPARE_POSITIONS, settings.max_orders)
     engine = Engine(state, journal_file.journal)
@@ -236,22 +373,26 @@ def open_engine(
     faults = queries.check_invariants(engine)
     if faults:
         raise JournalError(journal_file.journal.path, 0, f"its state does not add up: {'; '.join(faults[:3])}")
+    log("recovered", limits_sha256=limits.sha256, **found)
+    return journal_file, engine
+
+
+def begin_day(settings: Settings, files: Files, engine: Any, log: Callable[..., None]) -> None:
+    """Today's settings on top of the journal's state. Raises SettingError when files and journal do not fit."""
+    path = engine.journal.path
     try:
         load_engine(
-            engine, limits, instruments, trade_date=settings.trade_date, shard=settings.shard, now_ns=utc_now_ns()
-        )
+            engine, files.limits, files.instruments, trade_date=settings.trade_date, shard=settings.shard,
+            now_ns=utc_now_ns(),
+        )  # fmt: skip
     except ValueError as error:
         raise SettingError(f"{settings.limits}: {error}") from None
     except OSError as error:
-        raise JournalError(journal_file.journal.path, journal_file.journal.end, str(error)) from None
-    if not state.carried:
-        take_over(settings, engine, journal_file.journal.path, log)
+        raise JournalError(path, engine.journal.end, str(error)) from None
+    if not engine.state.carried:
+        take_over(settings, engine, path, log)
     begin_rules(engine, settings.journal, settings.rules, settings.trade_date, log)
-    if place is not None:
-        place.attach(engine, every)
-    state.fault_in()
-    log("recovered", limits_sha256=limits.sha256, **found)
-    return journal_file, engine
+    engine.state.fault_in()
 
 
 def take_over(settings: Settings, engine: Any, path: str, log: Callable[..., None]) -> None:
@@ -309,12 +450,13 @@ def summary(histogram: Any) -> StageSummary:
     return StageSummary(count=histogram.count, sum_ns=histogram.sum_ns, quantiles_ns=quantiles)
 
 
-async def run(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT; the ready line, JSON, goes to stdout."""
+async def run(settings: Settings) -> End | None:
+    """Serve until SIGTERM or SIGINT, or until the shard is another's; the ready line, JSON, goes to stdout."""
+    shard = Shard(settings, await take_place(settings, logger("topology")))
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    shard = Shard(settings, await take_place(settings, logger("topology")))
+    shard.ended.add_done_callback(lambda _: stop.set())
     try:
         ready = await shard.start()
         with contextlib.suppress(BrokenPipeError):
@@ -327,14 +469,25 @@ async def run(settings: Settings) -> None:
             transport.stay_awake(asyncio.get_running_loop())
         await stop.wait()
     finally:
-        await shard.stop()
+        how = shard.ended.result() if shard.ended.done() else None
+        await shard.stop(how)
+    return how
 
 
-def serve(settings: Settings) -> None:
-    """`tidegate serve`: run one shard in this process. Raises SettingError with one line for a person."""
+def serve(settings: Settings) -> int:
+    """`tidegate serve`: run one shard in this process; its exit code. Raises SettingError with one line for a person."""
     if settings.cpu is not None:
         os.sched_setaffinity(0, {settings.cpu})
     try:
-        uvloop.run(run(settings))
+        while (how := uvloop.run(run(settings))) is End.ANEW:
+            set_aside(settings)
     except JournalError as error:
         raise SettingError(f"--journal: {error}") from None
+    return EXIT_CODES[how] if how is not None else 0
+
+
+def set_aside(settings: Settings) -> None:
+    """Keep a journal that is not the beginning of its shard's under another name."""
+    stem = f"{settings.trade_date}-{settings.shard:02d}"
+    for file in sorted(settings.journal.glob(f"{stem}*.journal")):
+        file.rename(file.with_name(f"{file.name}.aside-{utc_now_ns() // 1_000_000_000}"))

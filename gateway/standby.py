@@ -21,12 +21,14 @@ class Standby:
     """Follows until this node owns the shard.
 
     follower: ext.follower.Follower; hello: what to say of the journal as it is; where: where this node listens.
-    on_record: called with the shard's record when it is another than before.
+    on_record: called with the shard's record when it is another than before; on_caught_up: when all that the owner had as it
+    welcomed this node is applied.
     """
 
     def __init__(
         self, ownership: Ownership, store: OwnershipStore, follower: Any, hello: Callable[[], Hello],
         where: Addresses, log: Callable[..., None], on_record: Callable[[Record], None],
+        on_caught_up: Callable[[], None],
     ) -> None:  # fmt: skip
         self.ownership = ownership
         self.store = store
@@ -35,6 +37,8 @@ class Standby:
         self.where = where
         self.log = log
         self.on_record = on_record
+        self.on_caught_up = on_caught_up
+        self.wanted_end: int | None = None  # of the owner's journal when it welcomed this node; None: it is here
         self.loop = asyncio.get_running_loop()
         self.is_applying = False
         self.is_connected = False
@@ -135,10 +139,16 @@ class Standby:
         except JournalError as error:
             self.fault = error
             self.frames.close()
+            return
+        if self.wanted_end is not None and self.follower.applied >= self.wanted_end:
+            self.wanted_end = None
+            self.on_caught_up()
 
     def on_welcome(self, welcome: Welcome) -> None:
         self.is_connected = True
         self.ownership.follow(self.ownership.record, utc_now_ns())
+        self.wanted_end = welcome.end
+        self.loop.call_soon(self.apply)
         self.log("following", owner=welcome.node, epoch=welcome.epoch, end=welcome.end)
 
     def on_yours(self, yours: Yours) -> None:
