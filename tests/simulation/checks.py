@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ext import queries
+from ext import queries, replay
+from ext.journal import Journal
+from ext.state import State
 from tests.simulation import edge
 from tests.simulation.exchange import DONE, GONE, OPEN, TURNED_AWAY, Exchange, Truth
 from tests.simulation.ledger import CANCELED, EXPIRED, FILLED, NEW, PENDING, REJECTED, Entry, Ledger
@@ -38,6 +40,9 @@ class Latch:
 
     def __init__(self, place: tuple[int, int], end: int) -> None:
         self.place, self.end, self.is_told = place, end, False
+
+    def tell(self) -> None:
+        self.is_told = True
 
 
 class Checks:
@@ -70,11 +75,19 @@ class Checks:
                       f"now {edge.report_of(octets)}")  # fmt: skip
 
     def on_answer(self, wanted: Any, told: tuple) -> None:
-        """One cl_ord_id is one order, whoever hears of it."""
-        if wanted.order_no == 0:
-            wanted.order_no = told[4]
-        if wanted.order_no != told[4]:
+        """One cl_ord_id is one order for ever, once its client has heard of it."""
+        if wanted.order_no and wanted.order_no != told[4]:
             self.fail(f"{wanted.cl_ord_id!r} is order {told[4]}, and was order {wanted.order_no}")
+
+    def latch(self, place: tuple[int, int], end: int) -> Latch:
+        """A kill was journaled; `end`: the journal's end behind it."""
+        return self.latches.setdefault(place, Latch(place, end))
+
+    def on_write(self, node: Any) -> None:
+        """Octets leave a process for an exchange: the lease store knows it as the owner, and nobody else."""
+        record = self.world.redis.record
+        if self.world.has_cluster and record.owner and record.owner != node.identity:
+            self.fail(f"{node.identity} writes to an exchange, and {record.owner} owns the shard in epoch {record.epoch}")
 
     # What arrives at an exchange
 
@@ -213,6 +226,21 @@ class Checks:
                     self.fail(f"the kill of {place} was confirmed, and is lost")
                 del self.latches[place]
         self.ledger.rebuild(self.scene, kept)
+
+    def compare_hashes(self, node: Any, *, must_follow: bool = False) -> None:
+        """The state folded from the journal, and the standby's at the same offset, are the live one's."""
+        expected = node.state.hash()
+        state = State(accounts=16, positions=256, orders=node.state.most_orders)
+        replay.fold(state, Journal(node.disk.fd, node.journal.allocated, node.name, writable=False))
+        if state.hash() != expected:
+            self.fail(f"{node.name}: its journal replayed gives another state at {node.journal.end}")
+        for other in self.world.nodes:
+            if other is node:
+                continue
+            if other.is_up and other.journal.end == node.journal.end and other.state.hash() != expected:
+                self.fail(f"{other.name} follows {node.name} and has another state at {node.journal.end}")
+            if must_follow and not (other.is_up and other.journal.end == node.journal.end):
+                self.fail(f"{other.name} does not follow {node.name}")
 
     def on_end(self, engine: Any) -> None:
         """All is quiet: shard, clients and exchanges believe the same."""

@@ -58,6 +58,8 @@ class Client:
         self.unanswered: dict[bytes, Wanted] = {}
         self.live: list[Wanted] = []
         self.reconnects = False
+        self.calls = 0
+        self.on_disconnect = pb.CancelOnDisconnect(enabled=world.random() < 0.3, grace_ms=int(world.random() * 10))
         world.after(0, self.reconnect, None)
         world.after(MS, self.act, None)
 
@@ -67,7 +69,8 @@ class Client:
         self.reconnects = False
         if self.stream is not None:
             return False
-        stream = self.world.call_shard(self.port)
+        self.calls += 1
+        stream = self.world.call_shard(self.calls)
         if stream is None:
             self.come_back(2 * MS)
             return True
@@ -75,7 +78,7 @@ class Client:
         stream.lost[CALLER] = self.on_lost
         self.stream = stream
         cursors = [pb.AccountCursor(account=ACCOUNTS[at], last_event_seq=seq) for at, seq in self.cursors.items()]
-        logon = pb.Logon(token=TOKENS[self.port], accounts=cursors)
+        logon = pb.Logon(token=TOKENS[self.port], accounts=cursors, cancel_on_disconnect=self.on_disconnect)
         stream.send(CALLER, pb.ClientMessage(logon=logon).SerializeToString())
         return True
 
@@ -165,10 +168,13 @@ class Client:
 
     # What it hears
 
-    def on_message(self, stream: Stream, message: tuple) -> Any:
-        octets, told = message
+    def on_message(self, stream: Stream, message: tuple | None) -> Any:
         if stream is not self.stream:
             return False
+        if message is None:
+            stream.cut()
+            return True
+        octets, told = message
         if len(told) > 1:
             self.on_report(octets, told)
         elif told[0] == 1:
@@ -177,7 +183,8 @@ class Client:
                 stream.send(CALLER, wanted.octets)
         elif told[0] == 4:
             refused = pb.ServerMessage.FromString(octets).session_reject
-            self.world.fail(f"client {self.port}: refused: {refused.text}")
+            if refused.reject_code != "R1614":
+                self.world.fail(f"client {self.port}: refused: {refused.text}")
         return True
 
     def on_report(self, octets: bytes, told: tuple) -> None:
@@ -196,6 +203,7 @@ class Client:
         if told[1] == 0 and not told[12]:
             return                                         # refused for now; an earlier copy may still live
         self.world.checks.on_answer(wanted, told)
+        wanted.order_no = told[4]
         if wanted.port == self.port:
             self.unanswered.pop(told[3], None)
         if told[6] >= FILLED:

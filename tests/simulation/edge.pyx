@@ -13,9 +13,11 @@ from ext.gate cimport FOR_EVER, Gate
 from ext.journal cimport Journal
 from ext.quotes cimport Quote
 from ext.rpc cimport Carrier, StreamSink
-from ext.state cimport Account, Position, State, Usage
+from ext.state cimport NONE, Account, Position, State, Usage
 from ext.venue cimport VenueCancel, VenueOrder, VenueOutlet, VenueReport
 
+
+NOBODY = <uint32_t>NONE                # slot of a session that has not logged on
 
 cdef enum:
     TAG_ORDER = 78                     # 'N' and 'C': the first octet of what leaves for an exchange

@@ -80,9 +80,12 @@ class Exchange:
 
     def on_logon(self, stream: Stream, begin: dict[int, int]) -> Any:
         """One live session per CompID. begin: partition -> the next report its owner expects."""
-        if self.session is not None and self.session.is_open and self.session is not stream:
-            stream.cut(after_ns=(MS, 0))
-            return True
+        before = self.session
+        if before is not None and before.is_open and before is not stream:
+            if self.world.is_heard(before):
+                stream.cut(after_ns=(MS, 0))
+                return True
+            before.cut(after_ns=(MS, 0))
         self.session = stream
         ends = {partition: len(log) for partition, log in self.logs.items()}
         if self.venue == 1:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.simulation.checks import ACCOUNT, FIRM, GROUP, PORT, Latch
+from tests.simulation.checks import ACCOUNT, FIRM, GROUP, PORT
 from tests.simulation.network import CALLED, Stream
 from tests.simulation.scene import CONTINUOUS, LUNCH, MS, XSHE, XSHG
 
@@ -19,8 +19,13 @@ class Faults:
         self.report_faults = 0.002 if world.random() < 0.7 else 0.0
         self.kinds = [
             (self.crash, 3.0), (self.hang_up, 3.0), (self.cut_exchange, 3.0), (self.pause, 2.0), (self.kill, 1.0),
-            (self.unkill, 3.0), (self.lunch, 1.0), (self.reload, 1.0), (self.stall, 2.0), (self.partition, 1.0),
+            (self.unkill, 3.0), (self.lunch, 1.0), (self.reload, 1.0), (self.stall, 2.0),
         ]  # fmt: skip
+        if world.has_cluster:
+            self.kinds += [
+                (self.partition, 2.0), (self.hand_over, 2.0), (self.redis_down, 1.0), (self.lose_disk, 0.5),
+                (self.cut_replication, 1.0), (self.long_pause, 0.5),
+            ]  # fmt: skip
         self.total = sum(weight for _, weight in self.kinds)
         world.after(10 * MS, self.strike, None)
 
@@ -46,18 +51,61 @@ class Faults:
             session.send(CALLED, report)
             session.send(CALLED, report)
 
-    # Faults; each says whether it did anything
+    def some_node(self) -> Any:
+        return self.world.nodes[int(self.world.random() * len(self.world.nodes))]
+
+    def judged(self) -> Any:
+        """The process that is the shard, if it runs just now."""
+        node = self.world.judged
+        return node if node is not None and node.is_serving and node.paused_until <= self.world.now else None
+
+    # Processes. Each fault says whether it happened
 
     def crash(self) -> bool:
         """kill -9: at once, or within whatever it does next."""
-        world = self.world
-        node = world.node
+        node = self.some_node()
         if not node.is_up or node.doomed is not None:
             return False
         node.doom()
-        if world.random() < 0.3:
+        if self.world.random() < 0.3:
             node.turn_over()
         return True
+
+    def pause(self) -> bool:
+        """SIGSTOP for some milliseconds."""
+        world = self.world
+        return self.stop(self.some_node(), int((1 + world.random() * 30) * MS))
+
+    def long_pause(self) -> bool:
+        """SIGSTOP for longer than a lease."""
+        world = self.world
+        return self.stop(self.some_node(), int((1 + 2 * world.random()) * world.lease_ms * MS))
+
+    def stop(self, node: Any, for_ns: int) -> bool:
+        if not node.is_up:
+            return False
+        node.paused_until = self.world.now + for_ns
+        return True
+
+    def hand_over(self) -> bool:
+        node = self.judged()
+        if node is None or node.doomed is not None:
+            return False
+        node.loop.enter(node.loop.create_task, node.hand_over())
+        return True
+
+    def lose_disk(self) -> bool:
+        """A machine is gone with its disk; the owner's only while another holds all that was told."""
+        world, node = self.world, self.some_node()
+        record = world.redis.record
+        other = world.nodes[1 - world.nodes.index(node)]
+        holds_all = record.standby == other.identity and other.is_up if record.owner == node.identity else True
+        if not node.is_up or world.durability != "replica" or not holds_all:
+            return False
+        node.lose_disk()
+        return True
+
+    # The network
 
     def hang_up(self) -> bool:
         client = self.world.clients[int(self.world.random() * len(self.world.clients))]
@@ -73,54 +121,62 @@ class Faults:
         session.cut(after_ns=(int(random() * 3 * MS), int(random() * 3 * MS)))
         return True
 
-    def pause(self) -> bool:
-        """SIGSTOP for some milliseconds."""
-        world = self.world
-        world.node.paused_until = world.now + int((1 + world.random() * 30) * MS)
+    def cut_replication(self) -> bool:
+        """The connection between the nodes breaks."""
+        node = self.some_node()
+        streams = [stream for stream in node.loop.streams if stream.is_open] if node.is_up else []
+        if not streams:
+            return False
+        streams[-1].cut()
         return True
 
     def stall(self) -> bool:
         """One stream's packets are held up."""
-        world = self.world
-        streams = list(world.node.streams)
+        world, node = self.world, self.some_node()
+        streams = list(node.streams)
         if not streams:
             return False
         streams[int(world.random() * len(streams))].stall(world.now + int(world.random() * 10 * MS))
         return True
 
     def partition(self) -> bool:
-        """Everything from and to the shard is held up for a while."""
-        world = self.world
-        until_ns = world.now + int(world.random() * 20 * MS)
-        for stream in world.node.streams:
-            stream.stall(until_ns)
+        """A node is cut off from the store, from the other node, from its clients and exchanges, or from everything."""
+        world, node = self.world, self.some_node()
+        until_ns = world.now + int(world.random() * 3 * world.lease_ms * MS)
+        draw = world.random()
+        if draw < 0.6:
+            world.apart[frozenset((node, world.redis))] = until_ns
+        if 0.3 < draw < 0.9:
+            world.apart[frozenset(world.nodes)] = until_ns
+            for stream in node.loop.streams if node.is_up else ():
+                stream.stall(until_ns)
+        if draw > 0.8:
+            for stream in node.streams:
+                stream.stall(until_ns)
         return True
 
-    def kill(self) -> bool:
+    def redis_down(self) -> bool:
+        """The store is away for a while."""
         world = self.world
-        if not world.node.is_up or world.node.paused_until > world.now:
+        world.redis.down_until = world.now + int(world.random() * 4 * world.lease_ms * MS)
+        return True
+
+    # Officers and the market
+
+    def kill(self) -> bool:
+        node = self.judged()
+        if node is None:
             return False
-        place = PLACES[int(world.random() * len(PLACES))]
-        life = world.node.lives
-        end = world.node.kill(place, True)
-        latch = Latch(place, end)
-        if place not in world.checks.latches:
-            world.checks.latches[place] = latch
-        if world.node.is_up and world.node.lives == life:
-            world.checks.latches[place].is_told = True
+        node.kill(*PLACES[int(self.world.random() * len(PLACES))], True)
         return True
 
     def unkill(self) -> bool:
-        world = self.world
-        if not world.node.is_up or not world.checks.latches or world.node.paused_until > world.now:
+        node = self.judged()
+        if node is None or not self.world.checks.latches:
             return False
-        place = min(world.checks.latches)
-        latch = world.checks.latches.pop(place)
-        world.node.kill(place, False)
-        if not world.node.is_up:
-            # It died before it said whether it had unlatched: the next life is asked again.
-            latch.is_told = False
-            world.doubtful.add(place)
+        place = min(self.world.checks.latches)
+        del self.world.checks.latches[place]
+        node.kill(*place, False)
         return True
 
     def lunch(self) -> bool:
@@ -136,9 +192,8 @@ class Faults:
         return True
 
     def reload(self) -> bool:
-        world = self.world
-        if not world.node.is_up or world.node.paused_until > world.now:
+        node, scene = self.judged(), self.world.scene
+        if node is None:
             return False
-        scene = world.scene
-        world.node.reload(scene.tight_limits if world.random() < 0.5 else scene.limits, world.next_program())
+        node.reload(scene.tight_limits if self.world.random() < 0.5 else scene.limits, self.world.next_program())
         return True

@@ -1,42 +1,40 @@
-"""One shard's process: the real engine over a real journal, with everything around it simulated.
+"""One node: a process that is a shard, or its standby, over one disk. The engine, its journal, the gate, the sessions and the
+cluster's classes are the gateway's own; sockets, clock and files are the world's.
 
-`start` does what the gateway does when it starts, in its order. All that may leave goes through `turn_over`, after the step
-that said it is over; a crash comes before, within or behind that.
+`main` does what gateway/shard.py does when it starts, in its order. Whatever leaves goes through the gate at the end of the
+step that said it (`turn_over`); a crash comes before, within or behind that.
 """
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
-from ext import queries, response, surveillance, sweeps, tape
+from ext import follower, queries, response, settings, surveillance, sweeps, tape
 from ext.buffers import Turn
 from ext.engine import Engine
-from ext.journal import Journal
+from ext.journal import Journal, JournalError
 from ext.session import Session, Stages
 from ext.state import State
 from gateway.loading import load_engine
+from gateway.member import Member
 from gateway.order_entry import OrderEntry
+from gateway.ownership import Record, Role
+from gateway.replication import ReplicationError
+from gateway.settings import SettingError
 from tests.simulation import edge
 from tests.simulation.disk import CAPACITY, Disk
 from tests.simulation.exchange import PARTITIONS
+from tests.simulation.loop import Loop
 from tests.simulation.network import CALLED, CALLER, Stream
-from tests.simulation.scene import (
-    ACCOUNTS,
-    CLOSE_E4,
-    CONTINUOUS,
-    MS,
-    PORTS,
-    START_NS,
-    SYMBOLS,
-    TICK_E4,
-    TRADE_DATE,
-    XSHE,
-    XSHG,
-)
+from tests.simulation.scene import CLOSE_E4, MS, PORTS, SYMBOLS, TICK_E4, TRADE_DATE, XSHE, XSHG
+from tests.simulation.wires import ClientWire, ExchangeWire
 
 CHUNK = 1 << 20
 MOST_ORDERS = 1 << 14
 APPLIED, DUPLICATE = 1, 2
 TICK_NS = 100 * MS
+TORN, CUT_SHORT, BEHIND = range(3)       # where in its last step a process dies
+NO_QUOTE = (0, 0, 0)
 
 
 def silent(event: str, **fields: Any) -> None:
@@ -44,26 +42,38 @@ def silent(event: str, **fields: Any) -> None:
 
 
 class Front(OrderEntry):
-    """The gateway's own service, with the world's clock for its timers."""
+    """The gateway's own service; what its timers do is told like anything else."""
 
-    def spawn(self, work: Any) -> None:
-        raise AssertionError("a session's backlog did not fit its buffer")
+    def __init__(self, node: Node) -> None:
+        super().__init__(node.engine, node.turn, node.stages, silent)
+        self.node = node
+
+    def cancel_disconnected(self, port: int) -> None:
+        super().cancel_disconnected(port)
+        self.node.turn_over()
 
 
 class Node:
-    """A process that is one shard. Made once; `start` and `die` are its lives."""
+    """A machine and the process on it. Made once; `start` and `die` are the process's lives. host: how others reach it;
+    identity: what its disk calls it."""
 
-    def __init__(self, world: Any, name: str) -> None:
-        self.world, self.name, self.checks = world, name, world.checks
+    def __init__(self, world: Any, host: str) -> None:
+        self.world, self.host, self.name, self.checks = world, host, host, world.checks
+        self.identity = host
         self.disk = Disk()
         self.engine: Any = None
+        self.loop: Any = None
+        self.member: Any = None
+        self.is_serving = False
         self.paused_until = 0
         self.wall_ns = 0                                   # what this machine's clock is ahead
-        self.tops = [(0, 0, 0)] * len(SYMBOLS)
-        self.streams: dict[Stream, None] = {}           # in the order in which they were opened
-        self.doomed: tuple[str, int] | None = None
-        self.lives = 0
+        self.tops = [NO_QUOTE] * len(SYMBOLS)
+        self.streams: dict[Stream, None] = {}              # clients' and exchanges', in the order they were opened
+        self.doomed: tuple[str, int, int] | None = None
+        self.left: tuple[str, int] | None = None           # (hash, end of the journal) before the step it died in
+        self.lives = self.disks = 0
         self.limits = world.scene.limits
+        self.restarts = False
 
     @property
     def is_up(self) -> bool:
@@ -76,41 +86,92 @@ class Node:
 
     def start(self, _: Any = None) -> Any:
         """A new process over whatever the disk holds."""
+        self.restarts = False
+        if self.is_up:
+            return False
         world = self.world
         self.lives += 1
-        self.stages, self.turn = Stages(), Turn(lambda run: None)
+        self.loop = Loop(world, self)
+        self.stages = Stages()
         self.state = State(accounts=16, positions=256, orders=MOST_ORDERS)
         self.journal = Journal(self.disk.fd, self.disk.size, self.name, capacity=CAPACITY, chunk=CHUNK)
         self.engine = Engine(self.state, self.journal)
         self.recover()
-        load_engine(self.engine, self.limits, world.instruments, trade_date=TRADE_DATE, shard=0, now_ns=self.now())
-        for port, accounts in enumerate(PORTS):
-            self.engine.audience.allow(port, accounts)
+        self.gate = edge.ClockedGate(self.journal, world.clock, self.wall_ns)
+        self.turn = Turn(silent, self.gate)
         self.ready: list[edge.Line] = []
-        self.front = Front(self.engine, self.turn, self.stages, silent)
+        self.front = Front(self)
         self.outlets = {venue: edge.ExchangeOutlet() for venue in (XSHG, XSHE)}
         self.links: dict[int, Stream | None] = dict.fromkeys(self.outlets)
         self.awaited: dict[int, dict[int, int]] = {}
         self.engine.attach(self.outlets[XSHG], self.outlets[XSHE])
+        if world.has_cluster:
+            self.loop.enter(self.loop.create_task, self.main())
+        else:
+            self.begin_day()
+            self.serve()
+        return True
+
+    def recover(self) -> None:
+        """What the gateway does, and that it finds what was there."""
+        found = sweeps.recover(self.engine)
+        left, self.left = self.left, None
+        end = self.recovered_end = self.journal.end
+        if left is None:
+            return
+        if end < left[1]:
+            self.world.fail(f"{self.name}: its journal ended at {left[1]}, and recovery found {end}")
+        if end == left[1] and self.state.hash() != left[0]:
+            self.world.fail(f"{self.name}: the state at {end} is another than before the crash: {found}")
+
+    async def main(self) -> None:
+        """Join the cluster, follow, own."""
+        world = self.world
+        where = SimpleNamespace(
+            journal=self.identity, lease_ms=world.lease_ms, redis=self, cluster="simulated", shard=0, host=self.host,
+            replication_port=0, advertise="", trade_date=TRADE_DATE, durability=world.durability,
+        )  # fmt: skip
+        self.front.away = ""
+        self.member = Member(where, self.engine, self.gate, silent, on_record=self.on_record, on_lost=self.on_lost,
+                             on_owned=self.on_owned)  # fmt: skip
+        await self.member.listen(f"{self.host}:1", "")
+        try:
+            if await self.member.join():
+                self.begin_day()
+            else:
+                await self.member.follow(self.allow_tokens)
+                sweeps.take_up(self.engine)
+                self.allow_tokens()
+        except (SettingError, ReplicationError, JournalError) as error:
+            self.quit(begins_anew=getattr(error, "begin_anew", False))
+            return
+        await self.member.own()
+        self.serve()
+
+    def begin_day(self) -> None:
+        load_engine(self.engine, self.limits, self.world.instruments, trade_date=TRADE_DATE, shard=0, now_ns=self.now())
+        self.allow_tokens()
+
+    def allow_tokens(self) -> None:
+        for port, accounts in enumerate(PORTS):
+            self.engine.audience.allow(port, accounts)
+
+    def serve(self) -> None:
+        """This process is the shard from now on."""
+        world = self.world
+        self.checks.on_recovered(self.engine, self.recovered_end)
+        world.judged = self
         self.observe()
         self.checks.compare_all(self.engine)
-        self.tops = [(0, 0, 0)] * len(SYMBOLS)
+        world.tops = [NO_QUOTE] * len(SYMBOLS)
+        self.is_serving = True
+        self.front.away = None
         for venue in self.outlets:
             self.connect((self.lives, venue))
         world.after(MS, self.feed, self.lives)
         world.after(TICK_NS, self.tick, self.lives)
-        return True
-
-    def recover(self) -> None:
-        before = self.doomed
-        found = sweeps.recover(self.engine)
-        self.doomed = None
-        end = self.journal.end
-        if before is not None and end < before[1]:
-            self.world.fail(f"{self.name}: the journal ended at {before[1]}, and recovery found {end}")
-        if before is not None and end == before[1] and self.state.hash() != before[0]:
-            self.world.fail(f"{self.name}: the state at {end} is another than before the crash: {found}")
-        self.checks.on_recovered(self.engine, end)
+        self.loop.enter(self.front.resume_graces)
+        self.turn_over()
 
     def observe(self) -> None:
         """Somebody who watches all accounts from within, before anything is held back: the judge's eyes."""
@@ -122,27 +183,101 @@ class Node:
             live = self.observer.catch_up()
             self.look()
 
+    def doom(self) -> None:
+        """The next thing that happens here is this process's last."""
+        variant = (TORN, TORN, CUT_SHORT, BEHIND)[int(self.world.random() * 4)]
+        self.doomed = self.state.hash(), self.journal.end, variant
+        self.loop.is_muted = variant == TORN
+
+    def crash(self) -> None:
+        """Its last step is over: within a journal write, between that and what leaves, or behind both."""
+        state_hash, start, variant = self.doomed
+        end = self.journal.end
+        if variant == TORN:
+            self.left = state_hash, start
+            self.disk.tear(start, end, self.world.random)
+        else:
+            self.look()
+            self.left = self.state.hash(), end
+        self.disk.used = max(self.disk.used, end)
+        self.die()
+        self.world.on_dead(self)
+
     def die(self) -> None:
         """Whatever this process was doing is over; its connections break."""
         self.disk.size = self.journal.allocated
         self.disk.used = max(self.disk.used, self.journal.end)
-        self.engine = self.state = self.journal = self.front = self.observer = self.eye = None
-        self.paused_until = 0
+        if self.left is not None:
+            self.world.newest_hash = self.left
+        self.loop.kill()
+        self.engine = self.state = self.journal = self.front = self.observer = self.eye = self.member = None
+        self.doomed, self.is_serving, self.paused_until = None, False, 0
+        if self.world.judged is self:
+            self.world.judged = None
         for stream in list(self.streams):
-            stream.cut(after_ns=(int(self.world.random() * MS), 0))
+            stream.cut(after_ns=(int(self.world.random() * MS), int(self.world.random() * MS)))
         self.streams.clear()
 
-    def doom(self) -> None:
-        """The next thing that happens here is this process's last."""
-        self.doomed = self.state.hash(), self.journal.end
+    def quit(self, *, begins_anew: bool = False) -> None:
+        """The process ends by itself, and is started again."""
+        if not self.is_up:
+            return
+        self.left = self.state.hash(), self.journal.end
+        self.die()
+        if begins_anew:
+            self.set_aside()
+        self.world.on_dead(self)
 
-    def is_stopped(self, stream: Stream, message: Any) -> bool:
-        """SIGSTOP: what comes waits."""
-        if self.paused_until <= self.world.now:
-            return False
-        arrive = stream.arrive_at_called if stream.called_by is not None else stream.arrive_at_caller
-        self.world.at(self.paused_until, arrive, message)
-        return True
+    def set_aside(self) -> None:
+        """Begin with an empty journal."""
+        self.disk.close()
+        self.disk = Disk()
+        self.left = None
+
+    def lose_disk(self) -> None:
+        """The machine is gone, and another stands in its place."""
+        self.die()
+        self.set_aside()
+        self.disks += 1
+        self.identity = f"{self.host}{self.disks}"
+        self.world.on_dead(self)
+
+    # The cluster
+
+    def on_record(self, record: Record) -> None:
+        self.front.away = record.address
+
+    def on_lost(self, record: Record) -> None:
+        """Another owns the shard: this process ends."""
+        self.loop.call_soon(self.quit)
+
+    def on_owned(self, record: Record) -> None:
+        newest = self.world.newest_hash
+        self.recovered_end = self.journal.end
+        if newest is not None and newest[1] == self.journal.end and newest[0] != self.state.hash():
+            self.world.fail(f"{self.name}: the state at {newest[1]} is another than its owner's before it died")
+        settings.begin_day(self.engine, TRADE_DATE, 0, self.now())
+        follower.record_owner(self.engine, record.epoch, self.identity, self.now())
+
+    async def hand_over(self) -> None:
+        """As Shard.hand_over, and on again when it cannot be done."""
+        redirect = self.member.standby_address
+        if not redirect or not self.is_serving:
+            return
+        self.front.hand_over(redirect)
+        self.is_serving = False
+        for venue in self.outlets:
+            self.log_off(venue)
+        self.turn_over()
+        try:
+            await self.member.hand_over()
+        except ReplicationError:
+            if self.member.ownership.role is Role.OWNER:
+                self.is_serving, self.front.away = True, None
+                for venue in self.outlets:
+                    self.connect((self.lives, venue))
+                return
+        self.quit()
 
     # Clients
 
@@ -151,22 +286,26 @@ class Node:
         stream.receive[CALLED] = self.on_client
         stream.lost[CALLED] = self.on_client_lost
         session = Session(self.turn, self.engine, self.stages, self.front, 1 << 22)
-        stream.called_by = edge.Line(session, self.ready, stream)
+        stream.called_by = edge.Line(session, self.ready, ClientWire(self, stream))
         self.streams[stream] = None
 
     def on_client(self, stream: Stream, octets: bytes) -> Any:
-        if self.paused_until and self.is_stopped(stream, octets):
+        if self.paused_until > self.world.now:
+            self.world.at(self.paused_until, stream.arrive_at_called, octets)
             return False
         session = stream.called_by.sink
-        tape.feed(session, octets, self.now())
+        if session.slot != edge.NOBODY:
+            tape.feed(session, octets, self.now())
+        else:
+            self.loop.enter(tape.feed, session, octets, self.now())
         self.turn_over()
         return True
 
     def on_client_lost(self, stream: Stream) -> Any:
         if stream not in self.streams:
             return False
-        self.streams.pop(stream, None)
-        tape.close(stream.called_by.sink)
+        del self.streams[stream]
+        self.loop.enter(tape.close, stream.called_by.sink)
         self.turn_over()
         return True
 
@@ -175,9 +314,9 @@ class Node:
     def connect(self, which: tuple[int, int]) -> Any:
         """Call an exchange and ask for the reports that are missing."""
         life, venue = which
-        if life != self.lives or not self.is_up or self.links[venue] is not None:
+        if life != self.lives or not self.is_serving or self.links[venue] is not None:
             return False
-        stream = self.world.call_exchange(venue)
+        stream = self.world.call_exchange(self, venue)
         stream.receive[CALLER] = self.on_exchange
         stream.lost[CALLER] = self.on_exchange_lost
         self.links[venue] = stream
@@ -187,14 +326,16 @@ class Node:
         return True
 
     def on_exchange(self, stream: Stream, message: tuple) -> Any:
-        if self.paused_until and self.is_stopped(stream, message):
+        if self.paused_until > self.world.now:
+            self.world.at(self.paused_until, stream.arrive_at_caller, message)
             return False
         venue = stream.called_venue
+        if message is None:
+            return self.on_exchange_lost(stream)
         if message[0] == "synchronised":
             if not self.outlets[venue].up:
                 self.awaited[venue] = message[1]
         elif not self.take_report(venue, message):
-            stream.cut()
             self.unlink(venue)
         if venue in self.awaited and all(self.engine.next_report_index(venue, at) > end for at, end in self.awaited[venue].items()):
             del self.awaited[venue]
@@ -208,19 +349,26 @@ class Node:
 
     def link(self, venue: int) -> None:
         self.outlets[venue].up = True
+        self.outlets[venue].stream = ExchangeWire(self, self.links[venue])
         sweeps.set_link(self.engine, venue, True, self.now())
 
-    def unlink(self, venue: int) -> None:
-        """The session is over; another is tried a little later."""
+    def log_off(self, venue: int) -> None:
+        """The session is over."""
         self.outlets[venue].up = False
         self.outlets[venue].take()
         sweeps.set_link(self.engine, venue, False, self.now())
+        if self.links[venue] is not None:
+            self.links[venue].cut()
         self.streams.pop(self.links[venue], None)
         self.links[venue] = None
+
+    def unlink(self, venue: int) -> None:
+        """As log_off; another is tried a little later."""
+        self.log_off(venue)
         self.world.after(MS + int(self.world.random() * 2 * MS), self.connect, (self.lives, venue))
 
     def on_exchange_lost(self, stream: Stream) -> Any:
-        if not self.is_up or self.links[stream.called_venue] is not stream:
+        if not self.is_serving or self.links[stream.called_venue] is not stream:
             return False
         self.unlink(stream.called_venue)
         self.turn_over()
@@ -230,7 +378,7 @@ class Node:
 
     def feed(self, life: int) -> Any:
         """The market goes on: a quote, and now and then the exchanges' phase."""
-        if life != self.lives or not self.is_up:
+        if life != self.lives or not self.is_serving:
             return False
         world = self.world
         if self.paused_until > world.now:
@@ -238,11 +386,11 @@ class Node:
             return False
         world.after(int(world.random() * 10 * MS), self.feed, life)
         draw = world.random()
-        if draw < 0.2 or self.tops[0] == (0, 0, 0):
+        if draw < 0.2 or self.world.tops[0] == NO_QUOTE:
             for venue in self.outlets:
                 sweeps.set_phase(self.engine, venue, world.phases[venue], self.now())
         at = int(draw * 1e6) % len(SYMBOLS)
-        for instrument in range(len(SYMBOLS)) if self.tops[at] == (0, 0, 0) else (at,):
+        for instrument in range(len(SYMBOLS)) if self.world.tops[at] == NO_QUOTE else (at,):
             self.quote(instrument)
         self.turn_over()
         return True
@@ -250,12 +398,12 @@ class Node:
     def quote(self, instrument: int) -> None:
         last = CLOSE_E4 + int(self.world.random() * 21 - 10) * TICK_E4
         bid, ask = last - TICK_E4, last + TICK_E4
-        self.tops[instrument] = bid, ask, last
+        self.world.tops[instrument] = bid, ask, last
         venue, symbol = SYMBOLS[instrument]
         edge.quote(self.engine, venue, symbol, bid, ask, last, self.now())
 
     def tick(self, life: int) -> Any:
-        if life != self.lives or not self.is_up:
+        if life != self.lives or not self.is_serving:
             return False
         self.world.after(TICK_NS, self.tick, life)
         if self.paused_until > self.world.now:
@@ -267,13 +415,14 @@ class Node:
 
     # Officers
 
-    def kill(self, place: tuple[int, int], killed: bool) -> Any:
-        """Latch or unlatch; the journal's end behind it."""
-        scope, index = place
+    def kill(self, scope: int, index: int, killed: bool) -> None:
+        """An officer latches or unlatches a kill; he is told when that is safe."""
         sweeps.kill(self.engine, scope, index, killed, "ann", self.now(), approved_by="bob")
-        end = self.journal.end
+        if killed:
+            latch = self.checks.latch((scope, index), self.journal.end)
+            if not self.loop.is_muted:
+                self.gate.when_safe(latch.tell)
         self.turn_over()
-        return end
 
     def reload(self, limits: Any, program: bytes | None) -> None:
         """New limits, or new rules, between two messages."""
@@ -287,54 +436,45 @@ class Node:
     # The end of a turn
 
     def look(self) -> None:
-        """The judge reads the journal's newest events."""
+        """The judge reads the journal's newest events, if this is the process that is judged."""
+        if self.world.judged is not self:
+            return
         octets = self.eye.take()
         if octets:
-            checks, tops = self.checks, self.tops
+            checks, tops = self.checks, self.world.tops
             for message in edge.split(octets):
                 checks.on_event(edge.report_of(message), tops)
 
     def turn_over(self) -> None:
-        """The step is over: the judge looks, and what it said leaves."""
-        if self.doomed is not None:
+        """The step is over: the judge looks, and what it said leaves, or waits at the gate."""
+        if not self.is_up:
+            return
+        doomed = self.doomed
+        if doomed is not None and doomed[2] == TORN:
             self.crash()
             return
         self.look()
         if self.checks.touched:
             self.checks.compare_touched(self.state)
-        self.flush(None)
+        self.flush(1 if doomed is not None and doomed[2] == CUT_SHORT else None)
+        if doomed is not None and self.is_up:
+            self.crash()
 
     def flush(self, most: int | None) -> None:
-        """Everything that was said leaves; most: the process dies behind so many peers."""
+        """Everything that was said goes to the gate; most: the process dies behind so many peers."""
+        turn = self.turn
         ready = self.ready[:most]
         self.ready.clear()
         for line in ready:
             octets = line.take()
             if octets:
-                self.write(line, octets)
-        for venue, outlet in self.outlets.items() if most is None else ():
+                edge.send(turn, line.stream, octets)
+            if line.sink.status >= 0:
+                edge.close(turn, line.stream)
+        if most is not None:
+            return
+        for outlet in self.outlets.values():
             octets = outlet.take()
             if octets:
-                self.links[venue].send(CALLER, octets)
-
-    def write(self, line: edge.Line, octets: bytes) -> None:
-        stream = line.stream
-        for message in edge.split(octets):
-            told = edge.report_of(message)
-            if len(told) > 1:
-                self.checks.on_release(told)
-            stream.send(CALLED, (message, told))
-
-    def crash(self) -> None:
-        """Somewhere in this turn: within a journal write, between it and what leaves, or behind both."""
-        draw = self.world.random()
-        start, end = self.doomed[1], self.journal.end
-        if draw < 0.5:
-            self.disk.tear(start, end, self.world.random)
-        else:
-            self.look()
-            self.doomed = self.state.hash(), end
-            self.flush(None if draw < 0.75 else int(self.world.random() * 2))
-        self.disk.used = max(self.disk.used, end)
-        self.die()
-        self.world.on_dead(self)
+                edge.send(turn, outlet.stream, octets)
+        edge.end_turn(self.gate)

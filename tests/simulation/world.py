@@ -1,22 +1,28 @@
 """One simulated life: actors, their clock, and the loop that lets one thing happen after the other."""
 from __future__ import annotations
 
+import contextlib
 import random
 from collections import deque
 from heapq import heappop, heappush
 from typing import Any, NoReturn
+from unittest import mock
 
+from gateway import member, order_entry, owner, standby
+from tests.simulation import edge
 from tests.simulation.checks import Checks
 from tests.simulation.client import Client
 from tests.simulation.exchange import Exchange
 from tests.simulation.faults import Faults
 from tests.simulation.network import Stream
 from tests.simulation.node import Node
-from tests.simulation.scene import CONTINUOUS, INSTRUMENTS, MS, PORTS, START_NS, XSHE, XSHG, Scene
+from tests.simulation.scene import CONTINUOUS, INSTRUMENTS, MS, PORTS, START_NS, SYMBOLS, XSHE, XSHG, Scene
+from tests.simulation.store import Redis, Store
 
 STEPS = 20_000
 FULL_CHECK_EVERY = 4_000
 CALM_NS = 400 * MS
+CLUSTER_CALM_NS = 2_000 * MS
 TRAIL = 30
 
 
@@ -25,34 +31,46 @@ class Violation(AssertionError):
 
 
 class World:
-    """node_class, client_class, ...: what stands in for an actor when a mistake is to be found."""
+    """node_class: what stands in for a node when a mistake is to be found."""
 
     def __init__(self, seed: int, *, node_class: type[Node] = Node) -> None:
         rng = random.Random(seed)
         self.seed, self.random = seed, rng.random
-        self.now = START_NS
+        self.clock = edge.Clock()
+        self.now = self.clock.now_ns = START_NS
         self.heap: list[tuple] = []
-        self.count = self.steps = 0
+        self.count = self.steps = self.port_count = 0
         self.trail: deque[tuple] = deque(maxlen=TRAIL)
         self.is_calm = False
+        self.broken: Violation | None = None
         self.instruments = INSTRUMENTS
         self.scene = Scene(rng)
+        self.has_cluster = rng.random() < 0.6
+        self.durability = "replica" if self.has_cluster and rng.random() < 0.8 else "process"
+        self.lease_ms = int(30 + 60 * rng.random())
         self.think_ns = int((0.2 + 2 * rng.random()) * MS)
         self.fill_ns = int((0.5 + 10 * rng.random()) * MS)
-        self.latency_ns = int((0.02 + 0.5 * rng.random()) * MS)
+        self.latency_ns = int((0.02 + 0.3 * rng.random()) * MS)
+        self.restart_ns = int((2 + 150 * rng.random() ** 3) * MS)
         self.resends = 0.1 if rng.random() < 0.5 else 0.0
         self.wanted: dict[tuple[int, bytes], Any] = {}
         self.wanted_by: dict[tuple, Any] = {}
         self.numbers: dict[tuple[int, int, int], int] = {}
         self.phases = {XSHG: CONTINUOUS, XSHE: CONTINUOUS}
-        self.doubtful: set[tuple[int, int]] = set()
+        self.tops = [(0, 0, 0)] * len(SYMBOLS)              # what the shard was last quoted, and nothing after a restart
+        self.ports: dict[tuple[str, int], Any] = {}
+        self.apart: dict[frozenset[Any], int] = {}          # two that cannot reach each other -> until when
+        self.newest_hash: tuple[str, int] | None = None
         self.end_hash = ""
+        self.judged: Any = None
+        self.redis = Redis(self)
         self.checks = Checks(self)
         self.exchanges = {venue: Exchange(self, venue) for venue in (XSHG, XSHE)}
-        self.faults = Faults(self)
-        self.node = node_class(self, "shard")
-        self.node.start()
+        self.nodes = [node_class(self, host) for host in ("ann", "bob")[:2 if self.has_cluster else 1]]
         self.clients = [Client(self, port) for port in range(len(PORTS))]
+        self.faults = Faults(self)
+        for at, node in enumerate(self.nodes):
+            self.after(at * MS, node.start, None)
 
     # Time
 
@@ -65,67 +83,104 @@ class World:
         heappush(self.heap, (self.now + delay_ns, self.count, act, argument))
 
     def run(self, steps: int = STEPS) -> int:
-        """Live for so many steps, then let everything settle; how many steps that were."""
-        try:
-            self.live(steps)
-            self.settle()
-        except Violation:
-            raise
-        except Exception as error:
-            raise Violation(self.explain(f"{type(error).__name__}: {error}")) from error
-        finally:
-            self.close()
+        """Live for so many steps, then let everything settle; how many steps that were. Raises Violation."""
+        with self.in_place_of_the_machine():
+            try:
+                self.live(steps)
+                self.settle()
+            except Violation:
+                raise
+            except Exception as error:
+                raise self.broken or Violation(self.explain(f"{type(error).__name__}: {error}")) from error
+            finally:
+                self.close()
         return self.steps
 
+    def in_place_of_the_machine(self) -> contextlib.ExitStack:
+        """Clock, disk and Redis of the gateway's cluster classes are the world's while it lives."""
+        stack = contextlib.ExitStack()
+        for module in (member, owner, standby, order_entry):
+            stack.enter_context(mock.patch.object(module, "utc_now_ns", self.clock.utc_now_ns))
+        stack.enter_context(mock.patch.object(member, "OwnershipStore", Store))
+        stack.enter_context(mock.patch.object(member, "node_id", str))
+        return stack
+
     def live(self, steps: int) -> None:
-        heap, trail = self.heap, self.trail
-        full = FULL_CHECK_EVERY
+        heap, trail, clock = self.heap, self.trail, self.clock
+        full = self.steps + FULL_CHECK_EVERY
         while self.steps < steps:
             self.now, _, act, argument = step = heappop(heap)
+            clock.now_ns = self.now
             trail.append(step)
             if act(argument) is not False:
                 self.steps += 1
                 if self.steps >= full:
                     full += FULL_CHECK_EVERY
-                    if self.node.is_up:
-                        self.checks.compare_all(self.node.engine)
+                    self.check_all()
+            if self.broken is not None:
+                raise self.broken
+
+    def check_all(self) -> None:
+        if self.judged is not None:
+            self.checks.compare_all(self.judged.engine)
+            self.checks.compare_hashes(self.judged)
 
     def settle(self) -> None:
         """No more faults, no new orders, no more fills; once nothing moves, everybody must agree."""
         self.is_calm = True
-        self.node.paused_until = 0
+        for node in self.nodes:
+            node.paused_until = 0
+        self.redis.down_until = 0
+        self.apart.clear()
         self.phases = dict.fromkeys(self.phases, CONTINUOUS)
         for exchange in self.exchanges.values():
             # A report that was lost as the last of its partition shows only in the next synchronisation.
             if exchange.session is not None:
                 exchange.session.cut()
-        until = self.now + CALM_NS
+        until = self.now + (CLUSTER_CALM_NS if self.has_cluster else CALM_NS)
         while self.heap[0][0] < until:
             self.live(self.steps + 1)
-        self.checks.on_end(self.node.engine)
-        self.end_hash = self.node.state.hash()
-        self.node.doom()
-        self.node.die()
-        self.node.start()
+        if self.judged is None:
+            self.fail("nobody is the shard, though all is well again")
+        self.checks.on_end(self.judged.engine)
+        self.checks.compare_hashes(self.judged, must_follow=True)
+        self.end_hash = self.judged.state.hash()
 
     def close(self) -> None:
-        self.node.disk.close()
+        for node in self.nodes:
+            if node.is_up:
+                node.die()
+            node.disk.close()
 
     # Connections
 
-    def stream(self) -> Stream:
+    def next_port(self) -> int:
+        self.port_count += 1
+        return self.port_count
+
+    def is_reachable(self, one: Any, other: Any) -> bool:
+        return self.apart.get(frozenset((one, other)), 0) <= self.now
+
+    def is_heard(self, session: Stream) -> bool:
+        """Whether whoever opened a session to an exchange still answers its heartbeats."""
+        node = session.called_by
+        return node.paused_until <= self.now and session.stalled_until <= self.now
+
+    def connect_nodes(self, one: Any, other: Any) -> Stream:
         return Stream(self, self.latency_ns)
 
-    def call_shard(self, port: int) -> Stream | None:
-        if not self.node.is_up:
+    def call_shard(self, calls: int) -> Stream | None:
+        node = self.nodes[calls % len(self.nodes)]
+        if not node.is_up:
             return None
-        stream = self.stream()
-        self.node.accept(stream)
+        stream = Stream(self, self.latency_ns)
+        node.accept(stream)
         return stream
 
-    def call_exchange(self, venue: int) -> Stream:
-        stream = self.stream()
+    def call_exchange(self, node: Node, venue: int) -> Stream:
+        stream = Stream(self, self.latency_ns)
         stream.called_venue = venue
+        stream.called_by = node
         self.exchanges[venue].connect(stream)
         return stream
 
@@ -133,7 +188,9 @@ class World:
         """Somebody, or something, starts it again."""
         if self.random() < 0.3:
             node.wall_ns += int((self.random() - 0.5) * 4_000 * MS)
-        self.after(int((0.5 + self.random() * 10) * MS), node.start, None)
+        if not node.restarts:
+            node.restarts = True
+            self.after(int((0.5 * MS + self.random() * self.restart_ns)), node.start, None)
 
     # Odds and ends
 
@@ -152,7 +209,8 @@ class World:
     # Failing
 
     def fail(self, text: str) -> NoReturn:
-        raise Violation(self.explain(text))
+        self.broken = self.broken or Violation(self.explain(text))
+        raise self.broken
 
     def explain(self, text: str) -> str:
         lines = [f"  {(when - START_NS) / MS:12.6f} ms  {name_of(act)}({shown(argument)})" for when, _, act, argument in self.trail]
