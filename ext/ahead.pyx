@@ -31,6 +31,7 @@ cdef enum:
     ORDERS_AHEAD = 262144              # rows
     PERIOD_NS = 10000000
     ROWS_AHEAD = 32768                 # of cells, by position record
+    PERIODS_FULL = 10                  # between two tries on a full disk
     SLICE = 4194304                    # most bytes made ready per period, so that this thread never holds a core for long
 
 
@@ -53,6 +54,7 @@ cdef class Ahead:
     cdef uint64_t orders_ready
     cdef uint8_t *cells_base[MOST_FEATURES]
     cdef uint64_t cells_ready[MOST_FEATURES]   # octets of each feature's cells
+    cdef uint32_t periods
     cdef bint stopping
 
     def __init__(self, Journal journal not None, State state not None):
@@ -67,10 +69,12 @@ cdef class Ahead:
     def run(self) -> None:
         """Stay ahead until `stop`; for a thread of its own."""
         cdef timespec pause = timespec(0, PERIOD_NS)
+        self.journal.is_ahead = True
         with nogil:
             while not self.stopping:
                 self.advance(SLICE)
                 nanosleep(&pause, NULL)
+        self.journal.is_ahead = False
 
     def stop(self) -> None:
         """Let `run` end within a period."""
@@ -81,7 +85,10 @@ cdef class Ahead:
         cdef uint64_t wanted = end + JOURNAL_AHEAD
         cdef uint64_t order = (<uint64_t>self.state.order_count + 1) * sizeof(Order)
         # A file that cannot grow is the owner's to notice: it keeps room for reports and refuses orders.
-        self.journal.extend(wanted)
+        self.periods += 1
+        if self.journal.grow_error == 0 or self.periods % PERIODS_FULL == 0:
+            self.journal.extend(wanted)
+            self.journal.look_at_disk()
         self.journal_ready = make_ready(self.journal.base, max(self.journal_ready, end),
                                         min(wanted, self.journal.allocated), most)
         self.orders_ready = make_ready(<uint8_t *>self.state.orders, max(self.orders_ready, order),

@@ -5,10 +5,11 @@ from libc.string cimport memcpy, memset
 
 from ext.audience cimport Caller
 from ext.codec cimport NewOrder, decode_new_order, symbol_number
-from ext.codes cimport PASS, R1312_BASKET, R1603_CAPACITY
+from ext.codes cimport PASS, R1312_BASKET, R1613_DISK_FULL
 from ext.engine cimport Engine
 from ext.events cimport EV_BASKET, SCOPE_ACCOUNT, BasketEvent, Frame
 from ext.fields cimport check_fields
+from ext.journal cimport SPARE_FOR_REPORTS
 from ext.reports cimport Refusal
 from ext.risk cimport Candidate, fail, set_worst_case, share_of
 from ext.state cimport NONE, Profile
@@ -53,7 +54,7 @@ cdef object appraise(Engine engine, const NewOrder *line, int64_t now_ns):
 
 
 def judge(Engine engine, uint32_t port, uint32_t account, str basket_id, list lines, int64_t now_ns) -> tuple:
-    """(code, value, limit) of a basket of encoded NewOrders, journaled: PASS, R1312 or R1603 (the journal is full)."""
+    """(code, value, limit) of a basket of encoded NewOrders, journaled: PASS, R1312 or R1613."""
     cdef const Profile *profile = &engine.state.profiles[engine.state.accounts[account].profile]
     cdef NewOrder line
     cdef BasketEvent *event
@@ -64,9 +65,9 @@ def judge(Engine engine, uint32_t port, uint32_t account, str basket_id, list li
         if decode_new_order(<const uint8_t *>encoded, len(encoded), &line):
             notional += appraise(engine, &line, now_ns)
     code, value, limit = over_cap(profile, len(lines), notional)
+    if not engine.journal.has_room(SPARE_FOR_REPORTS):
+        return R1613_DISK_FULL, engine.journal.free_bytes(), SPARE_FOR_REPORTS
     event = <BasketEvent *>engine.reserve(EV_BASKET, sizeof(BasketEvent), account, False, now_ns)
-    if event == NULL:
-        return R1603_CAPACITY, len(lines), 0
     event.notional_e4 = min(notional, 1 << 62)
     event.value = min(value, 1 << 62)
     event.limit = limit

@@ -3,7 +3,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from ext.audience cimport Caller
 from ext.codec cimport CancelOrder, NewOrder
 from ext.events cimport CancelEvent, Frame, OrderEvent
-from ext.journal cimport Journal
+from ext.journal cimport SPARE_FOR_REPORTS, Journal
 from ext.quotes cimport MarketStatus
 from ext.reports cimport Refusal
 from ext.returns cimport is_open
@@ -13,7 +13,6 @@ from ext.venue cimport VenueOutlet
 from ext.waiting cimport MOST_CODE, Waiting
 
 cdef enum:
-    SPARE_FOR_REPORTS = 16777216       # journal bytes kept for what the exchange still has to say when orders are refused
     MOST_NEW_POSITIONS = 3             # of one order: its account's, its group's, its strategy's
 
 cdef class Engine(Waiting):

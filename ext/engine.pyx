@@ -13,7 +13,7 @@ from ext.codec cimport (
 from ext.codes cimport (
     PASS, PHASE_CONTINUOUS, PHASE_LUNCH, PHASE_OPEN_CALL, PHASE_UNKNOWN, R1001_AUTH, R1004_SESSION, R1201_DUP_ID,
     R1203_RATE_IN, R1207_REJ_BREAK, R1601_VENUE_DOWN, R1603_CAPACITY, R1604_NOT_FOUND, R1606_NOT_OPEN,
-    R1607_CANCEL_PENDING, R1610_WRONG_SHARD, STATUS_SUSPENDED, XSHG,
+    R1607_CANCEL_PENDING, R1610_WRONG_SHARD, R1613_DISK_FULL, STATUS_SUSPENDED, XSHG,
 )
 from ext.events cimport (
     EV_CANCELED, EV_CANCEL_QUEUED, EV_CANCEL_SENT, EV_EXPIRED, EV_NEW, EV_ORDER, EV_TRADE, EV_VENUE_REJECTED,
@@ -138,11 +138,16 @@ cdef class Engine:
             refusal.limit = order_no if refusal.value == 0 else 0
             return R1201_DUP_ID
         if self.state.order_count >= self.state.most_orders or self.state.position_count + MOST_NEW_POSITIONS > self.state.most_positions \
-                or not self.journal.has_room(SPARE_FOR_REPORTS) or not self.has_parent_row(order):
+                or not self.has_parent_row(order):
             refusal.code = R1603_CAPACITY
             refusal.value = self.state.order_count
             refusal.limit = self.state.most_orders
             return R1603_CAPACITY
+        if not self.journal.has_room(SPARE_FOR_REPORTS):
+            refusal.code = R1613_DISK_FULL
+            refusal.value = self.journal.free_bytes()
+            refusal.limit = SPARE_FOR_REPORTS
+            return R1613_DISK_FULL
         self.find_holdings(order)
         return PASS
 

@@ -75,6 +75,10 @@ cdef class Gate:
             self.safe_end = end
         self.release()
 
+    def ask(self) -> None:
+        """Have made safe what is not; as at the end of a turn."""
+        self.end_turn()
+
     def trust(self) -> None:
         """From now on the journal is safe as it is written."""
         self.safe_end = ALWAYS_SAFE

@@ -5,6 +5,7 @@ from collections import Counter
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from ext.codec cimport MOST_REPORT_SIZE
+from ext.codes cimport PHASE_UNKNOWN
 from ext.engine cimport Engine
 from ext.events cimport SUBJECT_ACCOUNT, SUBJECT_FIRM, SUBJECT_GROUP, SUBJECT_POSITION, OrderEvent
 from ext.orders cimport find_order
@@ -34,6 +35,11 @@ def instrument_index(Engine engine, int venue, str symbol) -> int | None:
         return None
     cdef uint32_t index = engine.state.find_instrument(venue, int(symbol))
     return None if index == NONE else index
+
+
+def is_market_known(Engine engine, int venue) -> bool:
+    """Whether the exchange's link is ready and its phase known: orders are not refused for want of either."""
+    return engine.market.link_ready[venue] and engine.market.phase[venue] != PHASE_UNKNOWN
 
 
 def port_of(Engine engine, bytes token_hash) -> int | None:

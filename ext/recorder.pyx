@@ -5,7 +5,7 @@ from libc.string cimport memcpy
 
 from ext.codes cimport BOARD_INDEX, PHASE_COUNT, VENUE_COUNT
 from ext.events cimport EV_PHASE, EV_QUOTE, PhaseEvent, QuoteEvent
-from ext.journal cimport Journal
+from ext.journal cimport SPARE_FOR_REPORTS, Journal
 from ext.rule_state cimport RecordedQuote
 from ext.state cimport MOST_INSTRUMENTS, NONE, State
 from ext.tables cimport map_small_pages, unmap_pages
@@ -81,8 +81,12 @@ cdef class Recorder(Records):
 
     cdef void record_newest(self, uint32_t instrument, int64_t now_ns) noexcept:
         cdef const Quote *quote = &self.newest[instrument].quote
-        cdef QuoteEvent *event = <QuoteEvent *>self.reserve(EV_QUOTE, sizeof(QuoteEvent), NONE, False, now_ns)
+        cdef QuoteEvent *event
         cdef int at
+        # On a full disk what is left belongs to reports; no order is judged then that would miss the quote.
+        if not self.journal.has_room(SPARE_FOR_REPORTS):
+            return
+        event = <QuoteEvent *>self.reserve(EV_QUOTE, sizeof(QuoteEvent), NONE, False, now_ns)
         if event == NULL:
             return
         self.is_waiting[instrument] = False

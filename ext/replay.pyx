@@ -15,8 +15,6 @@ from ext.events cimport (
 from ext.journal cimport JOURNAL_START, Journal
 from ext.state cimport NONE, AccountEvent, Group, Instrument, Profile, Rules, State
 
-from ext.journal import JournalError
-
 EVENT_NAMES = {
     1: "DAY", 2: "RULES", 3: "GROUP", 4: "PROFILE", 5: "RESTRICTION", 6: "ACCOUNT", 7: "INSTRUMENT", 8: "POSITION", 9: "PORT",
     10: "STRATEGY", 11: "LOCATE", 12: "UNIT",
@@ -27,9 +25,9 @@ EVENT_NAMES = {
 }
 
 
-def fold(State state, Journal journal) -> int:
-    """Apply every frame from the first; how many. Raises JournalError at a damaged frame, and at one that the state has no
-    row for: the journal was written with larger tables."""
+def fold(State state, Journal journal, uint64_t to_seq=0) -> int:
+    """Apply every frame from the first (to_seq: up to that one); how many. Raises JournalError at a damaged frame, and at one
+    that the state has no row for: the journal was written with larger tables."""
     cdef uint64_t offset = JOURNAL_START
     cdef const Frame *frame
     journal.rewind()
@@ -38,14 +36,15 @@ def fold(State state, Journal journal) -> int:
         if frame == NULL:
             return journal.seq
         if frame.type == EV_DAY and (<const DayEvent *>frame).layout != layout_number():
-            raise JournalError(journal.path, offset, "it was written by another build, with other frames: layout "
-                               f"{(<const DayEvent *>frame).layout}, expected {layout_number()}")
+            raise journal.error(offset, "it was written by another build, with other frames: layout "
+                                f"{(<const DayEvent *>frame).layout}, expected {layout_number()}")
         if not has_row(state, frame):
-            raise JournalError(journal.path, offset, f"it has more orders, accounts or positions than fit: at most "
-                               f"{state.most_orders} orders (--max-orders), {state.most_accounts} accounts, "
-                               f"{state.most_positions} positions")
+            raise journal.error(offset, f"it has more orders, accounts or positions than fit: at most {state.most_orders} orders "
+                                f"(--max-orders), {state.most_accounts} accounts, {state.most_positions} positions")
         apply(state, frame, offset)
         offset = journal.end
+        if journal.seq == to_seq:
+            return to_seq
 
 
 def newest_owner(Journal journal) -> str:
@@ -97,16 +96,18 @@ cdef bint has_row(State state, const Frame *frame) noexcept:
     return frame.type not in (EV_LOCATE, EV_LEVEL) or state.position_count < state.most_positions
 
 
-def frames(Journal journal):
-    """Every frame as (offset, seq, type name, time_ns, fields)."""
+def frames(Journal journal, uint64_t from_seq=0, uint64_t to_seq=0):
+    """Every frame as (offset, seq, type name, time_ns, fields); from and up to a number where one is given. All before the last
+    of them are checked."""
     cdef uint64_t offset = JOURNAL_START
     cdef const Frame *frame
     journal.rewind()
     while True:
         frame = journal.next_frame(offset)
-        if frame == NULL:
+        if frame == NULL or journal.seq > to_seq > 0:
             return
-        yield offset, frame.seq, EVENT_NAMES.get(frame.type, str(frame.type)), frame.time_ns, fields_of(frame)
+        if journal.seq >= from_seq:
+            yield offset, frame.seq, EVENT_NAMES.get(frame.type, str(frame.type)), frame.time_ns, fields_of(frame)
         offset = journal.end
 
 

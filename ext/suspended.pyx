@@ -7,7 +7,7 @@ Engine.deny ends it unsent (a cancel, a sweep, its time); here are the two ways 
 from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memset
 
-from ext.codes cimport PASS, R1603_CAPACITY, R1604_NOT_FOUND, R1606_NOT_OPEN, STATUS_SUSPENDED
+from ext.codes cimport PASS, R1603_CAPACITY, R1604_NOT_FOUND, R1606_NOT_OPEN, R1613_DISK_FULL, STATUS_SUSPENDED
 from ext.engine cimport MOST_NEW_POSITIONS, SPARE_FOR_REPORTS, Engine
 from ext.events cimport ORDER_AGGRESSIVE, ORDER_BEYOND, ORDER_SHORT, Frame, OrderEvent, ReleaseEvent
 from ext.reports cimport confirm_by_ns
@@ -19,12 +19,14 @@ def confirm(Engine engine, uint32_t order_no, str by, int64_t now_ns) -> int:
     """Judge a suspended order again, through the whole ladder on today's market, and send it when it passes.
 
     by: who confirms. PASS: it is on its way; R1604: no such order; R1606: not suspended (any more), or its time is over;
-    R1603: no room, it stays as it is; else the code it is rejected with now.
+    R1603, R1613: no room, it stays as it is; else the code it is rejected with now.
     """
     cdef int code = check_waiting(engine, order_no, now_ns)
     cdef Candidate order
     cdef ReleaseEvent *event
     cdef const Frame *released
+    if code == PASS and not engine.journal.has_room(SPARE_FOR_REPORTS):
+        code = R1613_DISK_FULL
     if code != PASS:
         return code
     set_candidate(engine, order_no, &order, now_ns)
@@ -87,8 +89,7 @@ cdef void set_candidate(Engine engine, uint32_t order_no, Candidate *candidate, 
 
 cdef inline bint has_room(Engine engine, const Candidate *order) noexcept:
     """Whether there is room for what an accepted order brings, as Engine.admit asks of a new one."""
-    return (engine.state.position_count + MOST_NEW_POSITIONS <= engine.state.most_positions
-            and engine.journal.has_room(SPARE_FOR_REPORTS) and engine.has_parent_row(order))
+    return engine.state.position_count + MOST_NEW_POSITIONS <= engine.state.most_positions and engine.has_parent_row(order)
 
 
 cdef void set_findings(ReleaseEvent *event, const Candidate *order, int code, uint32_t rule_set) noexcept:

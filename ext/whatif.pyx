@@ -24,7 +24,6 @@ from ext.risk cimport Candidate, set_worst_case
 from ext.state cimport FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, GROUP_OWNER, NONE, Order, State
 from ext.survey cimport Found
 
-from ext.journal import JournalError
 from ext.program import validate
 from ext.replay import layout_number
 
@@ -77,8 +76,8 @@ def measure(Journal journal) -> dict:
 
 cdef check_layout(Journal journal, const DayEvent *day, uint64_t offset):
     if day.layout != layout_number():
-        raise JournalError(journal.path, offset, f"it was written by another build, with other frames: layout {day.layout}, "
-                           f"expected {layout_number()}")
+        raise journal.error(offset, f"it was written by another build, with other frames: layout {day.layout}, "
+                            f"expected {layout_number()}")
 
 
 def without_validity(bytes program) -> bytes:

@@ -16,6 +16,7 @@ import typer
 from typer.exceptions import TyperException
 
 import risk_rules
+from gateway import journal_cli
 from gateway.log import logger, start_log, stop_log
 from gateway.settings import (
     TRANSPORTS,
@@ -39,11 +40,8 @@ SHIPPED_LIMITS = Path(risk_rules.__file__).parent / "limits.yaml"
 app = typer.Typer(name="tidegate", add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
                   help="Order gate for the Shanghai and Shenzhen exchanges.")
 limits_app = typer.Typer(no_args_is_help=True, help="Limits and instruments files.")
-journal_app = typer.Typer(no_args_is_help=True, help="The journal: every decision and report, in order.")
 app.add_typer(limits_app, name="limits")
-app.add_typer(journal_app, name="journal")
-
-File = Annotated[Path, typer.Argument(help="A journal directory, or one journal file.")]
+app.add_typer(journal_cli.app, name="journal")
 
 
 @app.callback()
@@ -130,30 +128,6 @@ def limits_check(
     typer.echo(f"{text}, sha256 {loaded.sha256}")
     if instruments is not None:
         typer.echo(f"{instruments}: good: {len(load_instruments(instruments))} instruments")
-
-
-@journal_app.command("dump")
-def journal_dump(path: File) -> None:
-    """Print every frame as one line of JSON."""
-    from gateway import journal_tool
-
-    journal_tool.dump(path, sys.stdout)
-
-
-@journal_app.command("verify")
-def journal_verify(path: File) -> None:
-    """Prove the journal whole: lengths, checksums, sequence."""
-    from gateway import journal_tool
-
-    typer.echo(journal_tool.verify(path))
-
-
-@journal_app.command("replay")
-def journal_replay(path: File) -> None:
-    """Fold the journal into state and print its hash."""
-    from gateway import journal_tool
-
-    typer.echo(journal_tool.replayed(path))
 
 
 # --- commands of other packages ---

@@ -6,7 +6,7 @@ control process that is slow, silent or gone changes nothing and delays nothing.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -18,6 +18,7 @@ from ext.codes import VENUES
 from gateway import engine_views
 from gateway.framing import Framed
 from gateway.pb import engine_command_pb2 as pb
+from gateway.replication import ReplicationError
 
 ALERT_PAUSE_S = 0.002  # between two looks for new alerts
 MOST_ALERTS = 32  # of one look: the owner thread has orders to judge
@@ -39,14 +40,20 @@ class CommandError(Exception):
 class Commands:
     """One connection to a control process.
 
-    on_ready: called with (port, error) when it listens, or cannot; on_lost: the control process is gone.
+    on_ready: called with (port, error) when it listens, or cannot; on_lost: the control process is gone; turn: what is told
+    leaves through its gate; hand_over: hands the shard to its standby.
     """
 
-    def __init__(self, engine: Any, on_ready: Callable[[int, str], None], on_lost: Callable[[], None]) -> None:
+    def __init__(
+        self, engine: Any, on_ready: Callable[[int, str], None], on_lost: Callable[[], None], turn: Any = None,
+        hand_over: Callable[[], Awaitable[dict[str, Any]]] | None = None,
+    ) -> None:  # fmt: skip
         self.engine = engine
+        self.shard_hand_over = hand_over
+        self.tasks: set[asyncio.Task[None]] = set()
         self.on_ready = on_ready
         self.on_gone = on_lost
-        self.frames = Framed(self.on_message, self.on_lost)
+        self.frames = Framed(self.on_message, self.on_lost, turn)
         self.loop = asyncio.get_running_loop()
         self.waiting: deque[pb.ToShard] = deque()
         self.sent_seq: int | None = None  # newest alert sent; None: nobody follows
@@ -85,6 +92,10 @@ class Commands:
         elif kind == "follow_alerts":
             self.sent_seq = message.follow_alerts.after_seq
             self.send_alerts()
+        elif kind == "hand_over":
+            task = self.loop.create_task(self.hand_over(message.call))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
         else:
             if not self.waiting:
                 self.loop.call_soon(self.serve_next)
@@ -116,6 +127,18 @@ class Commands:
             )
         program = value.pop("program", b"") if isinstance(value, dict) else b""
         return pb.Result(call=message.call, status=pb.Result.OK, json=msgspec.json.encode(value), program=program)
+
+    async def hand_over(self, call: int) -> None:
+        """The one command that takes its time: the shard to its standby."""
+        if self.shard_hand_over is None:
+            result = pb.Result(call=call, status=pb.Result.REFUSED, text="this shard has no cluster, and so no standby")
+        else:
+            try:
+                done = await self.shard_hand_over()
+                result = pb.Result(call=call, status=pb.Result.OK, json=msgspec.json.encode(done))
+            except ReplicationError as error:
+                result = pb.Result(call=call, status=pb.Result.REFUSED, text=str(error))
+        self.frames.send(pb.ToControl(result=result).SerializeToString())
 
     def put_in_force(self, command: pb.PutInForce, now_ns: int) -> dict[str, Any]:
         """All or nothing, and only onto the rule set that it was compared with."""

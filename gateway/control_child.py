@@ -5,7 +5,7 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +45,15 @@ class ControlSettings(msgspec.Struct, frozen=True):
 
 
 class ControlChild:
-    """The control process of one shard. log: the shard's logger."""
+    """The control process of one shard. log: the shard's logger; turn, hand_over: as in commands.Commands."""
 
-    def __init__(self, engine: Any, settings: ControlSettings, log: Any) -> None:
+    def __init__(
+        self, engine: Any, settings: ControlSettings, log: Any, turn: Any = None,
+        hand_over: Callable[[], Awaitable[dict[str, Any]]] | None = None,
+    ) -> None:  # fmt: skip
         self.engine = engine
+        self.turn = turn
+        self.hand_over = hand_over
         self.settings = settings
         self.log = log
         self.port = settings.port
@@ -72,7 +77,9 @@ class ControlChild:
         ready: asyncio.Future[str] = loop.create_future()
         ours, theirs = socket.socketpair()
         settings = msgspec.structs.replace(self.settings, fd=theirs.fileno(), port=self.port)
-        commands = self.commands = Commands(self.engine, self.on_ready(ready), lambda: tell(ready, "it ended at once"))
+        commands = self.commands = Commands(
+            self.engine, self.on_ready(ready), lambda: tell(ready, "it ended at once"), self.turn, self.hand_over
+        )
         await loop.create_unix_connection(lambda: commands.frames, sock=ours)
         self.running = await asyncio.create_subprocess_exec(
             sys.executable,

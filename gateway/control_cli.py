@@ -46,6 +46,13 @@ def unkill(connection: Connection, scope: Scope, subject: Subject = "", reason: 
     tell_proposal(connection.call("Unkill", request))
 
 
+@connecting
+def handover(connection: Connection, reason: Reason = "") -> None:
+    """Hand the shard to its standby, for an upgrade: orders are served there from then on, and this process ends."""
+    report = connection.call("HandOver", api.HandOverRequest(reason=reason))
+    typer.echo(f"handed over in {report.took_ns / 1e6:.1f} ms: orders are served at {report.address}")
+
+
 @control.command()
 @connecting
 def levels(connection: Connection, as_json: Json = False) -> None:

@@ -34,6 +34,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "ConfirmSuspended": frozenset({OFFICER}),
     "DenySuspended": CHANGE,
     "CloseTicket": CHANGE,
+    "HandOver": frozenset({OPERATOR}),
     **dict.fromkeys(
         (
             "DiffRules",

@@ -157,6 +157,12 @@ class ControlService(control_pb2_grpc.ControlServicer):
         return message_of(done, api.KillReport)
 
     @answered
+    async def HandOver(self, person: Person, request: api.HandOverRequest) -> Message:
+        self.log.warning("hand_over", by=person.name, reason=request.reason)
+        done = await self.engine.call(hand_over=pb.HandOver(by=person.name, reason=request.reason))
+        return message_of(done, api.HandOverReport)
+
+    @answered
     async def Unkill(self, person: Person, request: api.KillRequest) -> Message:
         return await self.desk.unkill(person.name, request.scope, request.id, request.reason)
 

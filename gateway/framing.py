@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 MOST_FRAME_BYTES = 1 << 27
 SIZE_BYTES = 4
@@ -11,10 +11,12 @@ SIZE_BYTES = 4
 class Framed(asyncio.Protocol):
     """One end of the connection.
 
-    on_message: called with each whole message; on_lost: called once, when the other end is gone.
+    on_message: called with each whole message; on_lost: called once, when the other end is gone; turn: what leaves passes its
+    gate (ext/gate.pyx), None: it leaves at once.
     """
 
-    def __init__(self, on_message: Callable[[bytes], None], on_lost: Callable[[], None]) -> None:
+    def __init__(self, on_message: Callable[[bytes], None], on_lost: Callable[[], None], turn: Any = None) -> None:
+        self.turn = turn
         self.on_message = on_message
         self.on_lost = on_lost
         self.transport: asyncio.Transport | None = None
@@ -59,7 +61,11 @@ class Framed(asyncio.Protocol):
     def send(self, message: bytes) -> None:
         """Queue one message; dropped when the other end is gone, which on_lost has told or will tell."""
         if self.is_open and self.transport is not None:
-            self.transport.write(len(message).to_bytes(SIZE_BYTES, "little") + message)
+            octets = len(message).to_bytes(SIZE_BYTES, "little") + message
+            if self.turn is None:
+                self.transport.write(octets)
+            else:
+                self.turn.write(self.transport, octets)
 
     def close(self) -> None:
         if self.transport is not None:

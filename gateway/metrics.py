@@ -54,6 +54,7 @@ class MetricSources(msgspec.Struct, frozen=True):
     open_orders: Callable[[], int]
     journal_bytes: Callable[[], int]
     log_drops: Callable[[], int] = dropped_lines
+    journal_free: Callable[[], tuple[int, bool]] = lambda: (0, False)  # bytes left for it; whether orders are refused
     control: Callable[[], "ControlFigures | None"] = lambda: None  # None: no control process is asked for
 
 
@@ -73,6 +74,9 @@ class GatewayCollector(Collector):
         yield GaugeMetricFamily("tidegate_sessions", "Sessions logged on.", value=sources.sessions())
         yield GaugeMetricFamily("tidegate_open_orders", "Orders not yet terminal.", value=sources.open_orders())
         yield CounterMetricFamily("tidegate_journal_bytes", "Bytes in the journal.", value=sources.journal_bytes())
+        free, full = sources.journal_free()
+        yield GaugeMetricFamily("tidegate_journal_free_bytes", "Bytes left for the journal.", value=free)
+        yield GaugeMetricFamily("tidegate_disk_full", "1 while orders are refused for want of disk.", value=int(full))
         yield CounterMetricFamily("tidegate_log_drops", "Log lines dropped.", value=sources.log_drops())
         yield from control_families(sources.control())
 

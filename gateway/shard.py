@@ -40,8 +40,9 @@ from ext.venue_sse import SseWire
 from ext.venue_szse import SzseWire
 from gateway import transport
 from gateway.control_child import ControlChild, ControlSettings
+from gateway.disk import DiskSync
 from gateway.homes import Place, limits_at_home, take_place
-from gateway.journal_file import JournalFile
+from gateway.journal_file import JournalFile, days_in
 from gateway.limit_types import Limits
 from gateway.limits import load_limits
 from gateway.loading import load_engine
@@ -49,7 +50,7 @@ from gateway.log import logger
 from gateway.member import Member
 from gateway.metrics import MetricSources, MetricsServer, StageSummary
 from gateway.order_entry import OrderEntry
-from gateway.ownership import Record
+from gateway.ownership import Record, Role
 from gateway.reference import Instrument, load_instruments
 from gateway.replication import ReplicationError
 from gateway.rule_start import STORE, begin_rules, rules_in_words
@@ -62,6 +63,8 @@ DRAIN_S = 2.0
 FEED_RETRY_S = 0.2
 TICK_S = 0.1  # how late a suspended order or a level may end, and a waiting quote be recorded
 SPARE_POSITIONS = 1 << 18
+MARKET_WAIT_S = 2.0  # a new owner's, for links and phases
+MARKET_LOOK_S = 0.001
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
 
 
@@ -86,6 +89,7 @@ class Shard:
         self.tasks: list[asyncio.Task[None]] = []
         self.orders = OrderEntry(self.engine, self.turn, self.stages, self.log.info)
         self.member = self.new_member() if settings.redis else None
+        self.disk: DiskSync | None = None
         self.server: transport.Server | None = None
         self.metrics: MetricsServer | None = None
         self.control: ControlChild | None = None
@@ -101,6 +105,9 @@ class Shard:
         settings = self.settings
         self.ahead.prepare()
         self.ahead_thread.start()
+        if settings.durability == "disk":
+            self.disk = DiskSync(self.engine.journal, self.gate, self.on_disk_failed)
+            self.disk.start()
         if self.member is None:
             self.begin_day()
             await self.open_exchanges()
@@ -157,8 +164,18 @@ class Shard:
         """This node owns the shard: exchanges, door, control."""
         await member.own()
         await self.open_exchanges(taken_over=taken_over)
+        if taken_over:
+            await self.until_market_is_known()
         self.orders.away = None
         await self.open_control()
+
+    async def until_market_is_known(self) -> None:
+        """Until orders can pass, or an exchange stays away: clients that come to a new owner would rather wait than be
+        refused."""
+        deadline = self.loop.time() + MARKET_WAIT_S
+        venues = [address.venue for address in self.settings.venues]
+        while self.loop.time() < deadline and not all(queries.is_market_known(self.engine, venue) for venue in venues):
+            await asyncio.sleep(MARKET_LOOK_S)
 
     def begin_day(self) -> None:
         """Today's files on top of what the journal holds. Raises SettingError when they do not fit."""
@@ -186,16 +203,19 @@ class Shard:
 
     async def open_exchanges(self, *, taken_over: bool = False) -> None:
         """Links to both exchanges, and their market data."""
-        for address in self.settings.venues:
-            self.attach(address, taken_over=taken_over)
-        self.engine.attach(self.links.get(VENUES["XSHG"]), self.links.get(VENUES["XSHE"]))
-        for session in self.sessions.values():
-            self.tasks.append(self.loop.create_task(session.run()))
+        self.open_links(taken_over=taken_over)
         for address in self.settings.venues:
             if address.market_data_port:
                 self.tasks.append(self.loop.create_task(self.follow_quotes(address)))
         self.tasks.append(self.loop.create_task(self.keep_time()))
         self.orders.resume_graces()
+
+    def open_links(self, *, taken_over: bool = False) -> None:
+        for address in self.settings.venues:
+            self.attach(address, taken_over=taken_over)
+        self.engine.attach(self.links.get(VENUES["XSHG"]), self.links.get(VENUES["XSHE"]))
+        for session in self.sessions.values():
+            self.tasks.append(self.loop.create_task(session.run()))
 
     async def open_door(self) -> None:
         settings = self.settings
@@ -207,10 +227,17 @@ class Shard:
 
     async def open_control(self) -> None:
         if self.settings.control_port is not None:
-            self.control = ControlChild(self.engine, control_settings(self.settings), self.log)
+            hand_over = self.hand_over if self.member is not None else None
+            self.control = ControlChild(self.engine, control_settings(self.settings), self.log, self.turn, hand_over)
             await self.control.start()
         if self.place is not None and self.server is not None:
             await self.place.start(self.server.port, self.control.port if self.control else None, self.health)
+
+    def on_disk_failed(self, number: int) -> None:
+        """What the disk refused may never be acknowledged: this process can only end."""
+        self.log.error("disk_failed", journal=self.engine.journal.path, reason=os.strerror(number))
+        self.gate.shut()
+        self.end(End.FAULT)
 
     def end(self, how: "End") -> None:
         """Let `run` stop this shard."""
@@ -235,7 +262,7 @@ class Shard:
         )
         if taken_over:
             # Clients wait, and a link that is ready too early is safe (gateway/venue.py).
-            config = msgspec.structs.replace(config, quiet_s=0.05, retry_s=0.02)
+            config = msgspec.structs.replace(config, quiet_s=0.02, retry_s=0.01)
         self.links[address.venue] = link
         self.sessions[address.venue] = SESSIONS[name](
             config,
@@ -270,16 +297,19 @@ class Shard:
             await asyncio.sleep(FEED_RETRY_S)
 
     async def keep_time(self) -> None:
-        """Ends suspended orders and levels when their time is over, records the quotes that waited for theirs."""
+        """Ends suspended orders and levels when their time is over, records quotes that waited for theirs, and has the
+        journal's next segment opened before it is needed."""
         while True:
             await asyncio.sleep(TICK_S)
+            for told in self.journal_file.ensure_ahead():
+                self.log.warning(**told)
             now_ns = utc_now_ns()
             surveillance.on_time(self.engine, now_ns)
             ended = response.on_time(self.engine, now_ns)
             if ended:
                 self.log.info("time_over", ended=ended)
 
-    async def hand_over(self) -> str:
+    async def hand_over(self) -> dict[str, Any]:
         """Hand the shard to its standby and end; where it is served then. Raises ReplicationError when it cannot be done."""
         assert self.member is not None
         redirect = self.member.standby_address
@@ -288,10 +318,19 @@ class Shard:
         began_ns = utc_now_ns()
         self.orders.hand_over(redirect)
         await asyncio.gather(*(session.stop() for session in self.sessions.values()))
-        record = await self.member.hand_over()
-        self.log.info("handed_over", to=record.owner, epoch=record.epoch, took_ms=(utc_now_ns() - began_ns) / 1e6)
-        self.end(End.HANDED_OVER)
-        return redirect
+        try:
+            record = await self.member.hand_over()
+        except ReplicationError:
+            if self.member.ownership.role is Role.OWNER:
+                self.orders.away = None
+                self.open_links()
+            else:
+                self.end(End.LOST)
+            raise
+        took_ns = utc_now_ns() - began_ns
+        self.log.info("handed_over", to=record.owner, epoch=record.epoch, took_ns=took_ns)
+        self.loop.call_soon(self.end, End.HANDED_OVER)
+        return {"address": redirect, "took_ns": took_ns}
 
     async def stop(self, how: "End | None" = None) -> None:
         """The door first, then the exchanges, then the journal."""
@@ -311,6 +350,8 @@ class Shard:
         self.ahead.stop()
         if self.ahead_thread.is_alive():
             self.ahead_thread.join()
+        if self.disk is not None:
+            self.disk.stop()
         self.journal_file.close()
         self.log.info("stopped", how=str(how or ""), state_hash=self.engine.state.hash(), **queries.counts(self.engine))
 
@@ -333,6 +374,7 @@ class Shard:
             sessions=lambda: len(self.orders.sessions),
             open_orders=lambda: int(queries.counts(engine)["open_orders"]),
             journal_bytes=lambda: int(queries.counts(engine)["journal_bytes"]),
+            journal_free=lambda: (int(engine.journal.free), bool(engine.journal.is_full)),
             control=self.control.figures if self.control else lambda: None,
         )
 
@@ -366,7 +408,8 @@ def load_files(settings: Settings, place: Place | None) -> Files:
 def open_engine(settings: Settings, files: Files, log: Callable[..., None]) -> tuple[JournalFile, Any]:
     """The day's journal folded into state. Raises JournalError when it is damaged or does not add up."""
     limits = files.limits
-    journal_file = JournalFile(settings.journal / f"{settings.trade_date}-{settings.shard:02d}.journal")
+    path = settings.journal / f"{settings.trade_date}-{settings.shard:02d}.journal"
+    journal_file = JournalFile(path, private=settings.durability == "disk")
     state = State(max(1024, 2 * len(limits.accounts)), len(limits.positions) + SPARE_POSITIONS, settings.max_orders)
     engine = Engine(state, journal_file.journal)
     found = sweeps.recover(engine)
@@ -401,7 +444,7 @@ def take_over(settings: Settings, engine: Any, path: str, log: Callable[..., Non
     Raises JournalError when that journal cannot be read: a day that starts must not forget who was stopped.
     """
     own = Path(path)
-    older = sorted(file for file in own.parent.glob(f"*-{settings.shard:02d}.journal") if file.name < own.name)
+    older = [day for day in days_in(own.parent, settings.shard) if day.name < own.name]
     left: list[Any] = []
     if older:
         file = JournalFile(older[-1], writable=False)

@@ -124,7 +124,7 @@ def empty(desk: RuleDesk) -> str:
 
 @pytest.mark.parametrize(("make", "message"), [
     (wrong_file, "not a journal"),
-    (damaged, "is damaged"),
+    (damaged, "is changed"),
     (empty, "it has no order"),
     (lambda desk: str(desk.folder / "nowhere"), "expected a journal file or a directory of them"),
 ])

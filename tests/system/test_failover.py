@@ -1,5 +1,6 @@
 """Owner and standby as real processes, with a real Redis: takeover, hand-over, fencing; nothing is lost or done twice."""
 
+import re
 import signal
 import time
 
@@ -9,7 +10,8 @@ import pytest
 from gateway.pb import order_entry_pb2 as pb
 from tests.system.front import bearer, limit_order, refused_with, state_of
 from tests.system.nodes import Pair
-from tests.system.plant import wait_until
+from tests.system.officers import write_control_file
+from tests.system.plant import tidegate, wait_until
 
 
 @pytest.fixture
@@ -34,6 +36,10 @@ def accepted(node, name):
     assert report is not None
     assert report.exec_type == pb.PENDING_NEW, report
     return report
+
+
+def handover(node):
+    return tidegate("handover", "--at", f"127.0.0.1:{node.control_port}", "--token", "otto", "--reason", "upgrade")
 
 
 def listed(node, account="A1"):
@@ -88,3 +94,42 @@ def test_an_owner_that_was_asleep_writes_nothing_any_more(pair):
     assert owner.child.process.wait(10) == 3
     assert owner.child.logged("ownership_lost")
     assert {order.state.cl_ord_id for order in listed(standby)} >= {"before", "during"}
+
+
+def test_a_shard_is_handed_over_without_losing_an_order(exchanges, tmp_path, fronts):
+    control = write_control_file(tmp_path / "control.yaml")
+    pair = Pair(exchanges, tmp_path, "--control-port", "0", "--control", str(control))
+    try:
+        owner, standby = pair.start()
+        front = fronts(owner, "alpha", "A1")
+        for number in range(50):
+            front.send(new_order=limit_order(f"n{number}", "A1", owner.symbols["XSHG"][0], price_e4=95_000))
+        front.report("n49")
+        done = handover(owner)
+        assert done.returncode == 0, done.stderr
+        assert re.fullmatch(rf"handed over in [\d.]+ ms: orders are served at {standby.address}\n", done.stdout)
+        front.wait(lambda: front.ended, "the end of the stream")
+        reject = front.of("session_reject")[-1]
+        assert (reject.reject_code, reject.redirect, reject.fatal) == ("R1614", standby.address, True)
+        wait_until(lambda: submit(standby, "after") is not None, "an answer of the new owner")
+        assert owner.child.process.wait(10) == 0
+        after = fronts(standby, "alpha", "A1")
+        after.wait(lambda: len(after.sequence("A1")) >= 100, "the day's events")
+        assert {f"n{number}" for number in range(50)} <= after.named()
+    finally:
+        pair.stop()
+
+
+def test_without_a_standby_nothing_is_handed_over(exchanges, tmp_path):
+    control = write_control_file(tmp_path / "control.yaml")
+    pair = Pair(exchanges, tmp_path, "--control-port", "0", "--control", str(control))
+    try:
+        owner, _ = pair.nodes
+        owner.launch()
+        owner.wait_for_link("XSHG")
+        refused = handover(owner)
+        assert refused.returncode != 0
+        assert "no standby follows this shard" in refused.stderr
+        accepted(owner, "on we go")
+    finally:
+        pair.stop()
