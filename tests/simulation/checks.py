@@ -230,6 +230,8 @@ class Checks:
     def compare_hashes(self, node: Any, *, must_follow: bool = False) -> None:
         """The state folded from the journal, and the standby's at the same offset, are the live one's."""
         expected = node.state.hash()
+        if node.journal.private and node.journal.synced_end != node.journal.end:
+            return
         state = State(accounts=16, positions=256, orders=node.state.most_orders)
         replay.fold(state, Journal(node.disk.fd, node.journal.allocated, node.name, writable=False))
         if state.hash() != expected:

@@ -4,17 +4,22 @@ What a client sends is protobuf written here and read by the product; what a cli
 and read here, so that neither end can hide a mistake of the other.
 """
 
+import os
+
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from ext.buffers cimport OutBuf, Turn
+from ext.apply cimport apply
+from ext.buffers cimport Turn
 from ext.engine cimport Engine
+from ext.events cimport EV_ORDER, Frame
 from ext.gate cimport FOR_EVER, Gate
-from ext.journal cimport Journal
+from ext.journal cimport JOURNAL_START, Journal, crc32c
 from ext.quotes cimport Quote
 from ext.rpc cimport Carrier, StreamSink
 from ext.state cimport NONE, Account, Position, State, Usage
 from ext.venue cimport VenueCancel, VenueOrder, VenueOutlet, VenueReport
+from ext.venue_ids cimport ID_ORDER, encode_venue_id
 
 
 NOBODY = <uint32_t>NONE                # slot of a session that has not logged on
@@ -294,6 +299,66 @@ def quote(Engine engine, int venue, uint32_t symbol, int64_t bid_px_e4, int64_t 
     event.ask_px_e4[0] = ask_px_e4
     event.last_px_e4 = last_px_e4
     engine.on_quote(venue, &event, now_ns)
+
+
+# ---- mistakes, for mutants
+
+def venue_id(uint64_t order_no) -> bytes:
+    """The shard's ClOrdID of an order."""
+    cdef char encoded[10]
+    encode_venue_id(encoded, ID_ORDER, 0, order_no)
+    return encoded[:10]
+
+
+def renamed(bytes octets, uint64_t number) -> bytes:
+    """What leaves for an exchange, with the first order under another number."""
+    return octets[:1] + venue_id(number) + octets[11:] if octets[:1] == b"N" else octets
+
+
+def newest_crc(Journal journal, uint64_t end) -> int:
+    """Checksum of the frame that ends there."""
+    cdef uint64_t at = JOURNAL_START
+    cdef uint32_t crc = 0
+    while at < end:
+        crc = journal.at(at).crc
+        at += journal.at(at).size
+    return crc
+
+
+def complete(int fd, uint64_t start, uint64_t end, uint32_t crc) -> None:
+    """Give every frame from `start` on, torn or not, the checksum that continues the chain."""
+    cdef bytearray octets = bytearray(os.pread(fd, end - start, start))
+    cdef uint64_t at = 0
+    cdef Frame *frame
+    while at + sizeof(Frame) <= <uint64_t>len(octets):
+        frame = <Frame *>(<char *>octets + at)
+        if frame.size < sizeof(Frame) or frame.size % 8 or at + frame.size > <uint64_t>len(octets) or not 0 < frame.type < EV_ORDER + 6:
+            break
+        crc = frame.crc = crc32c(<const uint8_t *>frame + 8, frame.size - 8, crc)
+        at += frame.size
+    os.pwrite(fd, bytes(octets), start)
+
+
+def forget_sequence(State state, uint32_t account) -> None:
+    state.accounts[account].event_seq = 0
+
+
+def set_total(State state, uint32_t account, uint32_t instrument, int64_t shares) -> None:
+    cdef Position *row = state.find_position(account, instrument)
+    if row != NULL:
+        row.total_shares = shares
+
+
+def release_cash(State state, uint32_t account, int64_t cash_e4) -> None:
+    state.accounts[account].cash_held_e4 -= cash_e4
+
+
+def apply_again(Engine engine, uint64_t offset) -> None:
+    apply(engine.state, engine.journal.at(offset), offset)
+
+
+def turn_of(Gate gate) -> Turn:
+    return Turn(lambda run: None, gate)
 
 
 # ---- rows of the state

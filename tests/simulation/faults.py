@@ -3,7 +3,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from gateway.owner import Step
 from tests.simulation.checks import ACCOUNT, FIRM, GROUP, PORT
+from tests.simulation.disk import fill_up, make_room
 from tests.simulation.network import CALLED, Stream
 from tests.simulation.scene import CONTINUOUS, LUNCH, MS, XSHE, XSHG
 
@@ -26,6 +28,8 @@ class Faults:
                 (self.partition, 2.0), (self.hand_over, 2.0), (self.redis_down, 1.0), (self.lose_disk, 0.5),
                 (self.cut_replication, 1.0), (self.long_pause, 0.5),
             ]  # fmt: skip
+        if world.kind == "process":
+            self.kinds.append((self.disk_full, 1.0))
         self.total = sum(weight for _, weight in self.kinds)
         world.after(10 * MS, self.strike, None)
 
@@ -96,13 +100,31 @@ class Faults:
 
     def lose_disk(self) -> bool:
         """A machine is gone with its disk; the owner's only while another holds all that was told."""
-        world, node = self.world, self.some_node()
-        record = world.redis.record
-        other = world.nodes[1 - world.nodes.index(node)]
-        holds_all = record.standby == other.identity and other.is_up if record.owner == node.identity else True
-        if not node.is_up or world.durability != "replica" or not holds_all:
+        node = self.some_node()
+        if not node.is_up or self.world.durability != "replica" or not self.has_other(node):
             return False
         node.lose_disk()
+        return True
+
+    def has_other(self, node: Any) -> bool:
+        """Whether another disk holds all that this shard ever told."""
+        world = self.world
+        record, other = world.redis.record, world.nodes[1 - world.nodes.index(node)]
+        if record.owner == other.identity:
+            return True
+        owner = node.member.owner
+        feed = owner.feed if owner is not None else None
+        in_step = feed is not None and owner.step is Step.IN_STEP and feed.standby.node == other.identity
+        return record.owner == node.identity and record.standby == other.identity and in_step
+
+    def disk_full(self) -> bool:
+        """The disk takes nothing for a while."""
+        fill_up()
+        self.world.after(int(self.world.random() * 30 * MS), self.after_disk_full, None)
+        return True
+
+    def after_disk_full(self, _: Any) -> bool:
+        make_room()
         return True
 
     # The network

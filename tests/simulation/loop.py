@@ -125,7 +125,10 @@ class Loop(asyncio.AbstractEventLoop):
             asyncio._set_running_loop(before)
             self.world.clock.offset_ns = offset_ns
             self.is_running_now = False
-        if self.node.doomed is not None and not self.is_dead:
+        if self.is_dead:
+            return
+        self.node.on_turned()
+        if self.node.doomed is not None:
             self.node.crash()
 
     def fire(self, handle: asyncio.Handle) -> Any:

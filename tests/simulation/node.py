@@ -22,14 +22,14 @@ from gateway.ownership import Record, Role
 from gateway.replication import ReplicationError
 from gateway.settings import SettingError
 from tests.simulation import edge
-from tests.simulation.disk import CAPACITY, Disk
+from tests.simulation.disk import CAPACITY, Disk, make_room
 from tests.simulation.exchange import PARTITIONS
 from tests.simulation.loop import Loop
 from tests.simulation.network import CALLED, CALLER, Stream
 from tests.simulation.scene import CLOSE_E4, MS, PORTS, SYMBOLS, TICK_E4, TRADE_DATE, XSHE, XSHG
 from tests.simulation.wires import ClientWire, ExchangeWire
 
-CHUNK = 1 << 20
+CHUNK = 1 << 16
 MOST_ORDERS = 1 << 14
 APPLIED, DUPLICATE = 1, 2
 TICK_NS = 100 * MS
@@ -41,12 +41,23 @@ def silent(event: str, **fields: Any) -> None:
     """A log that nobody reads."""
 
 
+class Ordered(dict):
+    """A set that is walked in the order in which it was filled: where objects lie in memory must not matter."""
+
+    def add(self, item: Any) -> None:
+        self[item] = None
+
+    def discard(self, item: Any) -> None:
+        self.pop(item, None)
+
+
 class Front(OrderEntry):
     """The gateway's own service; what its timers do is told like anything else."""
 
     def __init__(self, node: Node) -> None:
         super().__init__(node.engine, node.turn, node.stages, silent)
         self.node = node
+        self.sessions = Ordered()                          # type: ignore[assignment]
 
     def cancel_disconnected(self, port: int) -> None:
         super().cancel_disconnected(port)
@@ -71,6 +82,9 @@ class Node:
         self.streams: dict[Stream, None] = {}              # clients' and exchanges', in the order they were opened
         self.doomed: tuple[str, int, int] | None = None
         self.left: tuple[str, int] | None = None           # (hash, end of the journal) before the step it died in
+        self.least_end = 0                                 # of the journal: what no crash of this disk may take
+        self.followed_end = 0
+        self.syncs = False
         self.lives = self.disks = 0
         self.limits = world.scene.limits
         self.restarts = False
@@ -94,7 +108,8 @@ class Node:
         self.loop = Loop(world, self)
         self.stages = Stages()
         self.state = State(accounts=16, positions=256, orders=MOST_ORDERS)
-        self.journal = Journal(self.disk.fd, self.disk.size, self.name, capacity=CAPACITY, chunk=CHUNK)
+        self.journal = Journal(self.disk.fd, self.disk.size, self.name, capacity=CAPACITY, chunk=CHUNK,
+                               private=world.durability == "disk")  # fmt: skip
         self.engine = Engine(self.state, self.journal)
         self.recover()
         self.gate = edge.ClockedGate(self.journal, world.clock, self.wall_ns)
@@ -117,11 +132,9 @@ class Node:
         found = sweeps.recover(self.engine)
         left, self.left = self.left, None
         end = self.recovered_end = self.journal.end
-        if left is None:
-            return
-        if end < left[1]:
-            self.world.fail(f"{self.name}: its journal ended at {left[1]}, and recovery found {end}")
-        if end == left[1] and self.state.hash() != left[0]:
+        if end < self.least_end:
+            self.world.fail(f"{self.name}: its journal ended at {self.least_end}, and recovery found {end}")
+        if left is not None and end == left[1] and self.state.hash() != left[0]:
             self.world.fail(f"{self.name}: the state at {end} is another than before the crash: {found}")
 
     async def main(self) -> None:
@@ -161,9 +174,15 @@ class Node:
         world = self.world
         self.checks.on_recovered(self.engine, self.recovered_end)
         world.judged = self
+        if world.durability == "disk":
+            self.syncs = False
+            self.gate.on_unsafe = self.ask_disk
+            self.gate.advance(self.journal.synced_end)
+        # What came in between was decided by the one before, with the quotes that it had.
+        self.tops = world.tops
         self.observe()
         self.checks.compare_all(self.engine)
-        world.tops = [NO_QUOTE] * len(SYMBOLS)
+        self.tops = world.tops = [NO_QUOTE] * len(SYMBOLS)
         self.is_serving = True
         self.front.away = None
         for venue in self.outlets:
@@ -172,6 +191,26 @@ class Node:
         world.after(TICK_NS, self.tick, self.lives)
         self.loop.enter(self.front.resume_graces)
         self.turn_over()
+
+    # The disk
+
+    def ask_disk(self) -> None:
+        """Durability `disk`: what was written goes to the disk, which takes its time."""
+        if not self.syncs:
+            self.syncs = True
+            self.world.after(int((0.05 + self.world.random()) * MS), self.on_synced, self.lives)
+
+    def on_synced(self, life: int) -> Any:
+        if life != self.lives or not self.is_up:
+            return False
+        self.syncs = False
+        self.disk.synced = self.journal.synced_end
+        self.journal.sync()
+        self.gate.advance(self.journal.synced_end)
+        self.gate.ask()
+        return True
+
+    # The judge
 
     def observe(self) -> None:
         """Somebody who watches all accounts from within, before anything is held back: the judge's eyes."""
@@ -192,13 +231,19 @@ class Node:
     def crash(self) -> None:
         """Its last step is over: within a journal write, between that and what leaves, or behind both."""
         state_hash, start, variant = self.doomed
-        end = self.journal.end
-        if variant == TORN:
-            self.left = state_hash, start
-            self.disk.tear(start, end, self.world.random)
-        else:
+        end, random = self.journal.end, self.world.random
+        make_room()
+        if variant != TORN:
             self.look()
-            self.left = self.state.hash(), end
+            state_hash, start = self.state.hash(), end
+        self.left, self.least_end = (state_hash, start), start
+        if self.journal.private:
+            # Nothing but what a sync was over with is certain; of the rest, perhaps some.
+            self.left, self.least_end = None, self.journal.synced_end
+            octets = self.journal.octets(self.least_end, end)
+            self.disk.lose_power(self.least_end, octets if variant == TORN else b"", random)
+        elif variant == TORN:
+            self.disk.tear(start, end, random)
         self.disk.used = max(self.disk.used, end)
         self.die()
         self.world.on_dead(self)
@@ -222,7 +267,7 @@ class Node:
         """The process ends by itself, and is started again."""
         if not self.is_up:
             return
-        self.left = self.state.hash(), self.journal.end
+        self.left, self.least_end = (self.state.hash(), self.journal.end), self.journal.end
         self.die()
         if begins_anew:
             self.set_aside()
@@ -232,7 +277,7 @@ class Node:
         """Begin with an empty journal."""
         self.disk.close()
         self.disk = Disk()
-        self.left = None
+        self.left, self.least_end = None, 0
 
     def lose_disk(self) -> None:
         """The machine is gone, and another stands in its place."""
@@ -243,6 +288,15 @@ class Node:
         self.world.on_dead(self)
 
     # The cluster
+
+    def on_turned(self) -> None:
+        """Something ran in this process's loop; a standby may have more of the journal."""
+        if self.journal.end != self.followed_end:
+            self.followed_end = self.journal.end
+            self.on_followed(self.followed_end)
+
+    def on_followed(self, end: int) -> None:
+        """The journal grew to `end`."""
 
     def on_record(self, record: Record) -> None:
         self.front.away = record.address
@@ -386,11 +440,11 @@ class Node:
             return False
         world.after(int(world.random() * 10 * MS), self.feed, life)
         draw = world.random()
-        if draw < 0.2 or self.world.tops[0] == NO_QUOTE:
+        if draw < 0.2 or self.tops[0] == NO_QUOTE:
             for venue in self.outlets:
                 sweeps.set_phase(self.engine, venue, world.phases[venue], self.now())
         at = int(draw * 1e6) % len(SYMBOLS)
-        for instrument in range(len(SYMBOLS)) if self.world.tops[at] == NO_QUOTE else (at,):
+        for instrument in range(len(SYMBOLS)) if self.tops[at] == NO_QUOTE else (at,):
             self.quote(instrument)
         self.turn_over()
         return True
@@ -398,7 +452,7 @@ class Node:
     def quote(self, instrument: int) -> None:
         last = CLOSE_E4 + int(self.world.random() * 21 - 10) * TICK_E4
         bid, ask = last - TICK_E4, last + TICK_E4
-        self.world.tops[instrument] = bid, ask, last
+        self.tops[instrument] = bid, ask, last
         venue, symbol = SYMBOLS[instrument]
         edge.quote(self.engine, venue, symbol, bid, ask, last, self.now())
 
@@ -441,7 +495,7 @@ class Node:
             return
         octets = self.eye.take()
         if octets:
-            checks, tops = self.checks, self.world.tops
+            checks, tops = self.checks, self.tops
             for message in edge.split(octets):
                 checks.on_event(edge.report_of(message), tops)
 

@@ -12,6 +12,7 @@ from gateway import member, order_entry, owner, standby
 from tests.simulation import edge
 from tests.simulation.checks import Checks
 from tests.simulation.client import Client
+from tests.simulation.disk import make_room
 from tests.simulation.exchange import Exchange
 from tests.simulation.faults import Faults
 from tests.simulation.network import Stream
@@ -24,6 +25,7 @@ FULL_CHECK_EVERY = 4_000
 CALM_NS = 400 * MS
 CLUSTER_CALM_NS = 2_000 * MS
 TRAIL = 30
+KINDS = ("process", "process", "disk", "replica", "replica", "replica", "pair")
 
 
 class Violation(AssertionError):
@@ -31,9 +33,13 @@ class Violation(AssertionError):
 
 
 class World:
-    """node_class: what stands in for a node when a mistake is to be found."""
+    """kind: `process` or `disk`, a shard alone and what its acknowledgements survive; `replica`, with a standby; `pair`, with a
+    standby that never takes over by itself; empty: the seed says.
 
-    def __init__(self, seed: int, *, node_class: type[Node] = Node) -> None:
+    node_class, patches: what stands in for nodes, and for attributes of modules and classes, when a mistake is to be found.
+    """
+
+    def __init__(self, seed: int, *, kind: str = "", node_class: type[Node] = Node, patches: tuple = ()) -> None:
         rng = random.Random(seed)
         self.seed, self.random = seed, rng.random
         self.clock = edge.Clock()
@@ -45,8 +51,11 @@ class World:
         self.broken: Violation | None = None
         self.instruments = INSTRUMENTS
         self.scene = Scene(rng)
-        self.has_cluster = rng.random() < 0.6
-        self.durability = "replica" if self.has_cluster and rng.random() < 0.8 else "process"
+        self.kind = rng.choice(KINDS)
+        self.kind = kind or self.kind
+        self.patches = patches
+        self.has_cluster = self.kind in ("replica", "pair")
+        self.durability = "process" if self.kind == "pair" else self.kind
         self.lease_ms = int(30 + 60 * rng.random())
         self.think_ns = int((0.2 + 2 * rng.random()) * MS)
         self.fill_ns = int((0.5 + 10 * rng.random()) * MS)
@@ -103,6 +112,8 @@ class World:
             stack.enter_context(mock.patch.object(module, "utc_now_ns", self.clock.utc_now_ns))
         stack.enter_context(mock.patch.object(member, "OwnershipStore", Store))
         stack.enter_context(mock.patch.object(member, "node_id", str))
+        for target, name, value in self.patches:
+            stack.enter_context(mock.patch.object(target, name, value))
         return stack
 
     def live(self, steps: int) -> None:
@@ -128,6 +139,7 @@ class World:
     def settle(self) -> None:
         """No more faults, no new orders, no more fills; once nothing moves, everybody must agree."""
         self.is_calm = True
+        make_room()
         for node in self.nodes:
             node.paused_until = 0
         self.redis.down_until = 0
@@ -147,6 +159,7 @@ class World:
         self.end_hash = self.judged.state.hash()
 
     def close(self) -> None:
+        make_room()
         for node in self.nodes:
             if node.is_up:
                 node.die()
