@@ -313,7 +313,8 @@ cdef class Engine:
         """An answer to whoever asked, and to nobody else: no event."""
         cdef uint8_t *room
         caller.throttled = refusal.code == R1203_RATE_IN
-        if refusal.code in (R1203_RATE_IN, R1207_REJ_BREAK, R1610_WRONG_SHARD):
+        # A full disk, or an account that lives elsewhere, is no fault of the port's: it must not latch it.
+        if refusal.code in (R1203_RATE_IN, R1207_REJ_BREAK, R1610_WRONG_SHARD, R1613_DISK_FULL):
             self.decisions[refusal.code] += 1
         else:
             self.count_decision(caller.port, refusal.code, now_ns)

@@ -12,7 +12,6 @@ from ext.events cimport EV_DAY, EV_OWNER, DayEvent, Frame, OwnerEvent
 from ext.journal cimport JOURNAL_START, Journal
 from ext.replay cimport has_row
 from ext.state cimport NONE
-from ext.surveillance cimport rewatch
 from ext.sweeps cimport copy_name
 
 from ext.journal import JournalError
@@ -67,7 +66,7 @@ cdef class Follower:
             if not has_row(self.engine.state, frame):
                 raise JournalError(journal.path, self.applied, "it has more orders, accounts or positions than fit here")
             apply(self.engine.state, frame, self.applied)
-            rewatch(self.engine, frame)
+            self.engine.watch_frame(frame)
             self.applied += frame.size
 
 

@@ -5,6 +5,7 @@ from ext.events cimport Frame
 
 cdef enum:
     JOURNAL_START = 64                 # offset of the first frame; before it, the header
+    MOST_FRAME = 1 << 12               # octets; of a compiled rule set more
     SPARE_FOR_REPORTS = 16777216       # bytes kept back for cancels and reports when orders are refused (R1613)
 
 # The header of the first segment. The other segments are frames from their first octet to their last.

@@ -39,7 +39,6 @@ cdef enum:
     PAGE = 4096
     CHUNK = 1 << 26                    # a file grows by this much, unless told
     LEAST_CHUNK = 1 << 16              # and by this much when the disk is nearly full
-    MOST_FRAME = 1 << 12
     MOST_RULE_SET_FRAME = 1 << 26      # a compiled rule set is one frame, and the only long one
 
 cdef const char *MAGIC = b"tidegate journal 1\n"
@@ -197,6 +196,17 @@ cdef class Journal:
             elif error != EINTR:
                 return error
 
+    def follow(self, uint64_t size) -> None:
+        """For a reader: the last segment's file has grown to so many bytes; the first addresses stay what they are."""
+        cdef uint64_t first = (self.segment_count - 1) * self.segment_size
+        cdef uint64_t mapped = (size + PAGE - 1) & ~<uint64_t>(PAGE - 1)
+        if self.writable or first + size <= self.allocated:
+            return
+        if mmap(self.base + first, mapped, PROT_READ, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, self.fds[self.segment_count - 1],
+                0) == MAP_FAILED:
+            raise JournalError(self.path, 0, f"cannot map {mapped} bytes: {os.strerror(errno)}")
+        self.allocated = self.capacity = first + size
+
     cdef void look_at_disk(self) noexcept nogil:
         cdef statvfs found
         if fstatvfs(self.fds[self.segment_count - 1], &found) == 0:
@@ -214,7 +224,8 @@ cdef class Journal:
     @property
     def is_full(self) -> bool:
         """Whether new orders find no room (R1613)."""
-        return self.end + SPARE_FOR_REPORTS > self.allocated and self.grow_error != 0
+        cdef uint64_t wanted = self.end + SPARE_FOR_REPORTS
+        return wanted > self.allocated and (self.grow_error != 0 or wanted > self.limit)
 
     def cannot_grow(self, int error) -> None:
         """The shell could not open another segment: errno."""
@@ -347,12 +358,15 @@ cdef class Journal:
 
     cdef bint is_torn(self, uint64_t offset, uint64_t last) noexcept:
         """Whether the frame at offset is one that was being written when its process died: nothing behind it, and not all there.
-        Without a synced end to go by, a frame whose checksum and last word were written is damaged, not torn."""
+        Without a synced end to go by, a frame whose checksum and last octet were written is damaged, not torn."""
         cdef const Frame *frame = self.at(offset)
         cdef uint64_t size = frame.size if sizeof(Frame) <= frame.size <= most_size(frame) else MOST_FRAME
         if last > offset + size:
             return False
-        return frame.crc == 0 or last + 8 <= offset + size or offset + size > self.allocated
+        from ext.journal_faults import is_followed
+        if is_followed(self, offset):
+            return False
+        return frame.crc == 0 or last < offset + size or offset + size > self.allocated
 
     cdef uint64_t last_octet(self, uint64_t offset) noexcept:
         """Where the last octet that is not zero ends, at or behind offset; offset: there is none."""
@@ -368,7 +382,8 @@ cdef class Journal:
         return max(at, offset)
 
     def cut(self) -> int:
-        """Zero whatever follows the last good frame (a torn tail), in the files too; returns how many bytes were not zero.
+        """Zero whatever follows the last good frame (a torn tail), in the files too; returns how many bytes were not zero. A
+        reader only counts them.
 
         From here on the journal may be written: in a shared one nothing is then certain to be on the disk.
         """
@@ -378,6 +393,8 @@ cdef class Journal:
         cdef int error = 0
         for at in range(self.end, last):
             torn += self.base[at] != 0
+        if not self.writable:
+            return torn
         memset(self.base + self.end, 0, last - self.end)
         self.is_tail_known = True
         self.written_end = self.end

@@ -6,10 +6,12 @@ A frame's checksum begins with the one before it, so two neighbours prove each o
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from ext.events cimport EV_TYPE_COUNT, Frame
-from ext.journal cimport Journal, crc32c, most_size
+from ext.journal cimport MOST_FRAME, Journal, crc32c, most_size
 
 cdef enum:
     MOST_WALKED = 1 << 20              # frames that are looked through for one that is out of order
+    MOST_LOOKED = 1 << 20              # octets behind a bad frame that are looked through for the next one
+    NEAR = 256                         # frames that may be lost between them
 
 
 def fault(Journal journal, uint64_t offset) -> Exception:
@@ -19,8 +21,10 @@ def fault(Journal journal, uint64_t offset) -> Exception:
     cdef const Frame *frame = plausible(journal, offset)
     if journal.last_octet(offset) <= offset or offset + sizeof(Frame) > journal.allocated:
         return journal.error(offset, f"frame {number} is missing: {why_it_ends(journal, offset)}")
-    if frame != NULL and is_followed(journal, frame):
+    if continued(journal, offset):
         return journal.error(offset, f"frame {number} is changed: {what_changed(journal, frame)}")
+    if is_cut_short(journal, offset):
+        return journal.error(offset, f"frame {number} is cut short: it goes on in the next segment, which is not there")
     if frame != NULL and crc_as(frame, number, journal.crc) == frame.crc:
         return journal.error(offset, f"frame {number} is changed: {what_changed(journal, frame)}")
     if segment:
@@ -61,20 +65,51 @@ cdef uint32_t crc_as(const Frame *frame, uint64_t number, uint32_t seed) noexcep
     return crc32c(<const uint8_t *>frame + 16, frame.size - 16, crc)
 
 
-cdef bint is_followed(Journal journal, const Frame *frame) noexcept:
-    """Whether the frame that should come next comes behind this one and continues it, as it says it is or as it is."""
-    cdef const Frame *after = behind(journal, frame)
-    if after == NULL or after.seq != journal.seq + 2:
-        return False
-    return after.crc in (crc_as(after, after.seq, frame.crc), crc_as(after, after.seq, crc_as(frame, frame.seq, journal.crc)))
+def is_followed(Journal journal, uint64_t offset) -> bool:
+    """Whether frames that were committed later stand behind what is at offset, wherever that would end."""
+    cdef uint64_t last = min(journal.allocated, offset + MOST_LOOKED)
+    cdef uint64_t at = offset + 8
+    cdef const Frame *frame
+    while at < last:
+        frame = plausible(journal, at)
+        if frame != NULL and journal.seq + 1 < frame.seq <= journal.seq + NEAR:
+            return True
+        at += 8
+    return False
+
+
+cdef bint continued(Journal journal, uint64_t offset) noexcept:
+    """Whether the frame that should come next comes somewhere behind, and continues the one at offset: by the checksum that
+    this one says, or by the one it should have."""
+    cdef uint64_t at = offset + sizeof(Frame)
+    cdef const Frame *frame = plausible(journal, offset)
+    cdef const Frame *after
+    # No further than a frame can be long: in swapped segments it stands elsewhere.
+    cdef uint64_t last = offset + (MOST_FRAME if frame == NULL else max(<uint64_t>MOST_FRAME, frame.size))
+    while at <= last:
+        after = plausible(journal, at)
+        if after != NULL and after.seq == journal.seq + 2:
+            if after.crc == crc_as(after, after.seq, journal.at(offset).crc):
+                return True
+            if frame != NULL and after.crc == crc_as(after, after.seq, crc_as(frame, frame.seq, journal.crc)):
+                return True
+        at += 8
+    return False
+
+
+cdef bint is_cut_short(Journal journal, uint64_t offset) noexcept:
+    """Whether the frame at offset reaches past the last segment, which is full."""
+    cdef const Frame *frame = journal.at(offset)
+    return (journal.allocated == journal.segment_count * journal.segment_size
+            and sizeof(Frame) <= frame.size <= most_size(frame) and offset + frame.size > journal.allocated)
 
 
 cdef str what_changed(Journal journal, const Frame *frame):
     cdef uint64_t number = journal.seq + 1
+    if frame == NULL:
+        return "its header fits no frame"
     if frame.seq != number and crc_as(frame, number, journal.crc) == frame.crc:
         return f"its number says {frame.seq}"
-    if not 0 < frame.type < EV_TYPE_COUNT:
-        return f"its type is {frame.type}"
     if frame.crc == crc_as(frame, frame.seq, journal.crc):
         return f"its number says {frame.seq}"
     return "its octets and its checksum do not agree"

@@ -1,17 +1,20 @@
 """The only arithmetic that moves money, shares and exposure. Checks nothing: the ladder has, or the exchange has spoken."""
 
+from libc.stdint cimport uint32_t
+
 from ext.codes cimport BUY
-from ext.state cimport FLAG_SHORT, FLAG_TIED, NONE, Account, Position
+from ext.state cimport FLAG_SHORT, FLAG_TIED, GROUP_OWNER, Account, Position
 from ext.ties cimport fill_tied, move_tied, move_usage, release_tied
 
 
 cdef void move_open(State state, Order *order, int64_t open_e4, int64_t filled_e4) noexcept:
-    """Add to the open and filled notional of the order's side, in every scope it counts in."""
-    cdef Account *account = &state.accounts[order.account]
-    move_usage(&account.usage, order.side, open_e4, filled_e4)
+    """Add to the open and filled notional of the order's side, in every scope it counts in. Its group is the one it was accepted
+    in, until its end: a new limits file may have put the account into another."""
+    cdef uint32_t controller = state.positions[order.match_position].owner
+    move_usage(&state.accounts[order.account].usage, order.side, open_e4, filled_e4)
     move_usage(&state.firm, order.side, open_e4, filled_e4)
-    if account.group != NONE:
-        move_usage(&state.groups[account.group].usage, order.side, open_e4, filled_e4)
+    if controller & GROUP_OWNER:
+        move_usage(&state.groups[controller & ~<uint32_t>GROUP_OWNER].usage, order.side, open_e4, filled_e4)
     if order.flags & FLAG_TIED:
         move_tied(state, order, open_e4, filled_e4)
 

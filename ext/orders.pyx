@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t
 from libc.string cimport memcmp
 
-from ext.codes cimport BUY, LIMIT
+from ext.codes cimport BUY
 from ext.events cimport OrderEvent
 from ext.state cimport NO_SELL, NONE, Account, Position
 from ext.tables cimport MapSlot, hash_bytes, map_find, map_next, map_put
@@ -30,13 +30,6 @@ cdef void index_order(State state, uint32_t order_no, uint64_t cl_hash) noexcept
     while slot.tag:
         slot = map_next(&state.order_map, slot)
     map_put(&state.order_map, slot, cl_hash, order_no)
-
-
-# What an open order counts as when another of the same owner would meet it.
-cdef inline int64_t match_px_e4(const Order *order) noexcept:
-    if order.ord_type == LIMIT:
-        return order.price_e4
-    return order.wpx_e4 if order.side == BUY else 0
 
 
 cdef void open_order(State state, uint32_t order_no) noexcept:

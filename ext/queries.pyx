@@ -1,7 +1,5 @@
 """Reading state for people and cold calls: accounts, orders, positions, limits in use. Changes nothing."""
 
-from collections import Counter
-
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from ext.codec cimport MOST_REPORT_SIZE
@@ -16,6 +14,7 @@ from ext.state cimport (
     Position, Profile, State, Strategy, Tie, Usage,
 )
 
+from ext.invariants import compare
 from ext.replay import frame_fields
 from ext.response import LEVEL_NAMES, MASK_BITS, SUBJECT_NAMES
 
@@ -177,72 +176,7 @@ def counts(Engine engine) -> dict:
 
 def check_invariants(Engine engine) -> list:
     """What does not add up between orders and the sums kept of them; empty when all is well (rule catalogue, section 1.1)."""
-    cdef uint32_t index, order_no
-    cdef const Order *order
-    faults = []
-    held, shares, opened = {}, {}, {}
-    for order_no in range(1, engine.state.order_count + 1):
-        order = &engine.state.orders[order_no]
-        if not is_open(order):
-            continue
-        held[order.account] = held.get(order.account, 0) + order.hold_e4
-        opened[order.account] = opened.get(order.account, 0) + 1
-        for position in {order.position, order.match_position}:
-            shares[position, order.side] = shares.get((position, order.side), 0) + order.leaves_qty_shares
-        if order.flags & FLAG_SHORT:
-            shares[order.position, "short"] = shares.get((order.position, "short"), 0) + order.leaves_qty_shares
-    for index in range(engine.state.account_count):
-        if engine.state.accounts[index].cash_held_e4 != held.get(index, 0):
-            faults.append(f"account {index}: cash_held {engine.state.accounts[index].cash_held_e4}, orders hold {held.get(index, 0)}")
-        if engine.state.accounts[index].open_orders != opened.get(index, 0):
-            faults.append(f"account {index}: open_orders {engine.state.accounts[index].open_orders}, orders {opened.get(index, 0)}")
-    for index in range(engine.state.position_count):
-        if engine.state.positions[index].open_buy_shares != shares.get((index, 1), 0):
-            faults.append(f"position {index}: open_buy {engine.state.positions[index].open_buy_shares}, orders {shares.get((index, 1), 0)}")
-        if engine.state.positions[index].open_sell_shares != shares.get((index, 2), 0):
-            faults.append(f"position {index}: open_sell {engine.state.positions[index].open_sell_shares}, orders {shares.get((index, 2), 0)}")
-        if engine.state.positions[index].owner & GROUP_OWNER:
-            continue
-        needed = shares.get((index, 2), 0) - shares.get((index, "short"), 0)
-        if engine.state.positions[index].sell_held_shares != needed:
-            faults.append(f"position {index}: sell_held {engine.state.positions[index].sell_held_shares}, orders {needed}")
-    return faults + check_ties(engine)
-
-
-cdef list check_ties(Engine engine):
-    """As check_invariants, of what only some orders count in: strategies, trading units, parents, borrowed shares."""
-    cdef State state = engine.state
-    cdef uint32_t order_no, at
-    cdef const Order *order
-    cdef const Tie *tie
-    opened, filled = Counter(), Counter()
-    for order_no in range(1, state.order_count + 1):
-        order = &state.orders[order_no]
-        tie = &state.ties[order_no]
-        if not order.flags & FLAG_TIED or (order.cum_qty_shares == 0 and not is_open(order)):
-            continue
-        opened["strategy", tie.strategy] += order.wpx_e4 * order.leaves_qty_shares
-        opened["unit", tie.unit] += order.wpx_e4 * order.leaves_qty_shares
-        filled["parent", order.account, tie.parent] += order.leaves_qty_shares + order.cum_qty_shares
-        if order.flags & FLAG_SHORT:
-            opened["short", order.position] += order.leaves_qty_shares
-            filled["short", order.position] += order.cum_qty_shares
-    found = {}
-    for at in range(state.strategy_count):
-        found["strategy", at] = open_e4(&state.strategies[at].usage), opened["strategy", at]
-    for at in range(state.unit_count):
-        found["unit", at] = open_e4(&state.units[at].usage), opened["unit", at + 1]
-    for at in range(state.parent_map.count):
-        key = state.parents[at].account, state.parents[at].id
-        found["parent", at] = state.parents[at].used_shares, filled["parent", key[0], key[1]]
-    for at in range(state.position_count):
-        found["short open", at] = state.holdings[at].short_open_shares, opened["short", at]
-        found["short filled", at] = state.holdings[at].short_filled_shares, filled["short", at]
-        if state.positions[at].owner < STRATEGY_OWNER:
-            opened["firm", state.positions[at].instrument] += state.positions[at].total_shares - state.holdings[at].short_filled_shares
-    for at in range(state.instrument_count):
-        found["firm shares", at] = state.firm_shares[at], opened["firm", at]
-    return [f"{name[0]} {name[1]}: {kept}, orders {summed}" for name, (kept, summed) in found.items() if kept != summed]
+    return compare(engine)[1]
 
 
 cdef inline int64_t open_e4(const Usage *usage) noexcept:

@@ -1,9 +1,10 @@
 """Reading a journal: folding it into state, and its frames as Python values for people. Writes nothing."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport UINT64_MAX, uint32_t, uint64_t
 
 from ext.apply cimport apply
 from ext.codes cimport VENUE_COUNT
+from ext.engine cimport Engine
 from ext.events cimport (
     EV_ACCOUNT, EV_ADMIN, EV_BASKET, EV_CANCELED, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_DAY,
     EV_EXPIRED, EV_HIT, EV_KILL, EV_LEVEL, EV_LOCATE, EV_MARK, EV_NEW, EV_ORDER, EV_ORDER_RELEASED, EV_OWNER, EV_PHASE, EV_POSITION,
@@ -32,15 +33,9 @@ def fold(State state, Journal journal, uint64_t to_seq=0) -> int:
     cdef const Frame *frame
     journal.rewind()
     while True:
-        frame = journal.next_frame(offset)
+        frame = next_to_apply(state, journal, offset)
         if frame == NULL:
             return journal.seq
-        if frame.type == EV_DAY and (<const DayEvent *>frame).layout != layout_number():
-            raise journal.error(offset, "it was written by another build, with other frames: layout "
-                                f"{(<const DayEvent *>frame).layout}, expected {layout_number()}")
-        if not has_row(state, frame):
-            raise journal.error(offset, f"it has more orders, accounts or positions than fit: at most {state.most_orders} orders "
-                                f"(--max-orders), {state.most_accounts} accounts, {state.most_positions} positions")
         apply(state, frame, offset)
         offset = journal.end
         if journal.seq == to_seq:
@@ -60,6 +55,59 @@ def newest_owner(Journal journal) -> str:
     return node
 
 
+def fold_on(Engine engine, uint64_t limit=UINT64_MAX) -> int:
+    """Apply the frames that begin before limit, from where the engine's journal stands, and watch what they touch; the offset
+    of the last one, 0: there was none. Errors as of fold."""
+    cdef Journal journal = engine.journal
+    cdef uint64_t last = 0
+    cdef const Frame *frame
+    while journal.end < limit:
+        frame = next_to_apply(engine.state, journal, journal.end)
+        if frame == NULL:
+            break
+        last = journal.end - frame.size
+        if not is_next(engine.state, frame):
+            raise journal.error(last, f"frame {frame.seq} ({EVENT_NAMES.get(frame.type)}) is not the next of its "
+                               f"account's events, or of its exchange's reports: {fields_of(frame)}")
+        apply(engine.state, frame, last)
+        engine.watch_frame(frame)
+    return last
+
+
+cdef inline const Frame *next_to_apply(State state, Journal journal, uint64_t offset) except? NULL:
+    """The frame at offset, when this build and these tables can take it; NULL: the end."""
+    cdef const Frame *frame = journal.next_frame(offset)
+    if frame == NULL:
+        return NULL
+    if frame.type == EV_DAY and (<const DayEvent *>frame).layout != layout_number():
+        raise journal.error(offset, "it was written by another build, with other frames: layout "
+                            f"{(<const DayEvent *>frame).layout}, expected {layout_number()}")
+    if not has_row(state, frame):
+        raise journal.error(offset, f"it has more orders, accounts or positions than fit: at most {state.most_orders} orders "
+                            f"(--max-orders), {state.most_accounts} accounts, {state.most_positions} positions")
+    return frame
+
+
+cdef inline bint is_next(State state, const Frame *frame) noexcept:
+    """Whether the frame's numbers follow: in its account's events, and in its exchange's reports. The checksums only tell that
+    it stands as it was written."""
+    cdef const ReportEvent *report = <const ReportEvent *>frame
+    cdef const CancelEvent *cancel = <const CancelEvent *>frame
+    if frame.event_seq and (frame.account >= state.account_count
+                            or frame.event_seq != state.accounts[frame.account].event_seq + 1
+                            or frame.prev_offset != state.accounts[frame.account].last_offset):
+        return False
+    if frame.type in (EV_NEW, EV_TRADE, EV_CANCELED, EV_EXPIRED, EV_VENUE_REJECTED, EV_REPORT_SKIPPED):
+        return is_next_report(state, report.venue, report.partition, report.report_index)
+    if frame.type == EV_CANCEL_REJECTED:
+        return is_next_report(state, cancel.venue, cancel.partition, cancel.report_index)
+    return True
+
+
+cdef inline bint is_next_report(State state, int venue, int partition, uint64_t number) noexcept:
+    return venue < VENUE_COUNT and number in (0, state.report_index[venue][partition & 255] + 1)
+
+
 def scan(Journal journal) -> int:
     """Read and check every frame without applying any; how many. Raises JournalError at a damaged frame."""
     cdef uint64_t offset = JOURNAL_START
@@ -67,6 +115,20 @@ def scan(Journal journal) -> int:
     while journal.next_frame(offset) != NULL:
         offset = journal.end
     return journal.seq
+
+
+def verify(Journal journal, uint64_t limit) -> None:
+    """Read the checksums of all frames before limit, where the journal stands: what a snapshot spares the fold is still proven
+    whole. Raises JournalError at a damaged frame."""
+    cdef uint64_t seq = journal.seq
+    cdef uint32_t crc = journal.crc
+    cdef uint64_t offset = JOURNAL_START
+    journal.rewind()
+    while journal.end < limit and journal.next_frame(offset) != NULL:
+        offset = journal.end
+    if journal.end != limit or journal.seq != seq or journal.crc != crc:
+        raise journal.error(journal.end, f"frame {journal.seq + 1} is damaged: the journal ends there, and went on to "
+                           f"frame {seq}")
 
 
 def layout_number() -> int:
@@ -96,9 +158,9 @@ cdef bint has_row(State state, const Frame *frame) noexcept:
     return frame.type not in (EV_LOCATE, EV_LEVEL) or state.position_count < state.most_positions
 
 
-def frames(Journal journal, uint64_t from_seq=0, uint64_t to_seq=0):
-    """Every frame as (offset, seq, type name, time_ns, fields); from and up to a number where one is given. All before the last
-    of them are checked."""
+def frames(Journal journal, uint64_t from_seq=0, uint64_t to_seq=0, str type="", set accounts=None):
+    """Frames as (offset, seq, type name, time_ns, fields): from and up to a number, of one type, of some accounts, where these are
+    given. Every frame before the last of them is checked, wanted or not."""
     cdef uint64_t offset = JOURNAL_START
     cdef const Frame *frame
     journal.rewind()
@@ -106,8 +168,9 @@ def frames(Journal journal, uint64_t from_seq=0, uint64_t to_seq=0):
         frame = journal.next_frame(offset)
         if frame == NULL or journal.seq > to_seq > 0:
             return
-        if journal.seq >= from_seq:
-            yield offset, frame.seq, EVENT_NAMES.get(frame.type, str(frame.type)), frame.time_ns, fields_of(frame)
+        name = EVENT_NAMES.get(frame.type, f"{frame.type}")
+        if journal.seq >= from_seq and (not type or type == name) and (accounts is None or frame.account in accounts):
+            yield offset, frame.seq, name, frame.time_ns, fields_of(frame)
         offset = journal.end
 
 

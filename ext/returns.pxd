@@ -9,8 +9,10 @@ from ext.venue cimport VenueReport
 cdef class Returns(Survey):
     cdef readonly Histogram acked      # order decided -> the exchange's acceptance applied
     cdef readonly int64_t reports_applied, reports_duplicate, reports_gap, reports_skipped
+    cdef readonly set withheld         # orders in doubt that were not sent again: their cancel says whether they ever arrived
 
     # the exchange's word
+    cdef bint never_arrived(self, int kind, uint64_t number, const VenueReport *report) noexcept
     cdef void apply_venue_report(self, int type, uint32_t order_no, int venue, const VenueReport *report, int64_t now_ns) noexcept
     cdef void on_business_reject(self, int kind, uint64_t number, int venue, const VenueReport *report, int64_t now_ns) noexcept
     cdef uint32_t find_by_cancel(self, uint32_t cancel_no) noexcept

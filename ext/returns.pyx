@@ -16,10 +16,10 @@ from ext.events cimport (
 from ext.fields cimport copy_cancel_name
 from ext.journal cimport Journal
 from ext.rule_book cimport FETCHED_CANCELED, FETCHED_FILL
-from ext.state cimport FLAG_CANCEL_SENT, FLAG_CONFIRMED, NONE, State
+from ext.state cimport FLAG_ACKED, FLAG_CANCEL_SENT, FLAG_CONFIRMED, NONE, State
 from ext.venue cimport (
-    REASON_DUPLICATE_CL_ORD_ID, REPORT_ACCEPTED, REPORT_APPLIED, REPORT_BUSINESS_REJECT, REPORT_CANCEL_REJECTED,
-    REPORT_CANCELED, REPORT_DUPLICATE, REPORT_GAP, REPORT_REJECTED, REPORT_TRADE,
+    REASON_DUPLICATE_CL_ORD_ID, REASON_UNKNOWN_ORDER, REPORT_ACCEPTED, REPORT_APPLIED, REPORT_BUSINESS_REJECT,
+    REPORT_CANCEL_REJECTED, REPORT_CANCELED, REPORT_DUPLICATE, REPORT_GAP, REPORT_REJECTED, REPORT_TRADE,
 )
 from ext.venue_ids cimport ID_CANCEL, ID_ORDER, decode_venue_id
 
@@ -34,6 +34,7 @@ cdef class Returns(Survey):
     def __init__(self, State state, Journal journal):
         Survey.__init__(self, state, journal)
         self.acked = Histogram()
+        self.withheld = set()
 
     cdef int on_report(self, int venue, const VenueReport *report, int64_t now_ns) noexcept:
         """Apply one report exactly once and in order: (partition, report_index) is its key."""
@@ -56,6 +57,9 @@ cdef class Returns(Survey):
             self.fetch_report(&self.state.orders[number], FETCHED_FILL if report.kind == REPORT_TRADE else FETCHED_CANCELED)
         if report.kind == REPORT_BUSINESS_REJECT:
             self.on_business_reject(kind, number, venue, report, now_ns)
+        elif self.never_arrived(kind, number, report):
+            self.withheld.discard(number)
+            self.apply_venue_report(EV_CANCELED, <uint32_t>number, venue, report, now_ns)
         elif report.kind == REPORT_CANCEL_REJECTED and kind == ID_ORDER and 0 < number <= self.state.order_count \
                 and self.state.orders[number].cancel_offset:
             # Also when the order ended meanwhile: whoever asked for the cancel hears that it came too late.
@@ -74,6 +78,13 @@ cdef class Returns(Survey):
         else:
             self.skip(venue, report, now_ns)
         return REPORT_APPLIED
+
+    cdef bint never_arrived(self, int kind, uint64_t number, const VenueReport *report) noexcept:
+        """Whether the exchange says, in so many words, that it does not know an order that was held back when its link came up:
+        then there is nothing to cancel. Any other refusal, or of any other order, leaves the order as it is."""
+        return (report.kind == REPORT_CANCEL_REJECTED and report.reason == REASON_UNKNOWN_ORDER and kind == ID_ORDER
+                and number in self.withheld and is_open(&self.state.orders[number])
+                and not self.state.orders[number].flags & FLAG_ACKED)
 
     cdef void apply_venue_report(self, int type, uint32_t order_no, int venue, const VenueReport *report, int64_t now_ns) noexcept:
         cdef const Order *order = &self.state.orders[order_no]

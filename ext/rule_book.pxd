@@ -164,6 +164,10 @@ cdef class RuleBook:
     cdef void set_least(self, Gate *gate) noexcept
     cdef bint is_general(self, uint32_t rule) noexcept
 
+# Cells that are found again where they were (ext/snapshot).
+cdef void leave_block(Block *block) noexcept
+cdef void set_place(Gauge *gauge, Block *block, size_t offset, uint32_t bit) noexcept
+
 cdef inline uint64_t prefix_hash(const uint8_t *text, size_t size) noexcept nogil:
     return hash_bytes(text, size, 7)
 

@@ -64,6 +64,7 @@ cdef class RuleState:
     cdef void add_alert(self, uint64_t offset) noexcept
     cdef RuleBook new_book(self)
     cdef void note_pages(self) noexcept
+    cdef void count_used(self, uint32_t *used, uint32_t accounts, uint32_t positions, uint32_t instruments) noexcept
     cdef hash_cells(self, object digest, const uint32_t *used, uint32_t groups)
     cdef size_t group_rows(self, int key, uint32_t groups) noexcept
     cdef hash_into(self, object digest, uint32_t accounts, uint32_t groups, uint32_t positions, uint32_t instruments)

@@ -90,9 +90,8 @@ cdef class RuleState:
         if self.alert_count <= MOST_ALERTS:
             self.alerts[self.alert_count] = offset
 
-    cdef hash_into(self, object digest, uint32_t accounts, uint32_t groups, uint32_t positions, uint32_t instruments):
-        """Everything here, for State.hash; the counts are of rows in use."""
-        cdef uint32_t used[KEY_COUNT]
+    cdef void count_used(self, uint32_t *used, uint32_t accounts, uint32_t positions, uint32_t instruments) noexcept:
+        """Rows in use of each key, those that groups have of their own left out."""
         used[<int>KEY_ACCOUNT] = accounts
         used[<int>KEY_CONTROLLER] = accounts
         used[<int>KEY_ACCOUNT_VENUE] = accounts * EXCHANGES
@@ -103,6 +102,11 @@ cdef class RuleState:
         used[<int>KEY_VENUE] = EXCHANGES
         used[<int>KEY_FIRM] = 1
         used[<int>KEY_FIXED] = 1
+
+    cdef hash_into(self, object digest, uint32_t accounts, uint32_t groups, uint32_t positions, uint32_t instruments):
+        """Everything here, for State.hash; the counts are of rows in use."""
+        cdef uint32_t used[KEY_COUNT]
+        self.count_used(used, accounts, positions, instruments)
         digest.update(repr((self.book.number, self.rule_set_count, self.alert_count, self.hit_map.count)).encode())
         add_rows(digest, self.recorded, instruments * sizeof(RecordedQuote))
         add_rows(digest, self.hits, self.hit_map.count * sizeof(HitCell))

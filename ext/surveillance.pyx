@@ -3,12 +3,8 @@
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from ext.codes cimport PASS
 from ext.engine cimport Engine
-from ext.events cimport (
-    EV_CANCEL_SENT, EV_CANCELED, EV_HIT, EV_ORDER, EV_QUOTE, EV_RULE_SET, EV_TRADE, Frame, HitEvent, OrderEvent, QuoteEvent,
-    RuleSetEvent,
-)
+from ext.events cimport EV_HIT, EV_RULE_SET, Frame, HitEvent, RuleSetEvent
 from ext.journal cimport JOURNAL_START
 from ext.program cimport Program, open_program, validate_program
 from ext.rule_state cimport MOST_ALERTS, MOST_RULE_SETS
@@ -142,7 +138,7 @@ def on_time(Engine engine, int64_t now_ns) -> None:
 
 
 def resume(Engine engine) -> None:
-    """After recovery: find again whom the next quote of each instrument concerns, from what came since its last one."""
+    """After a fold of its own: find again whom the next quote of each instrument concerns, from what came since its last one."""
     cdef uint64_t offset = JOURNAL_START
     cdef const Frame *frame
     cdef bint has_rules = False
@@ -150,20 +146,13 @@ def resume(Engine engine) -> None:
         frame = engine.journal.at(offset)
         has_rules = has_rules or frame.type == EV_RULE_SET
         if has_rules:
-            rewatch(engine, frame)
+            engine.watch_frame(frame)
         offset += frame.size
+    resume_holding(engine)
 
 
-cdef void rewatch(Engine engine, const Frame *frame) noexcept:
-    """A frame that another process decided: whom its instrument's next quote concerns because of it."""
-    if frame.type == EV_QUOTE:
-        engine.unwatch((<const QuoteEvent *>frame).instrument)
-    elif frame.type in (EV_TRADE, EV_CANCELED, EV_CANCEL_SENT) or (
-            frame.type == EV_ORDER and (<const OrderEvent *>frame).code == PASS):
-        engine.watch(engine.state.orders[frame.order_no].match_position)
-
-
-cdef void watch_holdings(Engine engine) noexcept:
+def resume_holding(Engine engine) -> None:
+    """After a fold that watched: go on with the rows where a condition with `for` holds."""
     cdef uint32_t position
     for position in range(engine.state.position_count):
         engine.watch_holding(position)

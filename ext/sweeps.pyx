@@ -19,10 +19,8 @@ from ext.reports cimport confirm_by_ns
 from ext.state cimport FLAG_ACKED, FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, NONE, Order
 from ext.venue cimport VenueReport
 
-from ext.replay import fold
-from ext.surveillance cimport watch_holdings
-
-from ext.surveillance import resume
+from ext.replay import fold_on
+from ext.surveillance import resume_holding
 
 
 cdef list open_orders(Engine engine, uint32_t account):
@@ -169,24 +167,57 @@ def set_link(Engine engine, int venue, bint ready, int64_t now_ns) -> int:
     return resent
 
 
+def in_doubt(Engine engine, int venue) -> int:
+    """Open orders of an exchange that it has not confirmed: their bytes may or may not have left."""
+    cdef uint32_t account, order_no
+    cdef int count = 0
+    for account in range(engine.state.account_count):
+        order_no = engine.state.accounts[account].open_head
+        while order_no != NONE:
+            count += engine.state.orders[order_no].venue == venue and not engine.state.orders[order_no].flags & FLAG_ACKED
+            order_no = engine.state.orders[order_no].next_open
+    return count
+
+
 cdef int resend_in_doubt(Engine engine, int venue, int64_t now_ns):
     """Orders and cancels whose bytes may not have left, after report synchronisation, with the same ClOrdID: the exchange
-    refuses a second copy, so neither can be executed twice."""
+    refuses a second copy, so neither can be executed twice. What was killed meanwhile is not sent again: a cancel asks for it."""
     cdef uint32_t account, order_no
     cdef const Order *order
     cdef int resent = 0
+    cdef bint is_cancelled
+    engine.withheld -= {number for number in engine.withheld if engine.state.orders[<uint32_t>number].venue == venue}
     for account in range(engine.state.account_count):
         for order_no in open_orders(engine, account):
             order = &engine.state.orders[order_no]
             if order.venue != venue:
                 continue
+            is_cancelled = order.flags & FLAG_CANCEL_SENT
             if not order.flags & FLAG_ACKED:
-                engine.forward(order_no, now_ns)
-                resent += 1
-            if order.flags & FLAG_CANCEL_SENT:
+                resent += settle_in_doubt(engine, order_no, now_ns)
+            if is_cancelled:
                 engine.forward_cancel(order_no, (<const CancelEvent *>engine.journal.at(order.cancel_offset)).cancel_no, now_ns)
                 resent += 1
     return resent
+
+
+cdef int settle_in_doubt(Engine engine, uint32_t order_no, int64_t now_ns):
+    """Send an order in doubt again, or, when its port, account, group or the firm is killed, only ask for its cancel: it may have
+    arrived. How many orders were sent."""
+    cdef const Order *order = &engine.state.orders[order_no]
+    if not is_killed(engine, order):
+        engine.forward(order_no, now_ns)
+        return 1
+    engine.withheld.add(order_no)
+    if not order.flags & (FLAG_CANCEL_SENT | FLAG_CANCEL_QUEUED):
+        engine.request_cancel(order_no, NULL, NONE, now_ns)
+    return 0
+
+
+cdef bint is_killed(Engine engine, const Order *order) noexcept:
+    cdef uint32_t group = engine.state.accounts[order.account].group
+    return (engine.state.firm_killed or engine.state.accounts[order.account].killed or engine.state.ports[order.port].killed
+            or (group != NONE and engine.state.groups[group].killed))
 
 
 def end_of_day(Engine engine, int venue, int64_t now_ns) -> int:
@@ -207,13 +238,19 @@ def end_of_day(Engine engine, int venue, int64_t now_ns) -> int:
 
 
 def recover(Engine engine) -> dict:
-    """Fold the whole journal into the (empty) state; what was found. Raises JournalError when a frame is damaged.
+    """Fold the whole journal into the (empty) state; what was found, as settle tells it. Raises JournalError when a frame is
+    damaged."""
+    engine.journal.rewind()
+    fold_on(engine)
+    return settle(engine)
+
+
+def settle(Engine engine) -> dict:
+    """After the last frame was folded: cut what is torn behind it, and find again all that waits for something.
 
     Returns {frames, orders, open_orders, torn_bytes}: torn_bytes of an unfinished last frame were cut.
     """
-    fold(engine.state, engine.journal)
     torn = engine.journal.cut()
-    resume(engine)
     take_up(engine)
     return {"frames": engine.journal.seq, "orders": engine.state.order_count, "open_orders": engine.state.open_count,
             "torn_bytes": torn}
@@ -227,10 +264,13 @@ def take_up(Engine engine) -> None:
     engine.suspended.clear()
     engine.deadlines.clear()
     for account in range(engine.state.account_count):
-        for order_no in open_orders(engine, account):
+        order_no = engine.state.accounts[account].open_head
+        while order_no != NONE:
             if engine.state.orders[order_no].flags & FLAG_CANCEL_QUEUED:
                 engine.queued.append(order_no)
-    watch_holdings(engine)
+            order_no = engine.state.orders[order_no].next_open
+    engine.queued.sort()
+    resume_holding(engine)
     resume_waiting(engine)
 
 

@@ -14,6 +14,7 @@ cdef enum VenueReportKind:
 
 cdef enum VenueReason:                # the reasons the engine acts on; all others are passed on as they come
     REASON_DUPLICATE_CL_ORD_ID = 2010  # this ClOrdID is already in: it never means that the order itself failed
+    REASON_UNKNOWN_ORDER = 2101        # of a cancel: no order with this ClOrdID ever came in
 
 cdef struct VenueOrder:                # XSHG 58; XSHE 100101
     char cl_ord_id[10]

@@ -1,5 +1,7 @@
 """Own rows that the next recorded quote of their instrument concerns, the oldest first. What a rule says of them is not known here."""
 
+from ext.codes cimport PASS
+from ext.events cimport EV_CANCELED, EV_CANCEL_SENT, EV_ORDER, EV_QUOTE, EV_TRADE, OrderEvent, QuoteEvent
 from ext.journal cimport Journal
 from ext.program cimport ON_QUOTE
 from ext.state cimport MOST_INSTRUMENTS, State
@@ -43,6 +45,16 @@ cdef class Watching(Recorder):
         else:
             self.watch_next[self.watch_tail[instrument] - 1] = position + 1
         self.watch_tail[instrument] = position + 1
+
+    cdef void watch_frame(self, const Frame *frame) noexcept:
+        """A frame of the journal that was applied: whom the next quote concerns since it. From the first rule set on."""
+        if self.state.rule_state.rule_set_count == 0:
+            return
+        if frame.type == EV_QUOTE:
+            self.unwatch((<const QuoteEvent *>frame).instrument)
+        elif frame.type in (EV_TRADE, EV_CANCELED, EV_CANCEL_SENT) or (
+                frame.type == EV_ORDER and (<const OrderEvent *>frame).code == PASS):
+            self.watch(self.state.orders[frame.order_no].match_position)
 
     cdef void on_recorded(self, uint32_t instrument, int64_t now_ns) noexcept:
         """A quote was recorded: look at the rows that something happened in, the oldest first, so many at most."""

@@ -85,6 +85,9 @@ def serve(
     pbu: Annotated[str, typer.Option(help="Participant business unit orders go through.")] = "T00001",
     venue_password: Annotated[str, typer.Option(envvar="TIDEGATE_VENUE_PASSWORD", help="Logon password at XSHE.")] = "",
     max_orders: Annotated[int, typer.Option(min=1000, max=1 << 28, help="Most orders of one day.")] = 1 << 22,
+    snapshot_every_s: Annotated[float, typer.Option(min=0, help="Seconds between snapshots; 0: none.")] = 60.0,
+    snapshot_every_mb: Annotated[int, typer.Option(min=0, help="Or after so much journal; 0: time alone.")] = 512,
+    segment_mib: Annotated[int, typer.Option(min=1, max=65536, help="MiB of one file of a new day's journal.")] = 1024,
 ) -> None:
     """Serve one shard: gRPC in, risk decisions, both exchanges."""
     if transport not in TRANSPORTS:
@@ -109,6 +112,8 @@ def serve(
         tls_client_ca=tls_client_ca, rules=rules, watch_rules=watch_rules,
         redis=redis, cluster=cluster, shards=shards, advertise=advertise, durability=durability,
         replication_port=replication_port, lease_ms=lease_ms,
+        snapshot_every_s=snapshot_every_s, snapshot_every_mb=snapshot_every_mb,
+        segment_bytes=segment_mib << 20,
     ))
     if code:
         raise typer.Exit(code)

@@ -138,12 +138,12 @@ def is_held(path: Path) -> bool:
 
 def write_compressed(file: Path, target: Path) -> tuple[int, bytes]:
     """Compress a file onto the disk: its length and SHA-256."""
-    digest, size = hashlib.sha256(), 0
+    digest, size = hashlib.sha256(), file.stat().st_size
+    compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
     with file.open("rb") as source, target.open("wb") as sink:
-        with zstandard.ZstdCompressor(level=LEVEL).stream_writer(sink, closefd=False) as writer:
+        with compressor.stream_writer(sink, size=size, closefd=False) as writer:
             while octets := source.read(SLICE):
                 digest.update(octets)
-                size += len(octets)
                 writer.write(octets)
         sink.flush()
         os.fsync(sink.fileno())

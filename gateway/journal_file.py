@@ -18,6 +18,7 @@ import zstandard
 from ext.journal import KEPT_BACK, Journal, JournalError
 
 SEGMENT_SIZE = 1 << 30
+MOST_OF_A_DAY = 1 << 36
 AHEAD = 1 << 27  # bytes the open segments can hold beyond the journal's end: more than its thread allocates ahead
 COMPRESSED = ".zst"
 NAME = re.compile(r"(?P<day>.+?)(?:\.(?P<number>\d{4,}))?\.journal(?P<compressed>\.zst)?")
@@ -54,12 +55,14 @@ def days_in(folder: Path, shard: int | None = None) -> list[Path]:
 class JournalFile:
     """One trading day's files, held under a lock so that two gateways never share them.
 
-    path: of the first segment. private: the owner never waits for the disk, and a Syncer writes. Raises JournalError
-    when a segment is missing, cut short or not a journal, and when another gateway holds them.
+    path: of the first segment. private: the owner never waits for the disk, and a Syncer writes. segment_size, capacity:
+    of a new day's files, and of the day. Raises JournalError when a segment is missing, cut short or not a journal, and
+    when another gateway holds them.
     """
 
     def __init__(
-        self, path: Path, *, writable: bool = True, private: bool = False, segment_size: int = SEGMENT_SIZE
+        self, path: Path, *, writable: bool = True, private: bool = False, segment_size: int = SEGMENT_SIZE,
+        capacity: int = MOST_OF_A_DAY,
     ) -> None:
         self.path, self.private, self.writable = path, private, writable
         self.files: list[BinaryIO] = []
@@ -68,13 +71,14 @@ class JournalFile:
         self.failed: OSError | JournalError | None = None  # of the last try to open another segment
         self.was_full = False
         try:
-            self.open_all(segment_size)
+            self.open_all(segment_size, capacity)
         except BaseException:
             self.close_files()
             raise
         self.journal.open_more = self.open_more if writable else None
 
-    def open_all(self, segment_size: int) -> None:
+    def open_all(self, segment_size: int, capacity: int) -> None:
+        """Every segment there is: of a day that is continued, those ahead come later, when it was read."""
         found = segments_of(self.path)
         if self.writable and any(file.name.endswith(COMPRESSED) for file in found.values()):
             raise JournalError(str(self.path), 0, "this day is over: its journal is compressed and can only be read")
@@ -88,7 +92,8 @@ class JournalFile:
                 raise JournalError(str(self.path), 0, "another gateway holds it") from None
         size = os.fstat(file.fileno()).st_size
         self.journal: Any = Journal(
-            file.fileno(), size, str(self.path), writable=self.writable, private=self.private, segment_size=segment_size
+            file.fileno(), size, str(self.path), capacity, self.writable, private=self.private,
+            segment_size=segment_size,
         )
         for number in range(1, max(found, default=0) + 1):
             if number not in found:
@@ -118,7 +123,7 @@ class JournalFile:
     # --- ahead of need ---
 
     def ensure_ahead(self) -> list[dict[str, Any]]:
-        """Let a thread open the next segments before they are needed. Call it ten times a second, from the owner thread.
+        """Let a thread open the next segments before they are needed. To be called ten times a second.
 
         Returns what began or ended since the last call, for the log: {"event": name, ...}, name "disk_full",
         "disk_has_room" or "segment_failed".
@@ -158,6 +163,20 @@ class JournalFile:
                     sync_folder(path.parent)
                 self.journal.add_segment(file.fileno(), os.fstat(file.fileno()).st_size, str(path))
 
+    def follow(self, end: int) -> None:
+        """For a reader: let what another process has committed before `end` be read. JournalError: it is not there."""
+        journal = self.journal
+        while journal.allocated < end:
+            size = os.fstat(self.files[-1].fileno()).st_size
+            journal.follow(size)
+            if journal.allocated >= end:
+                return
+            path = segment_path(self.path, journal.segment_count)
+            if size != journal.segment_size or not path.exists():
+                raise JournalError(str(self.path), journal.allocated, f"the journal ends there, expected {end} bytes")
+            file = self.open_file(path)
+            journal.add_segment(file.fileno(), os.fstat(file.fileno()).st_size, str(path))
+
     # --- the end ---
 
     def close(self) -> None:
@@ -182,9 +201,11 @@ class JournalFile:
             segment_path(self.path, number).unlink(missing_ok=True)
 
     def close_files(self) -> None:
+        """Let go of the files. Their mappings hold them open for as long as the journal lives, the lock only until now."""
         for file in self.files:
-            with contextlib.suppress(OSError):
-                file.close()
+            with contextlib.suppress(OSError, ValueError):
+                fcntl.flock(file, fcntl.LOCK_UN)
+            file.close()
 
 
 def decompressed(path: Path) -> BinaryIO:
@@ -192,7 +213,11 @@ def decompressed(path: Path) -> BinaryIO:
     copy: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115
     try:
         with path.open("rb") as source:
-            zstandard.ZstdDecompressor().copy_stream(source, copy)
+            expected = zstandard.frame_content_size(source.read(64))
+            source.seek(0)
+            _, size = zstandard.ZstdDecompressor().copy_stream(source, copy)
+        if size != expected:
+            raise zstandard.ZstdError(f"it is cut short: {size} octets, expected {expected}")
         copy.flush()
     except BaseException:
         copy.close()

@@ -70,7 +70,8 @@ def dump(path: Path, stream: TextIO, wanted: Wanted = EVERYTHING) -> None:
     for file in journal_files(path):
         with opened(file) as journal:
             accounts = account_numbers(journal, wanted.account)
-            stream.writelines(dumped(picked(replay.frames(journal, wanted.from_seq, wanted.to_seq), wanted, accounts)))
+            frames = replay.frames(journal, wanted.from_seq, wanted.to_seq, wanted.type, accounts)
+            stream.writelines(dumped(frames))
 
 
 def check_wanted(wanted: Wanted) -> None:
@@ -88,13 +89,6 @@ def account_numbers(journal: Any, account: str) -> set[int] | None:
     rows = lookback.picked(journal, ("ACCOUNT",))
     found = {row["account"] for row in rows if row["id"] == account}
     return found or ({int(account)} if account.isdecimal() else set())
-
-
-def picked(frames: Iterable[Frame], wanted: Wanted, accounts: set[int] | None) -> Iterator[Frame]:
-    for frame in frames:
-        _, _, type_name, _, fields = frame
-        if wanted.type in ("", type_name) and (accounts is None or fields.get("account", 0) in accounts):
-            yield frame
 
 
 def dumped(frames: Iterable[Frame]) -> Iterator[str]:

@@ -42,6 +42,15 @@ class ControlFigures(msgspec.Struct, frozen=True):
     up: bool
 
 
+class SnapshotFigures(msgspec.Struct, frozen=True):
+    """Snapshots of this shard since it started."""
+
+    written: int
+    failed: int
+    restarts: int  # of the process that writes them
+    newest_seq: int  # journal frame that the newest one ends with
+
+
 class MetricSources(msgspec.Struct, frozen=True):
     """Where each figure is read."""
 
@@ -56,6 +65,7 @@ class MetricSources(msgspec.Struct, frozen=True):
     log_drops: Callable[[], int] = dropped_lines
     journal_free: Callable[[], tuple[int, bool]] = lambda: (0, False)  # bytes left for it; whether orders are refused
     control: Callable[[], "ControlFigures | None"] = lambda: None  # None: no control process is asked for
+    snapshots: Callable[[], "SnapshotFigures | None"] = lambda: None  # None: none are asked for
 
 
 class GatewayCollector(Collector):
@@ -79,6 +89,7 @@ class GatewayCollector(Collector):
         yield GaugeMetricFamily("tidegate_disk_full", "1 while orders are refused for want of disk.", value=int(full))
         yield CounterMetricFamily("tidegate_log_drops", "Log lines dropped.", value=sources.log_drops())
         yield from control_families(sources.control())
+        yield from snapshot_families(sources.snapshots())
 
     def decisions(self) -> Metric:
         family = CounterMetricFamily("tidegate_decisions", "Decisions on new orders, by code.", labels=["code", "name"])
@@ -125,6 +136,15 @@ def control_families(figures: ControlFigures | None) -> Iterator[Metric]:
     for level, count in enumerate(figures.levels):
         family.add_metric([f"L{level}"], count)
     yield family
+
+
+def snapshot_families(figures: SnapshotFigures | None) -> Iterator[Metric]:
+    if figures is None:
+        return
+    yield CounterMetricFamily("tidegate_snapshots", "Snapshots written.", value=figures.written)
+    yield CounterMetricFamily("tidegate_snapshots_failed", "Snapshots that could not be.", value=figures.failed)
+    yield CounterMetricFamily("tidegate_snapshot_restarts", "Restarts of their process.", value=figures.restarts)
+    yield GaugeMetricFamily("tidegate_snapshot_seq", "Last journal frame of the newest one.", value=figures.newest_seq)
 
 
 class MetricsServer:

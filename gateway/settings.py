@@ -63,6 +63,9 @@ class Settings(msgspec.Struct, frozen=True):
     durability: str = "process"  # one of DURABILITIES: what an acknowledged order survives
     replication_port: int = 0  # where standbys connect; 0: a free one
     lease_ms: int = 300  # how long an owner may be silent before its standby takes over
+    snapshot_every_s: float = 60.0  # 0: no snapshots
+    snapshot_every_mb: int = 512  # of journal, when that comes first; 0: time alone decides
+    segment_bytes: int = 1 << 30  # of one journal file
 
 
 def venue_address(text: str) -> VenueAddress:

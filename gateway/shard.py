@@ -17,44 +17,39 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import uvloop
 
-from ext import carry_over, follower, queries, replay, response, surveillance, sweeps
+from ext import follower, queries, response, surveillance, sweeps
 from ext import settings as day_settings
 from ext.ahead import Ahead
 from ext.buffers import Turn
 from ext.clock import utc_now_ns
 from ext.codes import VENUES
-from ext.engine import Engine
 from ext.gate import Gate
 from ext.journal import JournalError
 from ext.quote_feed import QuoteFeed
 from ext.session import Stages
-from ext.state import State
 from ext.venue_link import VenueLink
 from ext.venue_sse import SseWire
 from ext.venue_szse import SzseWire
 from gateway import transport
 from gateway.control_child import ControlChild, ControlSettings
 from gateway.disk import DiskSync
-from gateway.homes import Place, limits_at_home, take_place
-from gateway.journal_file import JournalFile, days_in
-from gateway.limit_types import Limits
-from gateway.limits import load_limits
-from gateway.loading import load_engine
+from gateway.homes import Place, take_place
 from gateway.log import logger
 from gateway.member import Member
 from gateway.metrics import MetricSources, MetricsServer, StageSummary
+from gateway.opening import begin_day, load_files, open_engine, set_aside
 from gateway.order_entry import OrderEntry
 from gateway.ownership import Record, Role
-from gateway.reference import Instrument, load_instruments
 from gateway.replication import ReplicationError
-from gateway.rule_start import STORE, begin_rules, rules_in_words
+from gateway.rule_start import STORE, rules_in_words
 from gateway.settings import SettingError, Settings, VenueAddress
+from gateway.snapshot_child import SnapshotChild
+from gateway.snapshots import SnapshotSettings
 from gateway.tasks import end_tasks
 from gateway.venue import SESSIONS, LinkState, VenueConfig, VenueSession
 
@@ -62,7 +57,6 @@ VENUE_NAMES = {number: name for name, number in VENUES.items()}
 DRAIN_S = 2.0
 FEED_RETRY_S = 0.2
 TICK_S = 0.1  # how late a suspended order or a level may end, and a waiting quote be recorded
-SPARE_POSITIONS = 1 << 18
 MARKET_WAIT_S = 2.0  # a new owner's, for links and phases
 MARKET_LOOK_S = 0.001
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
@@ -79,7 +73,7 @@ class Shard:
         self.ended: asyncio.Future[End] = self.loop.create_future()
         self.stages = Stages()
         self.files = load_files(settings, place)
-        self.journal_file, self.engine = open_engine(settings, self.files, self.log.info)
+        self.journal_file, self.engine, self.recovery = open_engine(settings, self.files, self.log.info)
         self.gate = Gate(self.engine.journal)
         self.turn = Turn(self.loop.call_soon, self.gate)
         self.ahead = Ahead(self.journal_file.journal, self.engine.state)
@@ -93,6 +87,7 @@ class Shard:
         self.server: transport.Server | None = None
         self.metrics: MetricsServer | None = None
         self.control: ControlChild | None = None
+        self.snapshots: SnapshotChild | None = None
 
     def new_member(self) -> Member:
         return Member(
@@ -230,8 +225,15 @@ class Shard:
             hand_over = self.hand_over if self.member is not None else None
             self.control = ControlChild(self.engine, control_settings(self.settings), self.log, self.turn, hand_over)
             await self.control.start()
+        if self.settings.snapshot_every_s:
+            self.snapshots = SnapshotChild(self.file_end, snapshot_settings(self.settings, self.engine), self.log)
+            self.snapshots.start()
         if self.place is not None and self.server is not None:
             await self.place.start(self.server.port, self.control.port if self.control else None, self.health)
+
+    def file_end(self) -> int:
+        """How far another process can read the journal's files."""
+        return int(self.engine.journal.end if self.disk is None else self.disk.syncer.synced_end)
 
     def on_disk_failed(self, number: int) -> None:
         """What the disk refused may never be acknowledged: this process can only end."""
@@ -275,8 +277,11 @@ class Shard:
 
     def on_link_state(self, name: str, state: LinkState, reason: str) -> None:
         """A link came or went: the engine rejects or sends accordingly."""
+        in_doubt = sweeps.in_doubt(self.engine, VENUES[name]) if state is LinkState.READY else 0
         resent = sweeps.set_link(self.engine, VENUES[name], state is LinkState.READY, utc_now_ns())
         self.log.info("venue_link", venue=name, state=str(state), reason=reason, resent=resent)
+        if state is LinkState.READY:
+            self.recovery.note_link(name, in_doubt, resent)
 
     def on_day_end(self, name: str) -> None:
         """The exchange has said everything it had to say today: what is still open there has expired."""
@@ -340,6 +345,8 @@ class Shard:
             await (self.server.close() if how is End.LOST else self.server.drain(DRAIN_S))
         if self.control is not None:
             await self.control.stop()
+        if self.snapshots is not None:
+            await self.snapshots.stop()
         for session in self.sessions.values():
             await session.stop()
         if self.member is not None:
@@ -376,6 +383,7 @@ class Shard:
             journal_bytes=lambda: int(queries.counts(engine)["journal_bytes"]),
             journal_free=lambda: (int(engine.journal.free), bool(engine.journal.is_full)),
             control=self.control.figures if self.control else lambda: None,
+            snapshots=self.snapshots.figures if self.snapshots else lambda: None,
         )
 
 
@@ -391,83 +399,30 @@ class End(enum.StrEnum):
 EXIT_CODES = {End.HANDED_OVER: 0, End.LOST: 3, End.FAULT: 1}
 
 
-class Files(msgspec.Struct, frozen=True):
-    """What a shard reads before the day."""
-
-    every: Limits  # of all accounts
-    limits: Limits  # of those at home
-    instruments: list[Instrument]
+def other_cpus(settings: Settings) -> tuple[int, ...]:
+    """Where the processes beside the shard may run: off its own core, when there is another."""
+    own = {settings.cpu} if settings.cpu is not None else set()
+    return tuple(set(range(os.cpu_count() or 1)) - own or own)
 
 
-def load_files(settings: Settings, place: Place | None) -> Files:
-    every = load_limits(settings.limits)
-    limits = limits_at_home(every, place.is_home) if place is not None else every
-    return Files(every, limits, list(load_instruments(settings.instruments)))
-
-
-def open_engine(settings: Settings, files: Files, log: Callable[..., None]) -> tuple[JournalFile, Any]:
-    """The day's journal folded into state. Raises JournalError when it is damaged or does not add up."""
-    limits = files.limits
-    path = settings.journal / f"{settings.trade_date}-{settings.shard:02d}.journal"
-    journal_file = JournalFile(path, private=settings.durability == "disk")
-    state = State(max(1024, 2 * len(limits.accounts)), len(limits.positions) + SPARE_POSITIONS, settings.max_orders)
-    engine = Engine(state, journal_file.journal)
-    found = sweeps.recover(engine)
-    faults = queries.check_invariants(engine)
-    if faults:
-        raise JournalError(journal_file.journal.path, 0, f"its state does not add up: {'; '.join(faults[:3])}")
-    log("recovered", limits_sha256=limits.sha256, **found)
-    return journal_file, engine
-
-
-def begin_day(settings: Settings, files: Files, engine: Any, log: Callable[..., None]) -> None:
-    """Today's settings on top of the journal's state. Raises SettingError when files and journal do not fit."""
-    path = engine.journal.path
-    try:
-        load_engine(
-            engine, files.limits, files.instruments, trade_date=settings.trade_date, shard=settings.shard,
-            now_ns=utc_now_ns(),
-        )  # fmt: skip
-    except ValueError as error:
-        raise SettingError(f"{settings.limits}: {error}") from None
-    except OSError as error:
-        raise JournalError(path, engine.journal.end, str(error)) from None
-    if not engine.state.carried:
-        take_over(settings, engine, path, log)
-    begin_rules(engine, settings.journal, settings.rules, settings.trade_date, log)
-    engine.state.fault_in()
-
-
-def take_over(settings: Settings, engine: Any, path: str, log: Callable[..., None]) -> None:
-    """What the newest older journal of this shard left (kills, levels, open reviews) into a new day's journal.
-
-    Raises JournalError when that journal cannot be read: a day that starts must not forget who was stopped.
-    """
-    own = Path(path)
-    older = [day for day in days_in(own.parent, settings.shard) if day.name < own.name]
-    left: list[Any] = []
-    if older:
-        file = JournalFile(older[-1], writable=False)
-        try:
-            state = State(engine.state.most_accounts, engine.state.most_positions, settings.max_orders)
-            replay.fold(state, file.journal)
-            left = carry_over.carry_over(state, file.journal)
-        finally:
-            file.close()
-    source = older[-1].name if older else "no older journal"
-    log("carried_over", source=source, **carry_over.restore(engine, left, source, utc_now_ns()))
+def snapshot_settings(settings: Settings, engine: Any) -> SnapshotSettings:
+    """What the process that writes snapshots is told."""
+    state = engine.state
+    return SnapshotSettings(
+        journal=engine.journal.path, every_s=settings.snapshot_every_s, every_bytes=settings.snapshot_every_mb << 20,
+        accounts=state.most_accounts, positions=state.most_positions, orders=state.most_orders,
+        cpus=other_cpus(settings),
+    )
 
 
 def control_settings(settings: Settings) -> ControlSettings:
-    """What the control process is told; it keeps off the shard's own core."""
-    own = {settings.cpu} if settings.cpu is not None else set()
-    cpus = set(range(os.cpu_count() or 1)) - own
+    """What the control process is told."""
     paths = {"tls_cert": settings.tls_cert, "tls_key": settings.tls_key, "tls_client_ca": settings.tls_client_ca,
              "limits": settings.limits, "watch": settings.rules if settings.watch_rules else None}
     return ControlSettings(
         fd=-1, host=settings.host, port=settings.control_port or 0, control=str(settings.control),
         store=str(settings.journal / STORE), trade_date=settings.trade_date, shard=settings.shard,
-        cpus=tuple(cpus or own), debug=settings.debug, **{name: str(path) for name, path in paths.items() if path},
+        cpus=other_cpus(settings), debug=settings.debug, **{name: str(path) for name, path in paths.items() if path},
     )
 
 
@@ -527,10 +482,3 @@ def serve(settings: Settings) -> int:
     except JournalError as error:
         raise SettingError(f"--journal: {error}") from None
     return EXIT_CODES[how] if how is not None else 0
-
-
-def set_aside(settings: Settings) -> None:
-    """Keep a journal that is not the beginning of its shard's under another name."""
-    stem = f"{settings.trade_date}-{settings.shard:02d}"
-    for file in sorted(settings.journal.glob(f"{stem}*.journal")):
-        file.rename(file.with_name(f"{file.name}.aside-{utc_now_ns() // 1_000_000_000}"))

@@ -59,7 +59,8 @@ class MassCancel(Action):
 
 @dataclass(frozen=True)
 class VenueAnswer(Action):
-    """A report about one order. kind: accepted, trade, canceled, rejected, business_reject, cancel_rejected."""
+    """A report about one order. kind: accepted, trade, canceled, rejected, business_reject, cancel_rejected,
+    cancel_unknown (the exchange never had the order)."""
     kind: str
     account: str
     cl_ord_id: str
@@ -238,6 +239,8 @@ def answer(model: Model, action: VenueAnswer) -> None:
             model.rejected(order)
         case "cancel_rejected":
             model.cancel_rejected(order)
+        case "cancel_unknown":
+            model.cancel_unknown(order)
 
 
 def kill_target(model: Model, scope: str, name: str) -> Port | Account | Group | Firm:

@@ -22,8 +22,10 @@ from tests.model import Model
 from tests.model_state import PASS, PENDING_NEW, XSHE, XSHG, NewOrder, Report, Sent
 
 SCOPES = {"port": 1, "account": 2, "group": 3, "firm": 4}
-KINDS = {"accepted": 1, "canceled": 2, "rejected": 3, "trade": 4, "cancel_rejected": 5, "business_reject": 6}
+KINDS = {"accepted": 1, "canceled": 2, "rejected": 3, "trade": 4, "cancel_rejected": 5, "business_reject": 6,
+         "cancel_unknown": 5}  # fmt: skip
 APPLIED, DUPLICATE, GAP = 1, 2, 3
+UNKNOWN_ORDER = 2101                          # the exchange's reason (docs/exchange.md)
 DETAIL = re.compile(r"R\d{4} [A-Z_]+ v=(?P<value>-?\d+) lim=(?P<limit>-?\d+) rule=model@1 scope=(?P<scope>[a-z]+)")
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -249,13 +251,15 @@ class Driver:
     def answer(self, action: act.VenueAnswer) -> None:
         order_id, exchange = self.order_ids.get((action.account, action.cl_ord_id), (0, 0))
         cancel_id = self.cancel_ids.get(order_id, "")
-        if order_id == 0 or (action.kind == "cancel_rejected" and not cancel_id):
+        is_refused_cancel = action.kind in ("cancel_rejected", "cancel_unknown")
+        if order_id == 0 or (is_refused_cancel and not cancel_id):
             return
         fields: dict[str, Any] = {"cl_ord_id": venue_id("N", order_id), "partition": order_id % 3 + 1}
-        if action.kind in ("canceled", "cancel_rejected") and cancel_id:
+        if (action.kind == "canceled" or is_refused_cancel) and cancel_id:
             fields |= {"orig_cl_ord_id": fields["cl_ord_id"], "cl_ord_id": cancel_id}
-        if action.kind == "cancel_rejected":
+        if is_refused_cancel:
             del self.cancel_ids[order_id]
+            fields["reason"] = UNKNOWN_ORDER if action.kind == "cancel_unknown" else 2102
         if action.kind == "trade":
             fields |= {"last_qty_shares": action.qty, "last_px_e4": action.px, "exec_id": f"T{order_id}"}
         if action.kind != "business_reject":

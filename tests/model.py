@@ -375,6 +375,16 @@ class Model:
             self.finish(order, S_REJECTED)
             self.report(order, REJECTED)
 
+    def is_killed(self, order: Order) -> bool:
+        return any(x.killed for x in (order.port, order.account, order.account.group, self.firm) if x is not None)
+
+    def cancel_unknown(self, order: Order) -> None:
+        """The exchange does not know the order. Only of one that was held back is that its end."""
+        if order.withheld and order.status == S_PENDING_NEW and order.cancel_pending and not order.cancel_queued:
+            self.canceled(order)
+        else:
+            self.cancel_rejected(order)
+
     def cancel_rejected(self, order: Order) -> None:
         if order.is_open and order.cancel_pending and not order.cancel_queued:
             order.cancel_pending = False
@@ -404,14 +414,19 @@ class Model:
         self.send_queued(now_ns)
 
     def set_link(self, exchange: int, ready: bool, now_ns: int) -> None:
-        """An exchange link went down, or is ready again: what the exchange may not have seen is then sent once more."""
+        """An exchange link went down, or is ready again: what the exchange may not have seen is then sent once more, but not
+        what was killed meanwhile: that is cancelled, as it may have arrived."""
         self.venues[exchange].link_ready = ready
         for order in self.open_orders if ready else []:
             if order.request.exchange != exchange:
                 continue
-            if order.status == S_PENDING_NEW:
+            is_cancelled = order.cancel_pending and not order.cancel_queued
+            order.withheld = order.status == S_PENDING_NEW and self.is_killed(order)
+            if order.withheld and not order.cancel_pending:
+                self.start_cancel(order, now_ns)
+            elif order.status == S_PENDING_NEW and not order.withheld:
                 self.sent.append(Sent("new", exchange, order.order_id))
-            if order.cancel_pending and not order.cancel_queued:
+            if is_cancelled:
                 self.sent.append(Sent("cancel", exchange, order.order_id))
         self.send_queued(now_ns)
 
@@ -421,6 +436,8 @@ class Model:
             venue.link_ready, venue.phase, venue.feed_ns = False, P_UNKNOWN, None
         for instrument in self.instruments.values():
             instrument.quote = None
+        for order in self.orders:
+            order.withheld = False
         self.marks.clear()
         for port in self.ports.values():
             port.arrivals, port.cancel_arrivals = [], []

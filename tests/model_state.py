@@ -302,6 +302,7 @@ class Order:
     reject_code: int = 0
     cancel_pending: bool = False      # a cancel is sent or queued
     cancel_queued: bool = False       # ... and waits for a phase or a link that lets it out
+    withheld: bool = False            # in doubt, and not sent again when the link came back: it was killed
     beyond: bool = False              # priced far beyond the reference when it was accepted (R1109)
 
     @property

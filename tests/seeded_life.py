@@ -341,12 +341,14 @@ class Simulation:
         draw = self.rng.random()
         if self.rng.random() < 0.03:
             return self.rng.choice(("accepted", "trade", "canceled", "rejected", "business_reject"))
+        if order.withheld and self.rng.random() < 0.7:
+            return "cancel_unknown"
         if order.status == 1 and draw < 0.7:
             return "accepted"
         if order.status == 1 and draw < 0.8:
             return self.rng.choice(("rejected", "business_reject"))
         if order.cancel_pending and not order.cancel_queued:
-            return "canceled" if draw < 0.6 else self.rng.choice(("cancel_rejected", "trade"))
+            return "canceled" if draw < 0.6 else self.rng.choice(("cancel_rejected", "cancel_unknown", "trade"))
         return "trade" if draw < 0.9 or order.request.ord_type == LIMIT else "canceled"
 
     def trade_price(self, order: Order) -> int:

@@ -39,7 +39,7 @@ class Day:
     def opened(self, day: int) -> tuple[Any, Any, dict[str, Any]]:
         """(journal file, engine, what was logged as carried over)"""
         logged: dict[str, Any] = {}
-        file, engine = open_engine(self.settings(day), lambda event, **fields: logged.update({event: fields}))
+        file, engine, _ = open_engine(self.settings(day), lambda event, **fields: logged.update({event: fields}))
         return file, engine, logged.get("carried_over", {})
 
 

@@ -21,7 +21,20 @@ from tests.desk import TEN, Desk
 from tests.driver import Driver, OpenJournal, open_state
 from tests.model_optional import WAITS
 from tests.model_response import CHECKS
-from tests.model_state import BUY, LIMIT, P_CLOSE_CALL, P_CONTINUOUS, P_LUNCH, P_OPEN_CALL, PASS, XSHG, NewOrder
+from tests.model_state import (
+    BUY,
+    CANCELED,
+    LIMIT,
+    NEW,
+    P_CLOSE_CALL,
+    P_CONTINUOUS,
+    P_LUNCH,
+    P_OPEN_CALL,
+    PASS,
+    TRADE,
+    XSHG,
+    NewOrder,
+)
 from tests.pair import Pair
 from tests.seeded_life import START_NS, Simulation, build_world
 
@@ -160,8 +173,58 @@ def test_a_kill_reaches_orders_whose_link_is_down(plain: Pair) -> None:
     killed = plain.step(act.Kill(START_NS, "firm", "", True))
     assert (killed.affected, killed.queued, killed.sent) == (1, 1, ())
     back = plain.step(act.Link(START_NS, XSHG, True))
-    assert [s.kind for s in back.sent] == ["new", "cancel"]     # in doubt first: the cancel must find its order
+    assert [s.kind for s in back.sent] == ["cancel"]            # nothing new behind the latch: it may be there already
     plain.compare()
+
+
+def killed_in_doubt(plain: Pair) -> None:
+    """Order `one` may or may not have left when its account was killed; its link is back, and its cancel is on the way."""
+    plain.step(act.Link(START_NS, XSHG, False))
+    plain.step(act.Restart(START_NS))
+    plain.step(act.Kill(START_NS, "account", "A", True))
+    plain.step(act.MarketPhase(START_NS, XSHG, P_CONTINUOUS))
+    assert [s.kind for s in plain.step(act.Link(START_NS, XSHG, True)).sent] == ["cancel"]
+    plain.compare()
+
+
+def told(plain: Pair, kind: str, **fields: int) -> list[tuple[str, int, int]]:
+    reports = plain.step(act.VenueAnswer(START_NS, kind, "A", "one", **fields)).reports
+    plain.compare()
+    return [(r.kind, r.exec_type, r.leaves_qty) for r in reports]
+
+
+def test_a_killed_order_that_never_arrived_ends_when_the_exchange_says_so(plain: Pair) -> None:
+    plain.step(buy("one"))
+    killed_in_doubt(plain)
+    assert told(plain, "cancel_unknown") == [("execution", CANCELED, 0)]
+    assert plain.model.cash_held(plain.model.accounts["A"]) == 0
+
+
+def test_a_killed_order_that_did_arrive_is_cancelled_as_any_other(plain: Pair) -> None:
+    plain.step(buy("one"))
+    killed_in_doubt(plain)
+    assert told(plain, "trade", qty=40, px=TEN) == [("execution", TRADE, 60)]
+    assert told(plain, "cancel_rejected") == [("cancel_reject", 0, 0)]
+    assert told(plain, "trade", qty=60, px=TEN) == [("execution", TRADE, 0)]
+
+
+def test_no_other_refusal_ends_a_killed_order(plain: Pair) -> None:
+    """Nor does this one, of an order that was sent in this very session or that the exchange has confirmed."""
+    plain.step(buy("one"))
+    killed_in_doubt(plain)
+    assert told(plain, "cancel_rejected") == [("cancel_reject", 0, 0)]
+    plain.step(act.Link(START_NS, XSHG, False))
+    assert [s.kind for s in plain.step(act.Link(START_NS, XSHG, True)).sent] == ["cancel"], "asked again"
+    assert told(plain, "accepted") == [("execution", NEW, 100)]
+    assert told(plain, "cancel_unknown") == [("cancel_reject", 0, 0)]
+
+
+def test_an_order_that_is_not_killed_goes_out_again_before_its_cancel(plain: Pair) -> None:
+    plain.step(buy("one"))
+    plain.step(act.Link(START_NS, XSHG, False))
+    plain.step(act.Disconnect(START_NS, "p"))
+    assert [s.kind for s in plain.step(act.Link(START_NS, XSHG, True)).sent] == ["new", "cancel"]
+    assert told(plain, "cancel_unknown") == [("cancel_reject", 0, 0)]
 
 
 def test_it_restarts_again_and_again_with_nothing_in_between(plain: Pair) -> None:

@@ -1,5 +1,6 @@
 """`tidegate journal` on real journals: whole, torn, damaged, not there."""
 
+import hashlib
 import io
 import json
 import time
@@ -9,7 +10,8 @@ import pytest
 from ext.engine import Engine
 from ext.state import State
 from gateway.journal_file import JournalFile
-from gateway.journal_tool import dump, replayed, verify
+from gateway.journal_compact import Compaction
+from gateway.journal_tool import Wanted, dump, replayed, verify
 from gateway.limits import load_limits
 from gateway.loading import load_engine
 from gateway.reference import load_instruments
@@ -56,6 +58,62 @@ def test_dump_is_one_line_of_json_per_frame(journal):
 def test_replay_reproduces_the_state_hash(journal):
     path, state_hash, _ = journal
     assert replayed(path).endswith(f"state hash {state_hash}")
+
+
+def test_replay_up_to_a_frame_is_the_state_there(journal):
+    path, state_hash, _ = journal
+    frames = int(replayed(path).split(": ")[1].split()[0])
+    assert replayed(path, frames) == replayed(path) == replayed(path, frames + 100)
+    hashes = [replayed(path, number).split()[-1] for number in range(1, frames)]
+    assert f"{path}: 5 frames, state hash {hashes[4]}" == replayed(path, 5)
+    assert state_hash not in hashes[:-1]
+
+
+def test_the_hash_is_of_the_frames_and_of_nothing_else(journal):
+    path, _, end = journal
+    digest = hashlib.sha256(path.read_bytes()[64:end]).hexdigest()
+    assert f"sha256 {digest} (" in verify(path)
+    with path.open("r+b") as file:
+        file.seek(32)
+        file.write(bytes(8))  # the header of a copy that was not closed
+    assert f"sha256 {digest} (" in verify(path)
+
+
+def test_a_compressed_day_reads_as_before(journal):
+    path, _, _ = journal
+    before = verify(path), replayed(path)
+    assert "and read back" in "".join(Compaction(path.parent, None, False, False, today=20261124).run())
+    assert not path.exists()
+    for name in (path, path.parent, path.with_name(path.name + ".zst")):
+        assert (verify(name), replayed(name)) == before
+
+
+def dumped(path, **wanted):
+    stream = io.StringIO()
+    dump(path, stream, Wanted(**wanted))
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_dump_of_what_is_wanted(journal):
+    path, _, _ = journal
+    everything = dumped(path)
+    assert dumped(path, from_seq=3, to_seq=7) == everything[2:7]
+    assert dumped(path, to_seq=1) == everything[:1]
+    assert dumped(path, type="ACCOUNT") == [line for line in everything if line["type"] == "ACCOUNT"]
+    assert [line["type"] for line in dumped(path, account="LT099", type="ACCOUNT")] == ["ACCOUNT"]
+    assert dumped(path, account="nobody") == []
+    (number,) = {line.get("account", 0) for line in dumped(path, account="LT099")}
+    assert dumped(path, account=str(number)) == dumped(path, account="LT099")
+    assert dumped(path, account="0")[0]["type"] == "ACCOUNT", "frames of no account are not those of the first one"
+
+
+@pytest.mark.parametrize(("wanted", "message"), [
+    ({"type": "ORDERS"}, "--type: got 'ORDERS', expected one of ACCOUNT, "),
+    ({"from_seq": 9, "to_seq": 3}, r"--to-seq: got 3, expected 9 \(--from-seq\) or more"),
+])
+def test_what_cannot_be_wanted(journal, wanted, message):
+    with pytest.raises(SettingError, match=message):
+        dumped(journal[0], **wanted)
 
 
 def test_reading_changes_nothing(journal):

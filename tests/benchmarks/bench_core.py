@@ -117,9 +117,11 @@ class Rig:
     journal_file: JournalFile
 
 
-def rig(folder: Path, accounts: int, *, orders: int = 4 * ORDERS, warm: bool = True) -> Rig:
-    """warm: its tables are made real beforehand, as the gateway does when it starts."""
-    journal_file = JournalFile(folder / f"{accounts}-{time.monotonic_ns()}.journal")
+def rig(
+    folder: Path, accounts: int, *, orders: int = 4 * ORDERS, warm: bool = True, private: bool = False
+) -> Rig:
+    """warm: its tables are made real beforehand, as the gateway does when it starts. private: as in durability `disk`."""
+    journal_file = JournalFile(folder / f"{accounts}-{time.monotonic_ns()}.journal", private=private)
     engine = Engine(State(accounts, min(accounts * TRADED_SYMBOLS, 4 * ORDERS) + 1024, orders), journal_file.journal)
     if warm:
         engine.state.fault_in()

@@ -5,8 +5,10 @@ import time
 
 import pytest
 
+from gateway.pb import control_pb2 as api
 from gateway.pb import order_entry_pb2 as pb
 from tests.system.front import bearer, limit_order
+from tests.system.officers import officer
 from tests.system.plant import Exchanges, wait_until
 
 names = (f"l{number}" for number in itertools.count(1))
@@ -103,6 +105,34 @@ def test_orders_in_doubt_are_settled_once(shared_gateway, fronts, exchanges, ven
     for order in (known, orders[0]):
         front.report(order.cl_ord_id, pb.CANCELED)
     assert accepted_at(exchanges, venue) - taken == len(orders)
+    in_sequence(front, "A1")
+
+
+@pytest.mark.parametrize("venue", BOTH)
+def test_orders_in_doubt_that_were_killed_are_not_sent_again(start_controlled, fronts, exchanges, venue):
+    """The exchange never read them; their cancels come back as unknown, and that is their end."""
+    gateway = start_controlled()
+    front = fronts(gateway, "alpha", "A1")
+    symbol = gateway.symbols[venue][0]
+    known = limit_order(next(names), "A1", symbol)
+    front.accepted(known)
+    taken = accepted_at(exchanges, venue)
+    exchanges.control(venue, "stall")
+    orders = [limit_order(next(names), "A1", symbol) for _ in range(20)]
+    for order in orders:
+        front.send(new_order=order)
+    front.report(orders[-1].cl_ord_id, pb.PENDING_NEW)
+    time.sleep(0.1)
+    exchanges.control(venue, "refuse")
+    gateway.wait_for_link(venue, up=False)
+    assert officer(gateway, "olga").Kill(scope=api.ACCOUNT, id="A1", reason="x").queued_orders == len(orders) + 1
+    exchanges.control(venue, "accept")
+    for order in (known, *orders):
+        front.report(order.cl_ord_id, pb.CANCELED)
+    assert accepted_at(exchanges, venue) == taken
+    assert (account(gateway).open_orders, account(gateway).cash_held_e4) == (0, 0)
+    states = [line for line in gateway.child.logged("venue_link") if line["venue"] == venue and line["state"] == "ready"]
+    assert states[-1]["resent"] == 0
     in_sequence(front, "A1")
 
 
