@@ -99,6 +99,9 @@ class Client:
         if self.stream is not None:
             self.stream.cut(after_ns=(0, int(self.world.random() * 5 * MS)))
 
+    def has_answers(self) -> bool:
+        return all(wanted.answered for wanted in self.unanswered.values())
+
     # What it does
 
     def act(self, _: Any) -> Any:

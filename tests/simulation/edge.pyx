@@ -12,7 +12,7 @@ from libc.string cimport memcpy, memset
 from ext.apply cimport apply
 from ext.buffers cimport Turn
 from ext.engine cimport Engine
-from ext.events cimport EV_ORDER, Frame
+from ext.events cimport EV_ORDER, EV_TRADE, Frame, ReportEvent
 from ext.gate cimport FOR_EVER, Gate
 from ext.journal cimport JOURNAL_START, Journal, crc32c
 from ext.quotes cimport Quote
@@ -354,7 +354,10 @@ def release_cash(State state, uint32_t account, int64_t cash_e4) -> None:
 
 
 def apply_again(Engine engine, uint64_t offset) -> None:
-    apply(engine.state, engine.journal.at(offset), offset)
+    """The frame at offset once more, when it is a partial fill whose order has that much left."""
+    cdef const ReportEvent *event = <const ReportEvent *>engine.journal.at(offset)
+    if offset and event.head.type == EV_TRADE and event.leaves_qty_shares > event.last_qty_shares:
+        apply(engine.state, &event.head, offset)
 
 
 def turn_of(Gate gate) -> Turn:

@@ -17,7 +17,7 @@ class Faults:
 
     def __init__(self, world: Any) -> None:
         self.world = world
-        self.pause_ns = int((2 + 20 * world.random()) * MS)
+        self.pause_ns = int((2 + 20 * world.random()) * MS) << world.has_cluster
         self.report_faults = 0.002 if world.random() < 0.7 else 0.0
         self.kinds = [
             (self.crash, 3.0), (self.hang_up, 3.0), (self.cut_exchange, 3.0), (self.pause, 2.0), (self.kill, 1.0),
@@ -25,7 +25,7 @@ class Faults:
         ]  # fmt: skip
         if world.has_cluster:
             self.kinds += [
-                (self.partition, 2.0), (self.hand_over, 2.0), (self.redis_down, 1.0), (self.lose_disk, 0.5),
+                (self.partition, 1.5), (self.hand_over, 2.0), (self.redis_down, 0.3), (self.lose_disk, 0.5),
                 (self.cut_replication, 1.0), (self.long_pause, 0.5),
             ]  # fmt: skip
         if world.kind == "process":
@@ -164,9 +164,9 @@ class Faults:
     def partition(self) -> bool:
         """A node is cut off from the store, from the other node, from its clients and exchanges, or from everything."""
         world, node = self.world, self.some_node()
-        until_ns = world.now + int(world.random() * 3 * world.lease_ms * MS)
+        until_ns = world.now + int(world.random() * 2 * world.lease_ms * MS)
         draw = world.random()
-        if draw < 0.6:
+        if draw < 0.5:
             world.apart[frozenset((node, world.redis))] = until_ns
         if 0.3 < draw < 0.9:
             world.apart[frozenset(world.nodes)] = until_ns
@@ -180,7 +180,7 @@ class Faults:
     def redis_down(self) -> bool:
         """The store is away for a while."""
         world = self.world
-        world.redis.down_until = world.now + int(world.random() * 4 * world.lease_ms * MS)
+        world.redis.down_until = world.now + int(world.random() * 3 * world.lease_ms * MS)
         return True
 
     # Officers and the market

@@ -25,7 +25,7 @@ class Redis:
         self.record = Record()
         self.lease_until = 0
         self.down_until = 0
-        self.owners: list[tuple[int, str, int]] = []       # (epoch, node, since when)
+        self.owners: list[tuple[int, str, str]] = []       # (epoch, node, how it came to be)
 
     @property
     def is_down(self) -> bool:
@@ -38,21 +38,21 @@ class Redis:
     def read(self, node: str, ttl_ns: int) -> Record:
         return self.record
 
-    def own(self, node: str, epoch: int, where: Any, ttl_ns: int) -> Record:
+    def own(self, node: str, epoch: int, where: Any, ttl_ns: int, how: str) -> Record:
         self.record = Record(owner=node, epoch=epoch, **msgspec.structs.asdict(where))
         self.lease_until = self.world.now + ttl_ns
-        self.owners.append((epoch, node, self.world.now))
+        self.owners.append((epoch, node, how))
         return self.record
 
     def start(self, node: str, ttl_ns: int, epoch: int, where: Any, may_begin: bool) -> Record:
         if self.record.owner != node if self.record.owner else not may_begin:
             return self.record
-        return self.own(node, max(epoch, self.record.epoch) + 1, where, ttl_ns)
+        return self.own(node, max(epoch, self.record.epoch) + 1, where, ttl_ns, "start")
 
     def claim(self, node: str, ttl_ns: int, epoch: int, where: Any) -> Record:
         if self.record.standby != node or self.record.epoch != epoch or self.world.now < self.lease_until:
             return self.record
-        return self.own(node, epoch + 1, where, ttl_ns)
+        return self.own(node, epoch + 1, where, ttl_ns, "claim")
 
     def renew(self, node: str, ttl_ns: int, epoch: int) -> Record:
         if (self.record.owner, self.record.epoch) == (node, epoch):
@@ -66,7 +66,7 @@ class Redis:
 
     def hand_over(self, node: str, ttl_ns: int, epoch: int, to: str, where: Any) -> Record:
         if (self.record.owner, self.record.epoch) == (node, epoch):
-            return self.own(to, epoch + 1, where, ttl_ns)
+            return self.own(to, epoch + 1, where, ttl_ns, "hand_over")
         return self.record
 
 
@@ -101,10 +101,10 @@ class Store:
             return True
 
         def execute(_: Any) -> bool:
-            if world.redis.is_down or draw > 0.995 and not world.is_calm:
+            if world.redis.is_down or draw > 0.998 and not world.is_calm:
                 return False
             record = change(self.node.identity, self.ttl_ns, *arguments)
-            if draw > 0.99 and not world.is_calm:
+            if draw > 0.996 and not world.is_calm:
                 return True
             world.after(world.latency_ns, reply, record)
             return True

@@ -22,8 +22,8 @@ from tests.simulation.store import Redis, Store
 
 STEPS = 20_000
 FULL_CHECK_EVERY = 4_000
-CALM_NS = 400 * MS
-CLUSTER_CALM_NS = 2_000 * MS
+CALM_NS = 50 * MS
+MOST_CALM_NS = 4_000 * MS
 TRAIL = 30
 KINDS = ("process", "process", "disk", "replica", "replica", "replica", "pair")
 
@@ -56,11 +56,11 @@ class World:
         self.patches = patches
         self.has_cluster = self.kind in ("replica", "pair")
         self.durability = "process" if self.kind == "pair" else self.kind
-        self.lease_ms = int(30 + 60 * rng.random())
-        self.think_ns = int((0.2 + 2 * rng.random()) * MS)
+        self.lease_ms = int(30 + 30 * rng.random())
+        self.think_ns = int((0.2 + 2 * rng.random()) * MS) << self.has_cluster
         self.fill_ns = int((0.5 + 10 * rng.random()) * MS)
         self.latency_ns = int((0.02 + 0.3 * rng.random()) * MS)
-        self.restart_ns = int((2 + 150 * rng.random() ** 3) * MS)
+        self.restart_ns = int((2 + 30 * rng.random() ** 2) * MS)
         self.resends = 0.1 if rng.random() < 0.5 else 0.0
         self.wanted: dict[tuple[int, bytes], Any] = {}
         self.wanted_by: dict[tuple, Any] = {}
@@ -149,14 +149,30 @@ class World:
             # A report that was lost as the last of its partition shows only in the next synchronisation.
             if exchange.session is not None:
                 exchange.session.cut()
-        until = self.now + (CLUSTER_CALM_NS if self.has_cluster else CALM_NS)
-        while self.heap[0][0] < until:
-            self.live(self.steps + 1)
+        quiet, until = 0, self.now + MOST_CALM_NS
+        while quiet < 2 and self.now < until:
+            pause_end = self.now + CALM_NS
+            while self.heap[0][0] < pause_end:
+                self.live(self.steps + 1)
+            self.now = pause_end
+            quiet = quiet + 1 if self.is_quiet() else 0
         if self.judged is None:
             self.fail("nobody is the shard, though all is well again")
         self.checks.on_end(self.judged.engine)
         self.checks.compare_hashes(self.judged, must_follow=True)
         self.end_hash = self.judged.state.hash()
+
+    def is_quiet(self) -> bool:
+        """Whether everything that is to come has come."""
+        shard = self.judged
+        if shard is None or not shard.is_serving or not all(outlet.up for outlet in shard.outlets.values()):
+            return False
+        if not all(client.is_logged_on and client.has_answers() for client in self.clients):
+            return False
+        if any(node.journal is None or node.journal.end != shard.journal.end for node in self.nodes if node is not shard):
+            return False
+        return all(shard.engine.next_report_index(exchange.venue, at) > len(log)
+                   for exchange in self.exchanges.values() for at, log in exchange.logs.items())  # fmt: skip
 
     def close(self) -> None:
         make_room()
@@ -203,7 +219,8 @@ class World:
             node.wall_ns += int((self.random() - 0.5) * 4_000 * MS)
         if not node.restarts:
             node.restarts = True
-            self.after(int((0.5 * MS + self.random() * self.restart_ns)), node.start, None)
+            long_ns = 3 * self.lease_ms * MS if self.has_cluster and self.random() < 0.4 else 0
+            self.after(int(0.5 * MS + self.random() * (self.restart_ns + long_ns)), node.start, None)
 
     # Odds and ends
 
