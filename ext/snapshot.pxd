@@ -4,7 +4,7 @@ from ext.codes cimport VENUE_COUNT
 from ext.rule_book cimport FETCHED, SIDES, Span
 
 cdef enum:
-    SNAPSHOT_VERSION = 1               # one more whenever a fold means something else, or a table is kept in another way
+    SNAPSHOT_VERSION = 2               # one more whenever a fold means something else, or a table is kept in another way
 
 cdef struct Head:                      # where in the journal it stands, how many rows follow, and what is no table
     char magic[24]
@@ -49,6 +49,8 @@ cdef struct Head:                      # where in the journal it stands, how man
     uint32_t firm_killed
     uint32_t group_leveled
     uint32_t carried
+    uint32_t epoch
+    uint32_t spare
     uint32_t check                     # CRC-32C of all before it
 
 cdef struct BlockHead:

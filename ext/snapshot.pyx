@@ -105,6 +105,7 @@ cdef fill_head(Head *head, Engine engine, uint64_t last_offset):
     head.tickets, head.strategies, head.units = state.ticket_count, state.strategy_count, state.unit_count
     head.open_orders, head.suspended_orders, head.cancel_no = state.open_count, state.suspended_count, state.cancel_no
     head.firm_killed, head.group_leveled, head.carried = state.firm_killed, state.group_leveled, state.carried
+    head.epoch = state.epoch
     head.firm_level_offset = state.firm_level_offset
     head.firm_cash_e4, head.firm_opening_e4, head.firm_ordered_e4 = state.firm_cash_e4, state.firm_opening_e4, state.firm_ordered_e4
     head.order_slots = state.order_map.mask + 1
@@ -127,6 +128,7 @@ cdef take_head(Engine engine, const Head *head):
     state.ticket_count, state.strategy_count, state.unit_count = head.tickets, head.strategies, head.units
     state.open_count, state.suspended_count, state.cancel_no = head.open_orders, head.suspended_orders, head.cancel_no
     state.firm_killed, state.group_leveled, state.carried = head.firm_killed, head.group_leveled, head.carried
+    state.epoch = head.epoch
     state.firm_level_offset = head.firm_level_offset
     state.firm_cash_e4, state.firm_opening_e4, state.firm_ordered_e4 = head.firm_cash_e4, head.firm_opening_e4, head.firm_ordered_e4
     rules.alert_count, rules.rule_set_count = head.alert_count, head.rule_sets

@@ -1,4 +1,6 @@
-"""The simulator lives its fixed seeds without a violation, and the same life twice; a violation tells how to live it again."""
+"""The simulator lives its fixed seeds without a violation, and the same life twice; a violation tells how to live it
+again."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,4 +1,5 @@
 """The simulator can fail: each mistake on its list is found within a bounded number of events."""
+
 from __future__ import annotations
 
 import pytest

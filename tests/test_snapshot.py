@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ext import queries, replay, snapshot, sweeps
+from ext import follower, queries, replay, snapshot, sweeps
 from ext.engine import Engine
 from ext.snapshot import SnapshotError
 from tests import actions as act
@@ -20,7 +20,7 @@ from tests.driver import OpenJournal, open_state
 from tests.pair import Pair
 from tests.rule_pair import RulePair
 from tests.rule_writer import RuleWriter
-from tests.simulation import Simulation
+from tests.seeded_life import Simulation
 
 
 class Reader:
@@ -185,3 +185,13 @@ def test_more_rows_than_fit_are_refused(life: Path) -> None:
     octets = Folding(life).fold().saved()
     with pytest.raises(SnapshotError, match=r"it has \d+ orders, at most 5 fit"):
         Folding(life, 5).load(octets)
+
+
+def test_a_snapshot_knows_the_owner_s_epoch(tmp_path: Path) -> None:
+    """Else a node that starts from one would take the shard for nobody's once the lease store has forgotten it."""
+    file = OpenJournal(tmp_path / "journal")
+    engine = Engine(open_state(), file.journal)
+    follower.record_owner(engine, 7, "ann", 1)
+    whole = Folding(tmp_path / "journal").fold()
+    assert Folding(tmp_path / "journal").load(whole.saved()).engine.state.epoch == 7
+    assert Folding(tmp_path / "journal").load(whole.saved()).engine.state.hash() == engine.state.hash()

@@ -26,6 +26,11 @@ def run(runs: int) -> dict[str, dict[str, Any]]:
         first, events = first + count, events + lived
     note = broken[0].splitlines()[0] if broken else f"of {events:,} events, seeds {FIRST_SEED} to {first - 1}"
     return {
-        "sim_events_per_min": {"value": max(rates, default=0), "unit": "events/min", "runs": rates, "target": ">= 2000000"},
+        "sim_events_per_min": {
+            "value": max(rates, default=0),
+            "unit": "events/min",
+            "runs": rates,
+            "target": ">= 2000000",
+        },
         "sim_violations": {"value": len(broken), "unit": "violations", "target": "<= 0", "note": note},
     }

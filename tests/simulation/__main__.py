@@ -1,7 +1,9 @@
-"""`python -m tests.simulation`: many lives in a row, each from the next seed, until the time is over or a promise is broken.
+"""`python -m tests.simulation`: many lives in a row, each from the next seed, until the time is over or a promise is
+broken.
 
 --seed S lives one life again, exactly as it was; --seconds N goes on for so long; --jobs J does so in J processes.
 """
+
 from __future__ import annotations
 
 import argparse
@@ -37,7 +39,8 @@ def main() -> int:
     lived = [result for result in found if not isinstance(result, str)]
     events, count = sum(result[0] for result in lived), sum(result[1] for result in lived)
     rate = sum(result[0] / result[2] for result in lived) * 60
-    print(f"{events:,} events in {count} lives, {rate / 1e6:.2f} M a minute over {options.jobs} processes, {len(broken)} violations")
+    speed = f"{rate / 1e6:.2f} M a minute over {options.jobs} jobs"
+    print(f"{events:,} events in {count} lives, {speed}, {len(broken)} violations")
     return 1 if broken else 0
 
 

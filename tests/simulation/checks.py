@@ -1,13 +1,16 @@
 """What must hold after every step, looked at where the step touched it; the whole of it now and then, and at the end.
 
-The judge knows the exchanges' truth, what clients wanted and were told, and its own ledger. It asks the core only for the rows
-that it compares.
+The judge knows the exchanges' truth, what clients wanted and were told, and its own ledger. It asks the core only
+for the rows that it compares.
 """
+
 from __future__ import annotations
 
+import io
 from typing import Any
 
-from ext import queries, replay
+from ext import queries, replay, snapshot
+from ext.engine import Engine
 from ext.journal import Journal
 from ext.state import State
 from tests.simulation import edge
@@ -34,7 +37,8 @@ def venue_id(order_no: int) -> bytes:
 
 
 class Latch:
-    """A kill as its officer knows it. end: the journal's end behind it; is_told: the officer was told that it is done."""
+    """A kill as its officer knows it. end: the journal's end behind it; is_told: the officer was told that it is
+    done."""
 
     __slots__ = ("end", "is_told", "place")
 
@@ -49,11 +53,12 @@ class Checks:
     def __init__(self, world: Any) -> None:
         self.world, self.scene = world, world.scene
         self.ledger = Ledger(world.scene)
-        self.told: dict[tuple[int, int], bytes] = {}       # (account, event_seq) -> what a client read
-        self.released = [0] * len(ACCOUNTS)                # newest event of each account that left the shard
+        self.told: dict[tuple[int, int], bytes] = {}  # (account, event_seq) -> what a client read
+        self.released = [0] * len(ACCOUNTS)  # newest event of each account that left the shard
         self.released_order = 0
         self.latches: dict[tuple[int, int], Latch] = {}
         self.touched: set[tuple[int, int]] = set()
+        self.snapshot: bytearray | None = None             # of the judged process's state, since it became that
 
     def fail(self, text: str) -> None:
         self.world.fail(text)
@@ -67,12 +72,14 @@ class Checks:
             self.released[account] = told[1]
 
     def on_told(self, account: int, event_seq: int, octets: bytes) -> None:
-        """An event reached a client: it is the same for everybody, live and resent. Only the text of a reject may differ: it names
-        the limits in force when it is read."""
+        """An event reached a client: it is the same for everybody, live and resent. Only the text of a reject may
+        differ: it names the limits in force when it is read."""
         first = self.told.setdefault((account, event_seq), octets)
         if first is not octets and first != octets and edge.report_of(first) != edge.report_of(octets):
-            self.fail(f"account {account}: event {event_seq} was told differently: {edge.report_of(first)}, "
-                      f"now {edge.report_of(octets)}")  # fmt: skip
+            self.fail(
+                f"account {account}: event {event_seq} was told differently: {edge.report_of(first)}, "
+                f"now {edge.report_of(octets)}"
+            )
 
     def on_answer(self, wanted: Any, told: tuple) -> None:
         """One cl_ord_id is one order for ever, once its client has heard of it."""
@@ -87,7 +94,9 @@ class Checks:
         """Octets leave a process for an exchange: the lease store knows it as the owner, and nobody else."""
         record = self.world.redis.record
         if self.world.has_cluster and record.owner and record.owner != node.identity:
-            self.fail(f"{node.identity} writes to an exchange, and {record.owner} owns the shard in epoch {record.epoch}")
+            self.fail(
+                f"{node.identity} writes to an exchange, and {record.owner} owns the shard in epoch {record.epoch}"
+            )
 
     # What arrives at an exchange
 
@@ -154,11 +163,15 @@ class Checks:
         if exec_type == 3:
             fill = truth.fills[entry.fills] if entry.fills < len(truth.fills) else None
             if fill != (told[7], told[8]):
-                self.fail(f"order {order_no}: fill {entry.fills + 1} is {told[7]} at {told[8]}, the exchange's is {fill}")
+                self.fail(
+                    f"order {order_no}: fill {entry.fills + 1} is {told[7]} at {told[8]}, the exchange's is {fill}"
+                )
             return "fill", order_no, told[7], told[8]
         if exec_type == 4:
             if truth.status != GONE or entry.fills != len(truth.fills):
-                self.fail(f"order {order_no} is cancelled after {entry.fills} fills; the exchange: {truth.status}, {truth.fills}")
+                self.fail(
+                    f"order {order_no} is cancelled after fill {entry.fills}; exchange: {truth.status}, {truth.fills}"
+                )
             return "close", order_no, CANCELED
         if exec_type == 5:
             return "close", order_no, EXPIRED
@@ -185,12 +198,16 @@ class Checks:
         for account, instrument in self.touched:
             found, expected = edge.account_row(state, account), ledger.accounts[account].row()
             if found != expected:
-                self.fail(f"account {account}: (cash, held, open, seq, open and filled notional) {found}, expected {expected}")
+                self.fail(
+                    f"account {account}: (cash, held, open, seq, open and filled notional) {found}, expected {expected}"
+                )
             found = edge.position_row(state, account, instrument)
             expected = ledger.positions[account][instrument].row()
             if found != expected:
-                self.fail(f"account {account} instrument {instrument}: (total, sellable, held, bought, open) {found}, "
-                          f"expected {expected}")  # fmt: skip
+                self.fail(
+                    f"account {account} instrument {instrument}: (total, sellable, held, bought, open) {found}, "
+                    f"expected {expected}"
+                )
         self.touched.clear()
         if edge.firm_row(state) != ledger.firm.row():
             self.fail(f"firm: {edge.firm_row(state)}, expected {ledger.firm.row()}")
@@ -206,9 +223,17 @@ class Checks:
                 self.fail(f"group {group}: {row}, expected {expected}")
         for order_no, entry in self.ledger.book.items():
             status, leaves, cum, notional, hold, _ = edge.order_row(state, order_no)
-            if (status, leaves, cum, notional, hold) != (entry.status, entry.leaves, entry.cum, entry.notional, entry.hold):
-                self.fail(f"order {order_no}: {(status, leaves, cum, notional, hold)}, expected "
-                          f"{(entry.status, entry.leaves, entry.cum, entry.notional, entry.hold)}")  # fmt: skip
+            if (status, leaves, cum, notional, hold) != (
+                entry.status,
+                entry.leaves,
+                entry.cum,
+                entry.notional,
+                entry.hold,
+            ):
+                self.fail(
+                    f"order {order_no}: {(status, leaves, cum, notional, hold)}, expected "
+                    f"{(entry.status, entry.leaves, entry.cum, entry.notional, entry.hold)}"
+                )
         for fault in [*self.ledger.faults(), *queries.check_invariants(engine)]:
             self.fail(fault)
 
@@ -226,16 +251,19 @@ class Checks:
                     self.fail(f"the kill of {place} was confirmed, and is lost")
                 del self.latches[place]
         self.ledger.rebuild(self.scene, kept)
+        self.snapshot = None
 
     def compare_hashes(self, node: Any, *, must_follow: bool = False) -> None:
         """The state folded from the journal, and the standby's at the same offset, are the live one's."""
-        expected = node.state.hash()
         if node.journal.private and node.journal.synced_end != node.journal.end:
             return
-        state = State(accounts=16, positions=256, orders=node.state.most_orders)
-        replay.fold(state, Journal(node.disk.fd, node.journal.allocated, node.name, writable=False))
-        if state.hash() != expected:
+        expected = node.state.hash()
+        if self.replayed(node, None).hash() != expected:
             self.fail(f"{node.name}: its journal replayed gives another state at {node.journal.end}")
+        if self.snapshot and self.replayed(node, self.snapshot).hash() != expected:
+            self.fail(f"{node.name}: an earlier snapshot and the journal behind it give another state")
+        self.snapshot = bytearray()
+        snapshot.save(node.engine, node.journal.newest, self.snapshot.extend)
         for other in self.world.nodes:
             if other is node:
                 continue
@@ -244,14 +272,28 @@ class Checks:
             if must_follow and not (other.is_up and other.journal.end == node.journal.end):
                 self.fail(f"{other.name} does not follow {node.name}")
 
+    def replayed(self, node: Any, begun: bytearray | None) -> State:
+        """The state that a process would find which started now, from a snapshot or from nothing."""
+        state = State(accounts=16, positions=256, orders=node.state.most_orders)
+        journal = Journal(node.disk.fd, node.journal.allocated, node.name, writable=False)
+        engine = Engine(state, journal)
+        if begun is None:
+            journal.rewind()
+        else:
+            snapshot.load(engine, io.BytesIO(begun).readinto)
+        replay.fold_on(engine)
+        return state
+
     def on_end(self, engine: Any) -> None:
         """All is quiet: shard, clients and exchanges believe the same."""
         self.compare_all(engine)
         for exchange in self.world.exchanges.values():
             for partition, log in exchange.logs.items():
                 if engine.next_report_index(exchange.venue, partition) != len(log) + 1:
-                    self.fail(f"exchange {exchange.venue} partition {partition}: {len(log)} reports, "
-                              f"{engine.next_report_index(exchange.venue, partition) - 1} applied")  # fmt: skip
+                    self.fail(
+                        f"exchange {exchange.venue} partition {partition}: {len(log)} reports, "
+                        f"{engine.next_report_index(exchange.venue, partition) - 1} applied"
+                    )
             for truth in exchange.orders.values():
                 self.compare_truth(self.ledger.book[order_number(truth.cl_ord_id)], truth)
         for entry in self.ledger.book.values():
@@ -261,7 +303,9 @@ class Checks:
         for client in self.world.clients:
             for account, seq in client.cursors.items():
                 if seq != queries.event_seq(engine, account):
-                    self.fail(f"client {client.port}: account {account}: heard {seq} of {queries.event_seq(engine, account)}")
+                    self.fail(
+                        f"client {client.port}: account {account}: heard {seq} of {queries.event_seq(engine, account)}"
+                    )
             for wanted in client.unanswered.values():
                 if not wanted.answered:
                     self.fail(f"client {client.port}: {wanted.cl_ord_id!r} was never answered")
@@ -269,5 +313,7 @@ class Checks:
     def compare_truth(self, entry: Entry, truth: Truth) -> None:
         expected = {OPEN: {NEW, 3}, DONE: {FILLED}, GONE: {CANCELED}, TURNED_AWAY: {REJECTED}}[truth.status]
         if entry.status not in expected or entry.leaves != truth.leaves or entry.fills != len(truth.fills):
-            self.fail(f"order {entry.order_no}: status {entry.status}, leaves {entry.leaves}, fills {entry.fills}; the exchange: "
-                      f"{truth.status}, {truth.leaves}, {len(truth.fills)}")  # fmt: skip
+            self.fail(
+                f"order {entry.order_no}: status {entry.status}, leaves {entry.leaves}, fills {entry.fills}; exchange: "
+                f"{truth.status}, {truth.leaves}, {len(truth.fills)}"
+            )

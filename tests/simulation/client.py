@@ -2,6 +2,7 @@
 
 It never gives an order up and never asks for the same under another cl_ord_id.
 """
+
 from __future__ import annotations
 
 from typing import Any
@@ -28,22 +29,52 @@ from tests.simulation.scene import (
 )
 
 TICKS, LOTS = 15, 60
-FILLED = 4                                 # from here on an order is over
+FILLED = 4  # from here on an order is over
 
 
 class Wanted:
     """One order as its client wants it."""
 
-    __slots__ = ("account", "answered", "asked", "cl_ord_id", "closed", "instrument", "octets", "ord_type", "order_no", "port",
-                 "price", "qty", "side")  # fmt: skip
+    __slots__ = (
+        "account",
+        "answered",
+        "asked",
+        "cl_ord_id",
+        "closed",
+        "instrument",
+        "octets",
+        "ord_type",
+        "order_no",
+        "port",
+        "price",
+        "qty",
+        "side",
+    )
 
-    def __init__(self, client: Client, account: int, instrument: int, side: int, ord_type: int, qty: int, price: int) -> None:
-        self.account, self.instrument, self.side, self.ord_type, self.qty, self.price = account, instrument, side, ord_type, qty, price
+    def __init__(
+        self, client: Client, account: int, instrument: int, side: int, ord_type: int, qty: int, price: int
+    ) -> None:
+        self.account, self.instrument, self.side, self.ord_type, self.qty, self.price = (
+            account,
+            instrument,
+            side,
+            ord_type,
+            qty,
+            price,
+        )
         self.asked = account, instrument, side, ord_type, qty, price
         self.cl_ord_id = b"c%d-%d" % (client.port, client.count)
         self.port, self.answered, self.closed, self.order_no = client.port, False, False, 0
-        self.octets = edge.new_order(self.cl_ord_id, ACCOUNT_NAMES[account], SYMBOL_TEXTS[instrument], VENUE_OF[instrument],
-                                     side, ord_type, qty, price)  # fmt: skip
+        self.octets = edge.new_order(
+            self.cl_ord_id,
+            ACCOUNT_NAMES[account],
+            SYMBOL_TEXTS[instrument],
+            VENUE_OF[instrument],
+            side,
+            ord_type,
+            qty,
+            price,
+        )
 
 
 class Client:
@@ -51,7 +82,7 @@ class Client:
 
     def __init__(self, world: Any, port: int) -> None:
         self.world, self.port, self.accounts = world, port, PORTS[port]
-        self.cursors = dict.fromkeys(self.accounts, 0)     # account -> the last event sequence seen
+        self.cursors = dict.fromkeys(self.accounts, 0)  # account -> the last event sequence seen
         self.stream: Stream | None = None
         self.is_logged_on = False
         self.count = 0
@@ -160,8 +191,10 @@ class Client:
         wanted = self.pick()
         if wanted is not None:
             self.count += 1
-            self.stream.send(CALLER, edge.cancel_order(b"x%d-%d" % (self.port, self.count), ACCOUNT_NAMES[wanted.account],
-                                                       wanted.cl_ord_id))  # fmt: skip
+            self.stream.send(
+                CALLER,
+                edge.cancel_order(b"x%d-%d" % (self.port, self.count), ACCOUNT_NAMES[wanted.account], wanted.cl_ord_id),
+            )
 
     def repeat(self) -> None:
         """The same order again, though it may have been answered: it must not become a second one."""
@@ -194,7 +227,9 @@ class Client:
         account = INDEX_OF[told[2]]
         if told[1]:
             if told[1] != self.cursors[account] + 1:
-                self.world.fail(f"client {self.port}: account {account}: event {told[1]} after event {self.cursors[account]}")
+                self.world.fail(
+                    f"client {self.port}: account {account}: event {told[1]} after event {self.cursors[account]}"
+                )
             self.cursors[account] = told[1]
             self.world.checks.on_told(account, told[1], octets)
         if told[0] != 2:
@@ -204,7 +239,7 @@ class Client:
             self.world.fail(f"client {self.port}: a report of {told[3]!r}, which nobody sent")
         wanted.answered = True
         if told[1] == 0 and not told[12]:
-            return                                         # refused for now; an earlier copy may still live
+            return  # refused for now; an earlier copy may still live
         self.world.checks.on_answer(wanted, told)
         wanted.order_no = told[4]
         if wanted.port == self.port:

@@ -1,8 +1,10 @@
-"""An exchange that is simple and right, and keeps the truth: what was ordered, executed and cancelled, and every report of it.
+"""An exchange that is simple and right, and keeps the truth: what was ordered, executed and cancelled, and every report
+of it.
 
-Duplicate ClOrdIDs are refused; one session at a time; reports are numbered without gaps per partition and sent again from any
-index. It fills what is open by chance: prices and priority are not its business.
+Duplicate ClOrdIDs are refused; one session at a time; reports are numbered without gaps per partition and sent again
+from any index. It fills what is open by chance: prices and priority are not its business.
 """
+
 from __future__ import annotations
 
 from typing import Any
@@ -29,11 +31,23 @@ OPEN, DONE, GONE, TURNED_AWAY = "open", "filled", "cancelled", "refused"
 class Truth:
     """One order as the exchange knows it."""
 
-    __slots__ = ("account", "cl_ord_id", "fills", "instrument", "leaves", "number", "ord_type", "partition", "price", "qty",
-                 "side", "status")  # fmt: skip
+    __slots__ = (
+        "account",
+        "cl_ord_id",
+        "fills",
+        "instrument",
+        "leaves",
+        "number",
+        "ord_type",
+        "partition",
+        "price",
+        "qty",
+        "side",
+        "status",
+    )
 
     def __init__(self, order: tuple, number: int) -> None:
-        self.cl_ord_id, shareholder, symbol, self.side, self.ord_type, self.qty, self.price = order[:7]
+        self.cl_ord_id, shareholder, _, self.side, self.ord_type, self.qty, self.price = order[:7]
         self.account = ACCOUNT_OF_SHAREHOLDER[shareholder.rstrip()]
         self.number, self.leaves, self.status = number, self.qty, OPEN
         self.fills: list[tuple[int, int]] = []
@@ -93,7 +107,7 @@ class Exchange:
         elif self.world.random() < 0.5:
             stream.send(CALLED, ("synchronised", {}))
         for partition, log in self.logs.items():
-            for report in log[max(0, begin[partition] - 1 - self.world.overlap()):]:
+            for report in log[max(0, begin[partition] - 1 - self.world.overlap()) :]:
                 stream.send(CALLED, report)
         if self.venue != 1:
             stream.send(CALLED, ("synchronised", {}))
@@ -145,7 +159,11 @@ class Exchange:
         world = self.world
         if truth.status != OPEN or world.is_calm:
             return False
-        qty = truth.leaves if world.random() < 0.4 else min(truth.leaves, 100 * (1 + int(world.random() * truth.leaves / 100)))
+        qty = (
+            truth.leaves
+            if world.random() < 0.4
+            else min(truth.leaves, 100 * (1 + int(world.random() * truth.leaves / 100)))
+        )
         better = int(world.random() * 3) * TICK_E4
         px = (truth.price or 100_000) + (-better if truth.side == BUY else better)
         truth.leaves -= qty
@@ -163,14 +181,35 @@ class Exchange:
 
     # Reports
 
-    def tell(self, truth: Truth, kind: int, *, cl_ord_id: bytes = b"", qty: int = 0, px: int = 0, canceled: int = 0,
-             reason: int = 0) -> None:  # fmt: skip
+    def tell(
+        self,
+        truth: Truth,
+        kind: int,
+        *,
+        cl_ord_id: bytes = b"",
+        qty: int = 0,
+        px: int = 0,
+        canceled: int = 0,
+        reason: int = 0,
+    ) -> None:
         """A numbered report: kept for ever, sent to the session there is."""
         log = self.logs[truth.partition]
         own, orig = (cl_ord_id, truth.cl_ord_id) if cl_ord_id else (truth.cl_ord_id, NO_ID)
         exec_id = b"T%d" % self.exec_count if kind == TRADE else NOWHERE
-        report = (kind, truth.partition, len(log) + 1, own, orig, b"V%d" % truth.number, exec_id, qty, px, truth.leaves,
-                  canceled, reason)  # fmt: skip
+        report = (
+            kind,
+            truth.partition,
+            len(log) + 1,
+            own,
+            orig,
+            b"V%d" % truth.number,
+            exec_id,
+            qty,
+            px,
+            truth.leaves,
+            canceled,
+            reason,
+        )
         log.append(report)
         if self.session is not None:
             self.world.faults.send_report(self.session, report)

@@ -1,4 +1,5 @@
 """What goes wrong, and when: every fault is drawn from the world's seed."""
+
 from __future__ import annotations
 
 from typing import Any
@@ -9,7 +10,17 @@ from tests.simulation.disk import fill_up, make_room
 from tests.simulation.network import CALLED, Stream
 from tests.simulation.scene import CONTINUOUS, LUNCH, MS, XSHE, XSHG
 
-PLACES = ((PORT, 0), (PORT, 1), (PORT, 2), (ACCOUNT, 0), (ACCOUNT, 1), (ACCOUNT, 2), (ACCOUNT, 3), (GROUP, 0), (FIRM, 0))
+PLACES = (
+    (PORT, 0),
+    (PORT, 1),
+    (PORT, 2),
+    (ACCOUNT, 0),
+    (ACCOUNT, 1),
+    (ACCOUNT, 2),
+    (ACCOUNT, 3),
+    (GROUP, 0),
+    (FIRM, 0),
+)
 
 
 class Faults:
@@ -20,14 +31,25 @@ class Faults:
         self.pause_ns = int((2 + 20 * world.random()) * MS) << world.has_cluster
         self.report_faults = 0.002 if world.random() < 0.7 else 0.0
         self.kinds = [
-            (self.crash, 3.0), (self.hang_up, 3.0), (self.cut_exchange, 3.0), (self.pause, 2.0), (self.kill, 1.0),
-            (self.unkill, 3.0), (self.lunch, 1.0), (self.reload, 1.0), (self.stall, 2.0),
-        ]  # fmt: skip
+            (self.crash, 3.0),
+            (self.hang_up, 3.0),
+            (self.cut_exchange, 3.0),
+            (self.pause, 2.0),
+            (self.kill, 1.0),
+            (self.unkill, 3.0),
+            (self.lunch, 1.0),
+            (self.reload, 1.0),
+            (self.stall, 2.0),
+        ]
         if world.has_cluster:
             self.kinds += [
-                (self.partition, 1.5), (self.hand_over, 2.0), (self.redis_down, 0.3), (self.lose_disk, 0.5),
-                (self.cut_replication, 1.0), (self.long_pause, 0.5),
-            ]  # fmt: skip
+                (self.partition, 1.5),
+                (self.hand_over, 2.0),
+                (self.redis_down, 0.3),
+                (self.lose_disk, 0.5),
+                (self.cut_replication, 1.0),
+                (self.long_pause, 0.5),
+            ]
         if world.kind == "process":
             self.kinds.append((self.disk_full, 1.0))
         self.total = sum(weight for _, weight in self.kinds)

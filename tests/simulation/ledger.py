@@ -1,9 +1,10 @@
 """Money and shares of one shard, kept by section 1.1 of the rule catalogue from what happened; written from the text.
 
-A buy holds its worst case and its fees; a sell holds its shares. A fill moves its part from open to filled, settles cash and
-fee, and gives back what the leaves need no more. Cancelled, expired or refused by the exchange: the leaves are released. A
-request to cancel releases nothing.
+A buy holds its worst case and its fees; a sell holds its shares. A fill moves its part from open to filled, settles
+cash and fee, and gives back what the leaves need no more. Cancelled, expired or refused by the exchange: the leaves
+are released. A request to cancel releases nothing.
 """
+
 from __future__ import annotations
 
 from tests.simulation.scene import BUY, FEES, GROUP_OF, LIMIT, SYMBOLS, UP_LIMIT_E4, VENUE_OF, XSHE, Scene
@@ -69,8 +70,8 @@ class Ledger:
         self.accounts = [Account(cash) for cash in scene.cash_e4]
         self.positions = [[Position(total) for total in row] for row in scene.total]
         self.firm = Sums()
-        self.book: dict[int, Entry] = {}                   # by order number
-        self.log: list[tuple] = []                         # (account, event_seq, undo) of each event, oldest first
+        self.book: dict[int, Entry] = {}  # by order number
+        self.log: list[tuple] = []  # (account, event_seq, undo) of each event, oldest first
 
     # Events, in the order of the journal
 
@@ -104,7 +105,7 @@ class Ledger:
             account.cash -= px * qty + charged - paid
             position.total += qty
             position.bought += qty
-            if VENUE_OF[wanted.instrument] == XSHE:        # in this scene, what may be sold again on the same day
+            if VENUE_OF[wanted.instrument] == XSHE:  # in this scene, what may be sold again on the same day
                 position.sellable += qty
             if entry.leaves:
                 rest = entry.wpx * entry.leaves
@@ -148,12 +149,13 @@ class Ledger:
         self.log.append((account, event_seq, undo))
 
     def rebuild(self, scene: Scene, kept: list[int]) -> list[tuple[int, int]]:
-        """Forget every event past the sequence that each account still has; (account, event_seq) of what was forgotten."""
+        """Forget every event past the sequence that each account still has; (account, event_seq) of what was
+        forgotten."""
         lost = [(account, seq) for account, seq, _ in self.log if seq > kept[account]]
         if not lost:
             return lost
         log = [step for step in self.log if step[1] <= kept[step[0]]]
-        if log != self.log[:len(log)]:
+        if log != self.log[: len(log)]:
             raise AssertionError(f"a crash lost events in the middle: {lost}, not the newest {len(lost)}")
         self.__init__(scene)
         for account, seq, event in log:
@@ -162,7 +164,8 @@ class Ledger:
         return lost
 
     def apply(self, event: tuple | None) -> Entry | None:
-        """(accept, ...), (fill, order_no, ...), (close, order_no, ...) or (status, order_no, ...) as the observer noted it."""
+        """(accept, ...), (fill, order_no, ...), (close, order_no, ...) or (status, order_no, ...) as the observer
+        noted it."""
         if event is None:
             return None
         if event[0] == "accept":

@@ -1,4 +1,5 @@
 """Many lives in a row, and how long they took."""
+
 from __future__ import annotations
 
 import gc

@@ -1,7 +1,9 @@
-"""An event loop of one node whose time is the world's: what the gateway writes for asyncio runs here, deterministically.
+"""An event loop of one node whose time is the world's: what the gateway writes for asyncio runs here,
+deterministically.
 
 Callbacks run within the step that made them ready. A node that is stopped, or dead, runs none.
 """
+
 from __future__ import annotations
 
 import asyncio

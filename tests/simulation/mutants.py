@@ -1,4 +1,6 @@
-"""Mistakes, each of which the simulator must find: the product as it is, with one thing done wrong at a seam around it."""
+"""Mistakes, each of which the simulator must find: the product as it is, with one thing done wrong at a seam around
+it."""
+
 from __future__ import annotations
 
 import asyncio
@@ -13,13 +15,13 @@ from tests.simulation.exchange import CANCELLED, NO_ID, NOWHERE, TRADE
 from tests.simulation.node import TORN, Node
 from tests.simulation.scene import ACCOUNT_NAMES, ACCOUNTS, INDEX_OF, SYMBOLS
 
-SOME = 0.2                                   # how often a mistake is made where it could be
+SOME = 0.2  # how often a mistake is made where it could be
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """node: stands in for every node; patches: (owner, attribute, value) for the time of a life. kind: a world in which the
-    mistake can matter, as World's `kind`."""
+    """node: stands in for every node; patches: (owner, attribute, value) for the time of a life. kind: a world in
+    which the mistake can matter, as World's `kind`."""
 
     node: type[Node] = Node
     patches: tuple[tuple[Any, str, Any], ...] = field(default=())
@@ -45,7 +47,9 @@ class ReleasesOnRequest(Node):
         if octets[0] == 26 and self.is_serving and self.world.random() < SOME:
             wanted = self.world.wanted.get(cancelled_by(octets))
             if wanted is not None and wanted.order_no:
-                self.take_report(1, (CANCELLED, 1, 0, edge.venue_id(wanted.order_no), NO_ID, NOWHERE, NOWHERE, 0, 0, 0, 0, 0))
+                self.take_report(
+                    1, (CANCELLED, 1, 0, edge.venue_id(wanted.order_no), NO_ID, NOWHERE, NOWHERE, 0, 0, 0, 0, 0)
+                )
         return super().on_client(stream, octets)
 
 
@@ -98,8 +102,8 @@ class BelievesTornFrames(Node):
 
 
 class ForgetsSequences(Node):
-    def recover(self) -> None:
-        super().recover()
+    def compare_left(self, found: Any) -> None:
+        super().compare_left(found)
         for account in range(len(ACCOUNTS)) if self.lives > 1 else ():
             edge.forget_sequence(self.state, account)
 
@@ -165,7 +169,7 @@ class AppliesFramesTwice(Node):
 class StaysOpen(Node):
     """It hands over and goes on."""
 
-    stays = 0                                    # the life in which it did
+    stays = 0  # the life in which it did
 
     async def hand_over(self) -> None:
         if not self.member.standby_address or not self.is_serving:

@@ -1,4 +1,5 @@
 """Streams between actors: in order, with latency, until they break. Nothing is lost in a stream but by its end."""
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -10,7 +11,18 @@ CALLER, CALLED = 0, 1
 class Stream:
     """One connection. receive, lost: of the caller's end and the called end."""
 
-    __slots__ = ("arrived", "called_by", "called_venue", "is_open", "is_silent", "latency_ns", "lost", "receive", "stalled_until", "world")
+    __slots__ = (
+        "arrived",
+        "called_by",
+        "called_venue",
+        "is_open",
+        "is_silent",
+        "latency_ns",
+        "lost",
+        "receive",
+        "stalled_until",
+        "world",
+    )
 
     def __init__(self, world: Any, latency_ns: int) -> None:
         self.world, self.latency_ns = world, latency_ns

@@ -1,20 +1,21 @@
-"""One node: a process that is a shard, or its standby, over one disk. The engine, its journal, the gate, the sessions and the
-cluster's classes are the gateway's own; sockets, clock and files are the world's.
+"""One node: a process that is a shard, or its standby, over one disk. The engine, its journal, the gate, the sessions
+and the cluster's classes are the gateway's own; sockets, clock and files are the world's.
 
-`main` does what gateway/shard.py does when it starts, in its order. Whatever leaves goes through the gate at the end of the
-step that said it (`turn_over`); a crash comes before, within or behind that.
+`main` does what gateway/shard.py does when it starts, in its order. Whatever leaves goes through the gate at the end
+of the step that said it (`turn_over`); a crash comes before, within or behind that.
 """
+
 from __future__ import annotations
 
 from types import SimpleNamespace
 from typing import Any
 
-from ext import follower, queries, response, settings, surveillance, sweeps, tape
+from ext import follower, settings, surveillance, sweeps, tape
 from ext.buffers import Turn
-from ext.engine import Engine
 from ext.journal import Journal, JournalError
 from ext.session import Session, Stages
 from ext.state import State
+from gateway import recovery
 from gateway.loading import load_engine
 from gateway.member import Member
 from gateway.order_entry import OrderEntry
@@ -23,22 +24,23 @@ from gateway.replication import ReplicationError
 from gateway.settings import SettingError
 from tests.simulation import edge
 from tests.simulation.disk import CAPACITY, Disk, make_room
-from tests.simulation.exchange import PARTITIONS
 from tests.simulation.loop import Loop
-from tests.simulation.network import CALLED, CALLER, Stream
-from tests.simulation.scene import CLOSE_E4, MS, PORTS, SYMBOLS, TICK_E4, TRADE_DATE, XSHE, XSHG
-from tests.simulation.wires import ClientWire, ExchangeWire
+from tests.simulation.network import CALLED, Stream
+from tests.simulation.scene import MS, PORTS, SYMBOLS, TRADE_DATE, XSHE, XSHG
+from tests.simulation.trading import NO_QUOTE, TICK_NS, Trading
+from tests.simulation.wires import ClientWire
 
 CHUNK = 1 << 16
 MOST_ORDERS = 1 << 14
-APPLIED, DUPLICATE = 1, 2
-TICK_NS = 100 * MS
-TORN, CUT_SHORT, BEHIND = range(3)       # where in its last step a process dies
-NO_QUOTE = (0, 0, 0)
+TORN, CUT_SHORT, BEHIND = range(3)  # where in its last step a process dies
 
 
 def silent(event: str, **fields: Any) -> None:
     """A log that nobody reads."""
+
+
+def new_state() -> State:
+    return State(accounts=16, positions=256, orders=MOST_ORDERS)
 
 
 class Ordered(dict):
@@ -57,14 +59,14 @@ class Front(OrderEntry):
     def __init__(self, node: Node) -> None:
         super().__init__(node.engine, node.turn, node.stages, silent)
         self.node = node
-        self.sessions = Ordered()                          # type: ignore[assignment]
+        self.sessions = Ordered()  # type: ignore[assignment]
 
     def cancel_disconnected(self, port: int) -> None:
         super().cancel_disconnected(port)
         self.node.turn_over()
 
 
-class Node:
+class Node(Trading):
     """A machine and the process on it. Made once; `start` and `die` are the process's lives. host: how others reach it;
     identity: what its disk calls it."""
 
@@ -75,14 +77,14 @@ class Node:
         self.engine: Any = None
         self.loop: Any = None
         self.member: Any = None
-        self.is_serving = False
+        self.is_serving = self.has_market = False
         self.paused_until = 0
-        self.wall_ns = 0                                   # what this machine's clock is ahead
+        self.wall_ns = 0  # what this machine's clock is ahead
         self.tops = [NO_QUOTE] * len(SYMBOLS)
-        self.streams: dict[Stream, None] = {}              # clients' and exchanges', in the order they were opened
+        self.streams: dict[Stream, None] = {}  # clients' and exchanges', in the order they were opened
         self.doomed: tuple[str, int, int] | None = None
-        self.left: tuple[str, int] | None = None           # (hash, end of the journal) before the step it died in
-        self.least_end = 0                                 # of the journal: what no crash of this disk may take
+        self.left: tuple[str, int] | None = None  # (hash, end of the journal) before the step it died in
+        self.least_end = 0  # of the journal: what no crash of this disk may take
         self.followed_end = 0
         self.syncs = False
         self.lives = self.disks = 0
@@ -107,11 +109,12 @@ class Node:
         self.lives += 1
         self.loop = Loop(world, self)
         self.stages = Stages()
-        self.state = State(accounts=16, positions=256, orders=MOST_ORDERS)
-        self.journal = Journal(self.disk.fd, self.disk.size, self.name, capacity=CAPACITY, chunk=CHUNK,
-                               private=world.durability == "disk")  # fmt: skip
-        self.engine = Engine(self.state, self.journal)
-        self.recover()
+        self.journal = Journal(
+            self.disk.fd, self.disk.size, self.name, capacity=CAPACITY, chunk=CHUNK, private=world.durability == "disk"
+        )
+        self.engine, found = recovery.recover(self.journal, new_state, silent)
+        self.state = self.engine.state
+        self.compare_left(found)
         self.gate = edge.ClockedGate(self.journal, world.clock, self.wall_ns)
         self.turn = Turn(silent, self.gate)
         self.ready: list[edge.Line] = []
@@ -127,9 +130,8 @@ class Node:
             self.serve()
         return True
 
-    def recover(self) -> None:
-        """What the gateway does, and that it finds what was there."""
-        found = sweeps.recover(self.engine)
+    def compare_left(self, found: Any) -> None:
+        """Recovery finds what was there."""
         left, self.left = self.left, None
         end = self.recovered_end = self.journal.end
         if end < self.least_end:
@@ -141,12 +143,27 @@ class Node:
         """Join the cluster, follow, own."""
         world = self.world
         where = SimpleNamespace(
-            journal=self.identity, lease_ms=world.lease_ms, redis=self, cluster="simulated", shard=0, host=self.host,
-            replication_port=0, advertise="", trade_date=TRADE_DATE, durability=world.durability,
-        )  # fmt: skip
+            journal=self.identity,
+            lease_ms=world.lease_ms,
+            redis=self,
+            cluster="simulated",
+            shard=0,
+            host=self.host,
+            replication_port=0,
+            advertise="",
+            trade_date=TRADE_DATE,
+            durability=world.durability,
+        )
         self.front.away = ""
-        self.member = Member(where, self.engine, self.gate, silent, on_record=self.on_record, on_lost=self.on_lost,
-                             on_owned=self.on_owned)  # fmt: skip
+        self.member = Member(
+            where,
+            self.engine,
+            self.gate,
+            silent,
+            on_record=self.on_record,
+            on_lost=self.on_lost,
+            on_owned=self.on_owned,
+        )
         await self.member.listen(f"{self.host}:1", "")
         try:
             if await self.member.join():
@@ -183,7 +200,7 @@ class Node:
         self.observe()
         self.checks.compare_all(self.engine)
         self.tops = world.tops = [NO_QUOTE] * len(SYMBOLS)
-        self.is_serving = True
+        self.is_serving = self.has_market = True
         self.front.away = None
         for venue in self.outlets:
             self.connect((self.lives, venue))
@@ -256,7 +273,7 @@ class Node:
             self.world.newest_hash = self.left
         self.loop.kill()
         self.engine = self.state = self.journal = self.front = self.observer = self.eye = self.member = None
-        self.doomed, self.is_serving, self.paused_until = None, False, 0
+        self.doomed, self.is_serving, self.has_market, self.paused_until = None, False, False, 0
         if self.world.judged is self:
             self.world.judged = None
         for stream in list(self.streams):
@@ -363,110 +380,6 @@ class Node:
         self.turn_over()
         return True
 
-    # Exchanges
-
-    def connect(self, which: tuple[int, int]) -> Any:
-        """Call an exchange and ask for the reports that are missing."""
-        life, venue = which
-        if life != self.lives or not self.is_serving or self.links[venue] is not None:
-            return False
-        stream = self.world.call_exchange(self, venue)
-        stream.receive[CALLER] = self.on_exchange
-        stream.lost[CALLER] = self.on_exchange_lost
-        self.links[venue] = stream
-        self.awaited.pop(venue, None)
-        self.streams[stream] = None
-        stream.send(CALLER, {at: self.engine.next_report_index(venue, at) for at in PARTITIONS})
-        return True
-
-    def on_exchange(self, stream: Stream, message: tuple) -> Any:
-        if self.paused_until > self.world.now:
-            self.world.at(self.paused_until, stream.arrive_at_caller, message)
-            return False
-        venue = stream.called_venue
-        if message is None:
-            return self.on_exchange_lost(stream)
-        if message[0] == "synchronised":
-            if not self.outlets[venue].up:
-                self.awaited[venue] = message[1]
-        elif not self.take_report(venue, message):
-            self.unlink(venue)
-        if venue in self.awaited and all(self.engine.next_report_index(venue, at) > end for at, end in self.awaited[venue].items()):
-            del self.awaited[venue]
-            self.link(venue)
-        self.turn_over()
-        return True
-
-    def take_report(self, venue: int, report: tuple) -> bool:
-        """False: a gap, which ends the session."""
-        return edge.report(self.engine, venue, report, self.now()) in (APPLIED, DUPLICATE)
-
-    def link(self, venue: int) -> None:
-        self.outlets[venue].up = True
-        self.outlets[venue].stream = ExchangeWire(self, self.links[venue])
-        sweeps.set_link(self.engine, venue, True, self.now())
-
-    def log_off(self, venue: int) -> None:
-        """The session is over."""
-        self.outlets[venue].up = False
-        self.outlets[venue].take()
-        sweeps.set_link(self.engine, venue, False, self.now())
-        if self.links[venue] is not None:
-            self.links[venue].cut()
-        self.streams.pop(self.links[venue], None)
-        self.links[venue] = None
-
-    def unlink(self, venue: int) -> None:
-        """As log_off; another is tried a little later."""
-        self.log_off(venue)
-        self.world.after(MS + int(self.world.random() * 2 * MS), self.connect, (self.lives, venue))
-
-    def on_exchange_lost(self, stream: Stream) -> Any:
-        if not self.is_serving or self.links[stream.called_venue] is not stream:
-            return False
-        self.unlink(stream.called_venue)
-        self.turn_over()
-        return True
-
-    # Market and time
-
-    def feed(self, life: int) -> Any:
-        """The market goes on: a quote, and now and then the exchanges' phase."""
-        if life != self.lives or not self.is_serving:
-            return False
-        world = self.world
-        if self.paused_until > world.now:
-            world.at(self.paused_until, self.feed, life)
-            return False
-        world.after(int(world.random() * 10 * MS), self.feed, life)
-        draw = world.random()
-        if draw < 0.2 or self.tops[0] == NO_QUOTE:
-            for venue in self.outlets:
-                sweeps.set_phase(self.engine, venue, world.phases[venue], self.now())
-        at = int(draw * 1e6) % len(SYMBOLS)
-        for instrument in range(len(SYMBOLS)) if self.tops[at] == NO_QUOTE else (at,):
-            self.quote(instrument)
-        self.turn_over()
-        return True
-
-    def quote(self, instrument: int) -> None:
-        last = CLOSE_E4 + int(self.world.random() * 21 - 10) * TICK_E4
-        bid, ask = last - TICK_E4, last + TICK_E4
-        self.tops[instrument] = bid, ask, last
-        venue, symbol = SYMBOLS[instrument]
-        edge.quote(self.engine, venue, symbol, bid, ask, last, self.now())
-
-    def tick(self, life: int) -> Any:
-        if life != self.lives or not self.is_serving:
-            return False
-        self.world.after(TICK_NS, self.tick, life)
-        if self.paused_until > self.world.now:
-            return False
-        surveillance.on_time(self.engine, self.now())
-        response.on_time(self.engine, self.now())
-        self.turn_over()
-        return True
-
     # Officers
 
     def kill(self, scope: int, index: int, killed: bool) -> None:
@@ -483,8 +396,16 @@ class Node:
         self.limits = limits
         load_engine(self.engine, limits, self.world.instruments, trade_date=TRADE_DATE, shard=0, now_ns=self.now())
         if program is not None:
-            surveillance.put_in_force(self.engine, program, id="simulated", sha256=bytes(32), by="ann", approved_by="bob",
-                                      reason="simulated", now_ns=self.now())  # fmt: skip
+            surveillance.put_in_force(
+                self.engine,
+                program,
+                id="simulated",
+                sha256=bytes(32),
+                by="ann",
+                approved_by="bob",
+                reason="simulated",
+                now_ns=self.now(),
+            )
         self.turn_over()
 
     # The end of a turn
@@ -497,7 +418,9 @@ class Node:
         if octets:
             checks, tops = self.checks, self.tops
             for message in edge.split(octets):
-                checks.on_event(edge.report_of(message), tops)
+                told = edge.report_of(message)
+                if len(told) > 1:
+                    checks.on_event(told, tops)
 
     def turn_over(self) -> None:
         """The step is over: the judge looks, and what it said leaves, or waits at the gate."""

@@ -2,6 +2,7 @@
 
 It does what the scripts of gateway/ownership_store.py do, written from their descriptions.
 """
+
 from __future__ import annotations
 
 import asyncio
@@ -25,7 +26,7 @@ class Redis:
         self.record = Record()
         self.lease_until = 0
         self.down_until = 0
-        self.owners: list[tuple[int, str, str]] = []       # (epoch, node, how it came to be)
+        self.owners: list[tuple[int, str, str]] = []  # (epoch, node, how it came to be)
 
     @property
     def is_down(self) -> bool:
@@ -71,8 +72,8 @@ class Redis:
 
 
 class Store:
-    """One node's way to the server, in the place of gateway.ownership_store.OwnershipStore. A request that is under way is done
-    whatever becomes of its sender, now and then late; an answer may be lost."""
+    """One node's way to the server, in the place of gateway.ownership_store.OwnershipStore. A request that is under
+    way is done whatever becomes of its sender, now and then late; an answer may be lost."""
 
     def __init__(self, node: Any, cluster: str, shard: int, ttl_ms: int) -> None:
         self.node, self.world, self.ttl_ns = node, node.world, ttl_ms * MS
@@ -101,7 +102,7 @@ class Store:
             return True
 
         def execute(_: Any) -> bool:
-            if world.redis.is_down or draw > 0.998 and not world.is_calm:
+            if world.redis.is_down or (draw > 0.998 and not world.is_calm):
                 return False
             record = change(self.node.identity, self.ttl_ns, *arguments)
             if draw > 0.996 and not world.is_calm:

@@ -1,4 +1,5 @@
 """A node's ends of the streams to clients and exchanges, as transports: what is written here has left the process."""
+
 from __future__ import annotations
 
 from typing import Any

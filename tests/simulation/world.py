@@ -1,4 +1,5 @@
 """One simulated life: actors, their clock, and the loop that lets one thing happen after the other."""
+
 from __future__ import annotations
 
 import contextlib
@@ -17,7 +18,7 @@ from tests.simulation.exchange import Exchange
 from tests.simulation.faults import Faults
 from tests.simulation.network import Stream
 from tests.simulation.node import Node
-from tests.simulation.scene import CONTINUOUS, INSTRUMENTS, MS, PORTS, START_NS, SYMBOLS, XSHE, XSHG, Scene
+from tests.simulation.scene import CONTINUOUS, INSTRUMENTS, MS, PORTS, START_NS, SYMBOLS, XSHE, XSHG, Scene, programs
 from tests.simulation.store import Redis, Store
 
 STEPS = 20_000
@@ -33,10 +34,11 @@ class Violation(AssertionError):
 
 
 class World:
-    """kind: `process` or `disk`, a shard alone and what its acknowledgements survive; `replica`, with a standby; `pair`, with a
-    standby that never takes over by itself; empty: the seed says.
+    """kind: `process` or `disk`, a shard alone and what its acknowledgements survive; `replica`, with a standby;
+    `pair`, with a standby that never takes over by itself; empty: the seed says.
 
-    node_class, patches: what stands in for nodes, and for attributes of modules and classes, when a mistake is to be found.
+    node_class, patches: what stands in for nodes, and for attributes of modules and classes, when a mistake is to be
+    found.
     """
 
     def __init__(self, seed: int, *, kind: str = "", node_class: type[Node] = Node, patches: tuple = ()) -> None:
@@ -66,16 +68,16 @@ class World:
         self.wanted_by: dict[tuple, Any] = {}
         self.numbers: dict[tuple[int, int, int], int] = {}
         self.phases = {XSHG: CONTINUOUS, XSHE: CONTINUOUS}
-        self.tops = [(0, 0, 0)] * len(SYMBOLS)              # what the shard was last quoted, and nothing after a restart
+        self.tops = [(0, 0, 0)] * len(SYMBOLS)  # what the shard was last quoted, and nothing after a restart
         self.ports: dict[tuple[str, int], Any] = {}
-        self.apart: dict[frozenset[Any], int] = {}          # two that cannot reach each other -> until when
+        self.apart: dict[frozenset[Any], int] = {}  # two that cannot reach each other -> until when
         self.newest_hash: tuple[str, int] | None = None
         self.end_hash = ""
         self.judged: Any = None
         self.redis = Redis(self)
         self.checks = Checks(self)
         self.exchanges = {venue: Exchange(self, venue) for venue in (XSHG, XSHE)}
-        self.nodes = [node_class(self, host) for host in ("ann", "bob")[:2 if self.has_cluster else 1]]
+        self.nodes = [node_class(self, host) for host in ("ann", "bob")[: 2 if self.has_cluster else 1]]
         self.clients = [Client(self, port) for port in range(len(PORTS))]
         self.faults = Faults(self)
         for at, node in enumerate(self.nodes):
@@ -169,10 +171,15 @@ class World:
             return False
         if not all(client.is_logged_on and client.has_answers() for client in self.clients):
             return False
-        if any(node.journal is None or node.journal.end != shard.journal.end for node in self.nodes if node is not shard):
+        if any(
+            node.journal is None or node.journal.end != shard.journal.end for node in self.nodes if node is not shard
+        ):
             return False
-        return all(shard.engine.next_report_index(exchange.venue, at) > len(log)
-                   for exchange in self.exchanges.values() for at, log in exchange.logs.items())  # fmt: skip
+        return all(
+            shard.engine.next_report_index(exchange.venue, at) > len(log)
+            for exchange in self.exchanges.values()
+            for at, log in exchange.logs.items()
+        )
 
     def close(self) -> None:
         make_room()
@@ -230,7 +237,8 @@ class World:
         return number
 
     def next_program(self) -> bytes | None:
-        return None
+        """The rules of a reload; None: only the limits change."""
+        return programs()[int(self.random() * len(programs()))] if self.random() < 0.5 else None
 
     def overlap(self) -> int:
         """How many reports too early an exchange begins to send again."""
@@ -243,9 +251,14 @@ class World:
         raise self.broken
 
     def explain(self, text: str) -> str:
-        lines = [f"  {(when - START_NS) / MS:12.6f} ms  {name_of(act)}({shown(argument)})" for when, _, act, argument in self.trail]
+        lines = [
+            f"  {(when - START_NS) / MS:12.6f} ms  {name_of(act)}({shown(argument)})"
+            for when, _, act, argument in self.trail
+        ]
         again = f"python -m tests.simulation --seed {self.seed}"
-        return "\n".join([f"seed {self.seed}, step {self.steps}: {text}", f"again: {again}", "the last events:", *lines])
+        return "\n".join(
+            [f"seed {self.seed}, step {self.steps}: {text}", f"again: {again}", "the last events:", *lines]
+        )
 
 
 def name_of(act: Any) -> str:
