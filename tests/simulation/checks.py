@@ -58,7 +58,7 @@ class Checks:
         self.released_order = 0
         self.latches: dict[tuple[int, int], Latch] = {}
         self.touched: set[tuple[int, int]] = set()
-        self.snapshot: bytearray | None = None             # of the judged process's state, since it became that
+        self.snapshot: bytearray | None = None  # of the judged process's state, since it became that
 
     def fail(self, text: str) -> None:
         self.world.fail(text)
@@ -116,6 +116,8 @@ class Checks:
         if other != truth.cl_ord_id:
             self.fail(f"{wanted.cl_ord_id!r} is at the exchange twice, as {other!r} and {truth.cl_ord_id!r}")
         entry = self.ledger.book[order_number(truth.cl_ord_id)]
+        if entry.leaves == 0:
+            self.fail(f"{truth.cl_ord_id!r} comes to the exchange, and the shard has closed it: {entry.status}")
         if entry.wanted is not wanted:
             self.fail(f"{truth.cl_ord_id!r} carries {wanted.cl_ord_id!r}, expected {entry.wanted.cl_ord_id!r}")
 
@@ -156,6 +158,9 @@ class Checks:
             if truth is not None and truth.status != TURNED_AWAY:
                 self.fail(f"order {order_no} is refused, the exchange says {truth.status}")
             return "close", order_no, REJECTED
+        if truth is None and exec_type == 4:
+            # Killed while in doubt: its cancel found nothing, and it may not arrive any more (on_accepted).
+            return "close", order_no, CANCELED
         if truth is None:
             self.fail(f"order {order_no}: exec_type {exec_type}, and the exchange never had it")
         if exec_type == 2:

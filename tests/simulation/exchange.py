@@ -22,7 +22,7 @@ from tests.simulation.scene import (
 
 PARTITIONS = (1, 2)
 ACCEPTED, CANCELLED, REFUSED, TRADE, CANCEL_REFUSED, DOOR_REFUSED = range(1, 7)
-DUPLICATE_CL_ORD_ID = 2010
+DUPLICATE_CL_ORD_ID, UNKNOWN_ORDER = 2010, 2101
 NOWHERE = b" " * 16
 NO_ID = b" " * 10
 OPEN, DONE, GONE, TURNED_AWAY = "open", "filled", "cancelled", "refused"
@@ -144,10 +144,11 @@ class Exchange:
             self.tell_door(cl_ord_id, DUPLICATE_CL_ORD_ID)
             return
         truth = self.orders.get(orig)
-        if truth is None:
-            self.tell_door(cl_ord_id, 2101)
-            return
         self.cancel_ids.add(cl_ord_id)
+        if truth is None:
+            partition = PARTITIONS[INSTRUMENT_OF[self.venue, cancel[3]] % len(PARTITIONS)]
+            self.publish(partition, CANCEL_REFUSED, cl_ord_id, orig, reason=UNKNOWN_ORDER)
+            return
         if truth.status != OPEN:
             self.tell(truth, CANCEL_REFUSED, cl_ord_id=cl_ord_id, reason=2102)
             return
@@ -181,35 +182,20 @@ class Exchange:
 
     # Reports
 
-    def tell(
-        self,
-        truth: Truth,
-        kind: int,
-        *,
-        cl_ord_id: bytes = b"",
-        qty: int = 0,
-        px: int = 0,
-        canceled: int = 0,
-        reason: int = 0,
-    ) -> None:
-        """A numbered report: kept for ever, sent to the session there is."""
-        log = self.logs[truth.partition]
+    def tell(self, truth: Truth, kind: int, *, cl_ord_id: bytes = b"", **numbers: int) -> None:
+        """A report of an order; cl_ord_id: of the cancel that it answers."""
         own, orig = (cl_ord_id, truth.cl_ord_id) if cl_ord_id else (truth.cl_ord_id, NO_ID)
-        exec_id = b"T%d" % self.exec_count if kind == TRADE else NOWHERE
-        report = (
-            kind,
-            truth.partition,
-            len(log) + 1,
-            own,
-            orig,
-            b"V%d" % truth.number,
-            exec_id,
-            qty,
-            px,
-            truth.leaves,
-            canceled,
-            reason,
-        )
+        names = {"venue_id": b"V%d" % truth.number, "exec_id": b"T%d" % self.exec_count if kind == TRADE else NOWHERE}
+        self.publish(truth.partition, kind, own, orig, leaves=truth.leaves, **names, **numbers)
+
+    def publish(
+        self, partition: int, kind: int, own: bytes, orig: bytes, *, venue_id: bytes = NOWHERE, exec_id: bytes = NOWHERE,
+        qty: int = 0, px: int = 0, leaves: int = 0, canceled: int = 0, reason: int = 0,
+    ) -> None:  # fmt: skip
+        """A numbered report: kept for ever, sent to the session there is."""
+        log = self.logs[partition]
+        index = len(log) + 1
+        report = kind, partition, index, own, orig, venue_id, exec_id, qty, px, leaves, canceled, reason
         log.append(report)
         if self.session is not None:
             self.world.faults.send_report(self.session, report)
