@@ -280,7 +280,8 @@ class Checks:
     def replayed(self, node: Any, begun: bytearray | None) -> State:
         """The state that a process would find which started now, from a snapshot or from nothing."""
         state = State(accounts=16, positions=256, orders=node.state.most_orders)
-        journal = Journal(node.disk.fd, node.journal.allocated, node.name, writable=False)
+        size = node.disk.size_for(node.journal.end, node.journal.allocated)
+        journal = Journal(node.disk.fd, size, node.name, writable=False)
         engine = Engine(state, journal)
         if begun is None:
             journal.rewind()

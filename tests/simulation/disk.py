@@ -9,6 +9,7 @@ from collections.abc import Callable
 POOL: list[int] = []
 CAPACITY = 1 << 25
 PAGE = 4096
+CHUNK = 1 << 16  # the file grows by this much
 HEADER_SYNCED = 32  # where the header says how much is on the disk for certain
 
 
@@ -21,6 +22,11 @@ class Disk:
         self.size = 0  # of the file, as its machine believes
         self.used = 0  # most bytes ever written in this life
         self.synced = 0  # what its last header but one said to be on the disk
+
+    def size_for(self, end: int, allocated: int) -> int:
+        """The file's size for whoever opens it next: what is used and some zeros behind it. The pages allocated for
+        later are not counted, for to look through them all takes longer than a life's recovery."""
+        return min(allocated, end // CHUNK * CHUNK + 2 * CHUNK)
 
     def close(self) -> None:
         if self.used:

@@ -185,13 +185,25 @@ class Exchange:
     def tell(self, truth: Truth, kind: int, *, cl_ord_id: bytes = b"", **numbers: int) -> None:
         """A report of an order; cl_ord_id: of the cancel that it answers."""
         own, orig = (cl_ord_id, truth.cl_ord_id) if cl_ord_id else (truth.cl_ord_id, NO_ID)
-        names = {"venue_id": b"V%d" % truth.number, "exec_id": b"T%d" % self.exec_count if kind == TRADE else NOWHERE}
-        self.publish(truth.partition, kind, own, orig, leaves=truth.leaves, **names, **numbers)
+        exec_id = b"T%d" % self.exec_count if kind == TRADE else NOWHERE
+        ids = {"venue_id": b"V%d" % truth.number, "exec_id": exec_id}
+        self.publish(truth.partition, kind, own, orig, leaves=truth.leaves, **ids, **numbers)
 
     def publish(
-        self, partition: int, kind: int, own: bytes, orig: bytes, *, venue_id: bytes = NOWHERE, exec_id: bytes = NOWHERE,
-        qty: int = 0, px: int = 0, leaves: int = 0, canceled: int = 0, reason: int = 0,
-    ) -> None:  # fmt: skip
+        self,
+        partition: int,
+        kind: int,
+        own: bytes,
+        orig: bytes,
+        *,
+        venue_id: bytes = NOWHERE,
+        exec_id: bytes = NOWHERE,
+        qty: int = 0,
+        px: int = 0,
+        leaves: int = 0,
+        canceled: int = 0,
+        reason: int = 0,
+    ) -> None:
         """A numbered report: kept for ever, sent to the session there is."""
         log = self.logs[partition]
         index = len(log) + 1

@@ -23,14 +23,13 @@ from gateway.ownership import Record, Role
 from gateway.replication import ReplicationError
 from gateway.settings import SettingError
 from tests.simulation import edge
-from tests.simulation.disk import CAPACITY, Disk, make_room
+from tests.simulation.disk import CAPACITY, CHUNK, Disk, make_room
 from tests.simulation.loop import Loop
 from tests.simulation.network import CALLED, Stream
 from tests.simulation.scene import MS, PORTS, SYMBOLS, TRADE_DATE, XSHE, XSHG
 from tests.simulation.trading import NO_QUOTE, TICK_NS, Trading
 from tests.simulation.wires import ClientWire
 
-CHUNK = 1 << 16
 MOST_ORDERS = 1 << 14
 TORN, CUT_SHORT, BEHIND = range(3)  # where in its last step a process dies
 
@@ -267,7 +266,7 @@ class Node(Trading):
 
     def die(self) -> None:
         """Whatever this process was doing is over; its connections break."""
-        self.disk.size = self.journal.allocated
+        self.disk.size = self.disk.size_for(self.journal.end, self.journal.allocated)
         self.disk.used = max(self.disk.used, self.journal.end)
         if self.left is not None:
             self.world.newest_hash = self.left
