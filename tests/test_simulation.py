@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.world import Violation, World
+from tests.simulation.world import KINDS, Violation, World
 
-SEEDS = 40
+SEEDS = 120
 STEPS = 20_000
 
 
@@ -16,10 +16,11 @@ def test_no_promise_is_broken(seed: int) -> None:
     assert World(seed).run(STEPS) >= STEPS
 
 
-def test_a_seed_is_the_same_life_twice() -> None:
+@pytest.mark.parametrize("kind", sorted(set(KINDS)))
+def test_a_seed_is_the_same_life_twice(kind: str) -> None:
     lives = []
     for _ in range(2):
-        world = World(7)
+        world = World(7, kind=kind)
         steps = world.run(5_000)
         lives.append((steps, world.now, world.count, world.checks.told, world.end_hash))
     assert lives[0] == lives[1]

@@ -7,6 +7,7 @@ Callbacks run within the step that made them ready. A node that is stopped, or d
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -100,6 +101,7 @@ class Loop(asyncio.AbstractEventLoop):
         self.is_dead = self.is_muted = False
         self.is_running_now = False
         self.streams: list[Stream] = []
+        self.tasks: list[asyncio.Task[Any]] = []
 
     # What the world calls
 
@@ -147,6 +149,10 @@ class Loop(asyncio.AbstractEventLoop):
         """The process is dead: nothing of it runs again."""
         self.is_dead = self.is_muted = True
         self.ready.clear()
+        for task in self.tasks:
+            coroutine: Any = task.get_coro()
+            if inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
+                coroutine.close()
         for server in [server for server in self.world.ports.values() if server.loop is self]:
             server.close()
         for stream in self.streams:
@@ -187,6 +193,7 @@ class Loop(asyncio.AbstractEventLoop):
     def create_task(self, coro: Any, *, name: str | None = None, context: Any = None) -> asyncio.Task[Any]:
         task = asyncio.Task(coro, loop=self, name=name, context=context)
         task._log_destroy_pending = False
+        self.tasks.append(task)
         task.add_done_callback(self.on_task_done)
         return task
 
