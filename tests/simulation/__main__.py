@@ -38,8 +38,8 @@ def main() -> int:
         print(text)
     lived = [result for result in found if not isinstance(result, str)]
     events, count = sum(result[0] for result in lived), sum(result[1] for result in lived)
-    rate = sum(result[0] / result[2] for result in lived) * 60
-    speed = f"{rate / 1e6:.2f} M a minute over {options.jobs} jobs"
+    rate = events / max(sum(result[2] for result in lived), 1e-9) * 60
+    speed = f"{rate / 1e6:.2f} M in a minute of a core"
     print(f"{events:,} events in {count} lives, {speed}, {len(broken)} violations")
     return 1 if broken else 0
 

@@ -4,7 +4,6 @@ it."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +13,7 @@ from tests.simulation import edge
 from tests.simulation.exchange import CANCELLED, NO_ID, NOWHERE, TRADE
 from tests.simulation.node import TORN, Node
 from tests.simulation.scene import ACCOUNT_NAMES, ACCOUNTS, INDEX_OF, SYMBOLS
+from tests.simulation.world import Violation, World
 
 SOME = 0.2  # how often a mistake is made where it could be
 
@@ -239,6 +239,18 @@ MUTANTS = {
 }
 
 
-def seeds() -> Iterable[int]:
-    """Where a mistake is looked for."""
-    return range(1, 41)
+SEEDS = range(1, 41)  # where a mistake is looked for
+STEPS = 8_000
+
+
+def is_caught(mutant: Mutant) -> bool:
+    """Whether some life with the mistake ends in a violation."""
+    return any(ends_in_violation(seed, mutant) for seed in SEEDS)
+
+
+def ends_in_violation(seed: int, mutant: Mutant) -> bool:
+    try:
+        World(seed, kind=mutant.kind, node_class=mutant.node, patches=mutant.patches).run(STEPS)
+    except Violation:
+        return True
+    return False
