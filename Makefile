@@ -1,11 +1,13 @@
 # run: build and run the main job.  test: the whole suite.  bench: the figures, into out/bench.json.
+# simulate: the simulator for SECONDS=600, on every core.
 # check: lint, types, tidiness and the core built with every check on.  clean: remove what the build made.
 PYTHON := .venv/bin/python
 JOBS := $(shell nproc 2>/dev/null || echo 2)
+SECONDS := 600
 COMPILED := setup.py $(wildcard ext/*.pyx ext/*.pxd loadtest/*.pyx loadtest/*.pxd) $(shell find proto -name '*.proto')
 PACKAGES := ext gateway loadtest risk_rules
 
-.PHONY: run test bench check clean build checked
+.PHONY: run test bench simulate check clean build checked
 .DEFAULT_GOAL := test
 
 run: build
@@ -16,6 +18,9 @@ test: build
 
 bench: build
 	$(PYTHON) -m tests.benchmarks
+
+simulate: build
+	$(PYTHON) -m tests.simulation --seconds $(SECONDS) --jobs $(JOBS)
 
 check: build checked
 	$(PYTHON) -m ruff check .

@@ -36,7 +36,7 @@ MACROS = [("TIDEGATE_CHECKED", "1" if CHECKED else "0"), ("CYTHON_WITHOUT_ASSERT
 
 
 def extensions() -> list[Extension]:
-    sources = sorted(ROOT.glob("ext/*.pyx")) + sorted(ROOT.glob("loadtest/*.pyx")) + sorted(ROOT.glob("tests/*.pyx"))
+    sources = sorted(ROOT.glob("ext/*.pyx")) + sorted(ROOT.glob("loadtest/*.pyx")) + sorted(ROOT.glob("tests/**/*.pyx"))
     names = {source: ".".join(source.relative_to(ROOT).with_suffix("").parts) for source in sources}
     return [
         Extension(name, [str(source.relative_to(ROOT))], libraries=LIBRARIES.get(name, []),

@@ -18,6 +18,7 @@ cdef class Gate:
     cdef void send(self, object transport, bytes octets) except *
     cdef void close(self, object transport) except *
     cdef void end_turn(self) except *
+    cdef bint may_speak(self) noexcept     # by the clock
     cdef bint is_open(self) noexcept
     cdef void hold(self, object transport, object octets) except *
     cdef void release(self) except *

@@ -19,8 +19,11 @@ cdef class Gate:
         self.until_ns = FOR_EVER
         self.held = deque()
 
+    cdef bint may_speak(self) noexcept:
+        return self.until_ns == FOR_EVER or now_ns() < self.until_ns
+
     cdef bint is_open(self) noexcept:
-        return self.journal.end <= self.safe_end and (self.until_ns == FOR_EVER or now_ns() < self.until_ns)
+        return self.journal.end <= self.safe_end and self.may_speak()
 
     cdef void send(self, object transport, bytes octets) except *:
         """Write octets to a transport, now or once they may leave; after `shut` they are dropped."""
@@ -50,7 +53,7 @@ cdef class Gate:
     cdef void release(self) except *:
         """Write, in order, what may leave by now."""
         cdef uint64_t end
-        if self.until_ns != FOR_EVER and now_ns() >= self.until_ns:
+        if not self.may_speak():
             return
         while self.held:
             end, transport, octets = self.held[0]

@@ -4,7 +4,7 @@ from ext.codes cimport VENUE_COUNT
 from ext.rule_book cimport FETCHED, SIDES, Span
 
 cdef enum:
-    SNAPSHOT_VERSION = 1               # one more whenever a fold means something else, or a table is kept in another way
+    SNAPSHOT_VERSION = 2               # one more whenever a fold means something else, or a table is kept in another way
 
 cdef struct Head:                      # where in the journal it stands, how many rows follow, and what is no table
     char magic[24]

@@ -36,7 +36,7 @@ from tests.model_state import (
     NewOrder,
 )
 from tests.pair import Pair
-from tests.simulation import START_NS, Simulation, build_world
+from tests.seeded_life import START_NS, Simulation, build_world
 
 RUNS = 40
 STEPS = 500

@@ -19,7 +19,7 @@ from tests import actions as act
 from tests.driver import Driver
 from tests.model_state import BUY, LIMIT, XSHG, NewOrder
 from tests.rule_desk import RuleDesk
-from tests.simulation import PORTS, Simulation
+from tests.seeded_life import PORTS, Simulation
 
 ACCOUNT, GROUP, FIRM = 1, 2, 3
 KILL_ACCOUNT = 2
