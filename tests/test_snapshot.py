@@ -24,7 +24,7 @@ from tests.model_state import BUY, LIMIT, XSHG, NewOrder
 from tests.pair import Pair
 from tests.rule_pair import RulePair
 from tests.rule_writer import RuleWriter
-from tests.simulation import START_NS, Simulation
+from tests.seeded_life import START_NS, Simulation
 from tests.test_invariants import desk
 
 
