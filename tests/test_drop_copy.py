@@ -21,7 +21,7 @@ from gateway.journal_file import segment_path
 from gateway.tasks import end_tasks
 from tests.pair import Pair
 from tests.redis_server import RedisServer
-from tests.simulation import Simulation
+from tests.seeded_life import Simulation
 
 STREAM = "tidegate:t:drop:01"
 SIZES = {"most_accounts": 1024, "most_positions": 4096, "most_orders": 4096}

@@ -14,7 +14,7 @@ from tests.desk import TEN, Desk
 from tests.model import Model
 from tests.model_state import BUY, LIMIT, P_CLOSE_CALL, P_CONTINUOUS, P_OPEN_CALL, XSHG, NewOrder, Strategy
 from tests.pair import Pair
-from tests.simulation import START_NS
+from tests.seeded_life import START_NS
 
 
 def desk() -> Model:

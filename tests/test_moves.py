@@ -8,7 +8,7 @@ from ext import moves, queries, replay
 from ext.engine import Engine
 from tests.driver import Driver, OpenJournal, open_state
 from tests.pair import Pair
-from tests.simulation import START_NS, Simulation, build_world
+from tests.seeded_life import START_NS, Simulation, build_world
 
 STEPS = 250
 SEEDS = range(60)

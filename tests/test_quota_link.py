@@ -18,7 +18,7 @@ from tests.desk import TEN, Desk
 from tests.model_state import BUY, LIMIT, P_CONTINUOUS, PASS, XSHG, NewOrder
 from tests.pair import Pair
 from tests.redis_server import RedisServer
-from tests.simulation import START_NS
+from tests.seeded_life import START_NS
 
 DAY = 20261123
 YUAN = 10_000
