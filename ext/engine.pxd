@@ -38,7 +38,6 @@ cdef class Engine(Waiting):
     cdef void fetch_rows(self, const NewOrder *message, Candidate *order) noexcept
     cdef void fetch_newest(self, uint32_t order_no) noexcept
     cdef void find_holdings(self, Candidate *order) noexcept
-    cdef bint is_same(self, uint32_t order_no, const NewOrder *message, const Candidate *order) noexcept
     cdef void look_up(self, const NewOrder *message, Candidate *order, int64_t now_ns) noexcept
     cdef void find_rows(self, Candidate *order) noexcept
     cdef const Frame *decide(self, Caller caller, const NewOrder *message, const Candidate *order, int code) noexcept

@@ -20,7 +20,7 @@ from ext.events cimport (
     LEVEL_CONFIRM, LEVEL_OBSERVE, ORDER_AGGRESSIVE, ORDER_BEYOND, ORDER_PROGRAMME, ORDER_SHORT, SCOPE_ACCOUNT, SCOPE_GROUP,
     SCOPE_PORT,
 )
-from ext.fields cimport check_cancel_fields, check_fields, copy_cancel_name
+from ext.fields cimport check_cancel_fields, check_fields, copy_cancel_name, is_same
 from ext.orders cimport cl_ord_id_hash, find_order
 from ext.reports cimport encode_cancel_refusal, encode_order_state, encode_refusal, refuse_with
 from ext.risk cimport check_new_order, fail
@@ -141,7 +141,9 @@ cdef class Engine:
         if order_no:
             refusal.code = R1201_DUP_ID
             # Another order under a used name: v names the order that has it. The same order: limit, for repeat to find it.
-            refusal.value = 0 if self.is_same(order_no, message, order) else order_no
+            refusal.value = order_no
+            if is_same(<const OrderEvent *>self.journal.at(self.state.orders[order_no].frame_offset), message, order.strategy, order.parent):
+                refusal.value = 0
             refusal.limit = order_no if refusal.value == 0 else 0
             return R1201_DUP_ID
         if self.state.order_count >= self.state.most_orders or self.state.position_count + MOST_NEW_POSITIONS > self.state.most_positions \
@@ -198,16 +200,6 @@ cdef class Engine:
             self.fetch_newest(order.position.open_head)
         if group != NONE:
             order.match_owner = self.state.find_position(GROUP_OWNER | group, order.instrument_index)
-
-    cdef bint is_same(self, uint32_t order_no, const NewOrder *message, const Candidate *order) noexcept:
-        """Whether a repeated cl_ord_id asks for the same order again."""
-        cdef const OrderEvent *event = <const OrderEvent *>self.journal.at(self.state.orders[order_no].frame_offset)
-        return (event.symbol == symbol_number(&message.symbol) and event.venue == message.security_exchange
-                and event.side == message.side and event.ord_type == message.ord_type
-                and event.order_qty_shares == message.order_qty_shares and event.price_e4 == message.price_e4
-                and event.strategy == order.strategy and event.parent == order.parent
-                and event.parent_qty_shares == message.parent_qty_shares
-                and (event.flags & ORDER_SHORT != 0) == message.short_sale)
 
     cdef void look_up(self, const NewOrder *message, Candidate *order, int64_t now_ns) noexcept:
         """What the message asks for, and the rows of state the ladder reads."""

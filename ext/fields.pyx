@@ -5,6 +5,7 @@ from libc.string cimport memcpy
 
 from ext.codec cimport NO_SYMBOL, symbol_number
 from ext.codes cimport BUY, LIMIT, ORD_TYPE_COUNT, PASS, R1605_MALFORMED, SELL, XSHE, XSHG
+from ext.events cimport ORDER_SHORT
 
 cdef enum:
     MOST_NUMBER = 1000000000           # of shares, and of a price in 1e-4 yuan: their product stays in int64
@@ -67,3 +68,13 @@ cdef void copy_cancel_name(CancelEvent *to, const CancelEvent *source) noexcept:
     to.planned_ns = source.planned_ns
     to.cl_ord_id_size = source.cl_ord_id_size
     memcpy(to.cl_ord_id, source.cl_ord_id, source.cl_ord_id_size)
+
+
+cdef bint is_same(const OrderEvent *event, const NewOrder *message, uint32_t strategy, uint64_t parent) noexcept:
+    """Whether a repeated cl_ord_id asks for the same order again. strategy, parent: of the message, looked up."""
+    return (event.symbol == symbol_number(&message.symbol) and event.venue == message.security_exchange
+            and event.side == message.side and event.ord_type == message.ord_type
+            and event.order_qty_shares == message.order_qty_shares and event.price_e4 == message.price_e4
+            and event.strategy == strategy and event.parent == parent
+            and event.parent_qty_shares == message.parent_qty_shares
+            and (event.flags & ORDER_SHORT != 0) == message.short_sale)

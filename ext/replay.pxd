@@ -1,3 +1,4 @@
+# For whoever applies frames that another process wrote.
 from ext.events cimport Frame
 from ext.state cimport State
 

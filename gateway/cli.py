@@ -81,6 +81,7 @@ def serve(
     cluster: Annotated[str, typer.Option(help="Name of the cluster, before its keys in Redis.")] = "tidegate",
     shards: Annotated[int, typer.Option(min=1, max=1024, help="Shards of the cluster.")] = 1,
     advertise: Annotated[str, typer.Option(help="Host that clients reach this shard by; --host when left out.")] = "",
+    without_standby: Annotated[bool, typer.Option("--without-standby", help="Own it though its standby is gone.")] = False,
     durability: Annotated[str, typer.Option(help="process, disk or replica: what an answer survives.")] = "process",
     replication_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of standbys; 0 takes a free one.")] = 0,
     lease_ms: Annotated[int, typer.Option(min=50, max=60_000, help="Silence after which a standby takes over.")] = 300,
@@ -93,6 +94,7 @@ def serve(
     segment_mib: Annotated[int, typer.Option(min=1, max=65536, help="MiB of one file of a new day's journal.")] = 1024,
 ) -> None:
     """Serve one shard: gRPC in, risk decisions, both exchanges."""
+    given: dict[str, Any] = {name: value for name, value in locals().items() if name in Settings.__struct_fields__}
     if transport not in TRANSPORTS:
         raise SettingError(f"--transport: got {transport!r}, expected one of {', '.join(TRANSPORTS)}")
     check_file("--limits", limits)
@@ -107,16 +109,8 @@ def serve(
     venues = venue_addresses(venue)
     check_journal(journal)
     allow_open_files()
-    code = import_module("gateway.shard").serve(Settings(
-        limits=limits, instruments=instruments, journal=journal, host=host, port=port, transport=transport,
-        venues=venues, tls_cert=tls_cert, tls_key=tls_key, cpu=cpu, awake=awake, metrics_port=metrics_port,
-        debug=bool(context.obj), trade_date=trading_day(date), shard=shard, comp_id=comp_id, pbu=pbu,
-        venue_password=venue_password, max_orders=max_orders, control_port=control_port, control=control,
-        tls_client_ca=tls_client_ca, rules=rules, watch_rules=watch_rules,
-        redis=redis, cluster=cluster, shards=shards, advertise=advertise, durability=durability,
-        snapshot_every_s=snapshot_every_s, snapshot_every_mb=snapshot_every_mb,
-        segment_bytes=segment_mib << 20,
-        replication_port=replication_port, lease_ms=lease_ms, drop_copy=drop_copy, drop_copy_most=drop_copy_most,
+    code = import_module("gateway.serving").serve(Settings(
+        **given, venues=venues, trade_date=trading_day(date), segment_bytes=segment_mib << 20, debug=bool(context.obj),
     ))
     if code:
         raise typer.Exit(code)

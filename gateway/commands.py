@@ -41,7 +41,8 @@ class CommandError(Exception):
 class Commands:
     """One connection to a control process.
 
-    on_ready: called with (port, error) when it listens, or cannot; on_lost: the control process is gone; turn: what is told
+    on_ready: called with (port, error) when it listens, or cannot; on_lost: the control process is gone; turn: what is
+    told
     leaves through its gate; hand_over: hands the shard to its standby; recovery: what the start found.
     """
 

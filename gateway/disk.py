@@ -1,4 +1,4 @@
-"""Durability `disk`: the thread that writes the journal to the disk, and the gate that waits for it. It decides nothing."""
+"""Durability `disk`: the thread that writes the journal to the disk, and the gate that waits for it. Decides nothing."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ from ext.syncer import Syncer
 class DiskSync:
     """Lets the gate open as far as the journal is on the disk.
 
-    on_failed: called once, with the errno, when the disk refused a write: for good, because nobody can know what it has.
+    on_failed: called once, with the errno, when the disk refused a write: for good, as nobody can know what it has.
     """
 
     def __init__(self, journal: Any, gate: Any, on_failed: Callable[[int], None]) -> None:

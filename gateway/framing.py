@@ -11,7 +11,8 @@ SIZE_BYTES = 4
 class Framed(asyncio.Protocol):
     """One end of the connection.
 
-    on_message: called with each whole message; on_lost: called once, when the other end is gone; turn: what leaves passes its
+    on_message: called with each whole message; on_lost: called once, when the other end is gone; turn: what leaves passes
+    its
     gate (ext/gate.pyx), None: it leaves at once.
     """
 

@@ -1,6 +1,7 @@
 """This node's part in its shard: it joins as owner or standby, follows, owns, hands over. Judges no order.
 
-ownership.py says what may be, ownership_store.py asks Redis, owner.py and standby.py live by it; this file puts them together.
+ownership.py says what may be, ownership_store.py asks Redis, owner.py and standby.py live by it; here they are put
+together.
 """
 
 import asyncio
@@ -54,7 +55,7 @@ class Member:
         self.listener: asyncio.Server | None = None
 
     async def listen(self, address: str, control: str) -> None:
-        """Open the port that standbys connect to. Raises OSError. address, control: where this node serves them, host:port."""
+        """Open the port that standbys connect to. Raises OSError. address, control: where this node serves, host:port."""
         host, port = self.settings.host, self.settings.replication_port
         loop = asyncio.get_running_loop()
         self.listener = await loop.create_server(self.accept, host, port)
@@ -69,14 +70,14 @@ class Member:
         return deaf
 
     async def join(self) -> bool:
-        """Whether this node owns the shard now, else it is to follow. Raises SettingError when Redis cannot be asked."""
+        """Whether this node owns the shard now, else it is to follow. SettingError: Redis cannot be asked."""
         epoch = int(self.engine.state.epoch)
         may_begin = epoch == 0 or replay.newest_owner(self.engine.journal) == self.node
         sent_ns = utc_now_ns()
         try:
             record = await self.store.start(self.node, epoch, self.where, may_begin=may_begin)
         except StoreError as error:
-            raise SettingError(f"--redis: got {self.settings.redis!r}, expected a Redis that answers: {error}") from None
+            raise SettingError(f"--redis: expected a Redis that answers: {error}") from None
         if not record.owner:
             raise SettingError(
                 f"--redis: it knows no owner of shard {self.settings.shard}, and this journal is another node's "

@@ -1,4 +1,4 @@
-"""What a shard has before it trades: its files, its journal folded into state, today's settings on top. It opens no socket."""
+"""What a shard has before it trades: its files, its journal folded into state, today's settings. It opens no socket."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -240,7 +240,8 @@ class Owner:
     async def name(self, feed: Feed | None) -> None:
         """Say in the store who is in step: this feed's standby, or nobody.
 
-        Until the store has answered, the standby may be named and may not: what leaves waits for it and goes by its grants.
+        Until the store has answered, the standby may be named and may not: what leaves waits for it, and goes by its
+        grants.
         """
         hello = feed.standby if feed is not None else None
         if hello is not None:
@@ -271,7 +272,7 @@ class Owner:
     async def hand_over(self, within_s: float) -> Record:
         """Make the standby the owner; everything that was told is there.
 
-        Raises ReplicationError when it cannot be done. Then this node still owns the shard, unless its role says otherwise.
+        Raises ReplicationError when it cannot be done. Then this node still owns the shard, unless its role says else.
         """
         feed = self.feed
         if feed is None or feed.standby is None:

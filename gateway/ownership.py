@@ -1,11 +1,11 @@
 """Who may speak for a shard, and until when: what one node knows of it. Pure: time and answers are arguments.
 
-The record of a shard (gateway/ownership_store.py) names its owner, the owner's epoch, and the standby that is in step, if
-any. Only that standby may take over without a person, and only after two things have run out: the lease that the owner
-renews in the store, and the standby's own last grant: each of its answers to the owner's pings says that it will not take
-over for so long. So an owner that hears from either of the two knows until when nobody else can own the shard, and one that
-hears from neither falls silent in time. While the record names no standby nobody can take over, and the owner needs no
-one's leave.
+The record of a shard (gateway/ownership_store.py) names its owner, the owner's epoch, and the standby that is in step,
+if any. Only that standby may take over without a person, and only after two things have run out: the lease that the
+owner renews in the store, and the standby's own last grant: each of its answers to the owner's pings says that it will
+not take over for so long. So an owner that hears from either of the two knows until when nobody else can own the shard,
+and one that hears from neither falls silent in time. While the record names no standby nobody can take over, and the
+owner needs no one's leave.
 
 Times are ns of one monotonic clock, each node's own; only durations are compared between nodes.
 """

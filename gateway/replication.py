@@ -12,8 +12,8 @@ import msgspec
 
 from ext import follower
 
-HELLO, WELCOME, REFUSED, DATA, ACK, PING, YOURS = b"HWRDAPY"
-MOST_OCTETS = 1 << 18  # of one DATA message, so that catching up never holds the owner long
+HELLO, WELCOME, REFUSED, OCTETS, ACK, PING, YOURS = b"HWRDAPY"
+MOST_OCTETS = 1 << 18  # of one OCTETS message, so that catching up never holds the owner long
 MOST_UNACKED = 1 << 22
 OFFSET = struct.Struct("<Q")
 SAFE = struct.Struct("<Qq")  # journal octets appended, ns of the newest ping that came
@@ -46,7 +46,7 @@ class Welcome(msgspec.Struct, frozen=True):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """Why a standby is not fed. begin_anew: its journal is not the beginning of the owner's; it has to begin with none."""
+    """Why a standby is not fed. begin_anew: its journal is not the beginning of the owner's; it must begin with none."""
 
     reason: str
     begin_anew: bool = False
@@ -70,8 +70,8 @@ class ReplicationError(Exception):
 class Feed:
     """The owner's end of one standby.
 
-    welcome: what is said to one that fits; on_safe: called with the journal octets that the standby has; on_echo: with the
-    ns of the ping it has answered.
+    welcome: what is said to one that fits; on_safe: called with the journal octets that the standby has; on_echo: with
+    the ns of the ping it has answered.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Feed:
             return
         while self.sent_end < self.journal.end and self.sent_end - self.safe_end < MOST_UNACKED:
             octets = follower.octets(self.journal, self.sent_end, MOST_OCTETS)
-            self.send(bytes([DATA]) + OFFSET.pack(self.sent_end) + octets)
+            self.send(bytes([OCTETS]) + OFFSET.pack(self.sent_end) + octets)
             self.sent_end += len(octets)
 
     def ping(self, now_ns: int) -> None:
@@ -166,7 +166,7 @@ class Follow:
         if kind == WELCOME and self.welcomed is None:
             self.welcomed = msgspec.json.decode(message[1:], type=Welcome)
             self.on_welcome(self.welcomed)
-        elif kind == DATA and self.welcomed is not None:
+        elif kind == OCTETS and self.welcomed is not None:
             (offset,) = OFFSET.unpack_from(message, 1)
             self.journal_end = self.follower.append(offset, message[1 + OFFSET.size :])
             self.acknowledge(0)
@@ -176,7 +176,7 @@ class Follow:
         elif kind == YOURS and self.welcomed is not None:
             self.take(msgspec.json.decode(message[1:], type=Yours))
         else:
-            raise ReplicationError(f"message {message[:1]!r} of the owner, expected WELCOME, then DATA, PING or YOURS")
+            raise ReplicationError(f"message {message[:1]!r} of the owner, expected WELCOME, then OCTETS, PING or YOURS")
 
     def take(self, yours: Yours) -> None:
         if yours.end != self.journal_end:

@@ -69,6 +69,7 @@ class Settings(msgspec.Struct, frozen=True):
     advertise: str = ""  # host that others reach this one by; empty: host
     durability: str = "process"  # one of DURABILITIES: what an acknowledged order survives
     replication_port: int = 0  # where standbys connect; 0: a free one
+    without_standby: bool = False  # own the shard though a standby in step may have more of its journal
     lease_ms: int = 300  # how long an owner may be silent before its standby takes over
     segment_bytes: int = 1 << 30  # of one journal file
 

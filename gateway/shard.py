@@ -5,22 +5,20 @@ front ends <--gRPC-- Session <-- Engine <-- VenueLink <-- exchange        its re
                                   |  ^ ^
                          Journal <-  | -- QuoteFeed <-- exchange          events; quotes and phases
 officers --gRPC--> control process --> Commands                           rules, kills, levels; alerts back
+
+Whatever leaves passes the gate: not before the journal is as safe as the durability mode promises. With a Redis the process
+is a member of a cluster: it owns the shard, or follows whoever does (gateway/member.py).
 """
 
 import asyncio
 import contextlib
 import enum
-import gc
-import json
 import os
-import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
-import uvloop
 
 from ext import follower, queries, response, surveillance, sweeps
 from ext import settings as day_settings
@@ -41,12 +39,12 @@ from gateway.control_child import ControlChild, control_settings
 from gateway.disk import DiskSync
 from gateway.drop_child import DropCopyChild, drop_settings
 from gateway.errands import Errands
-from gateway.homes import Place, take_place
+from gateway.homes import Place
 from gateway.loading import profiles_of
 from gateway.log import Sparing, logger
 from gateway.member import Member
 from gateway.metrics import MetricSources, MetricsServer, StageSummary
-from gateway.opening import begin_day, load_files, open_engine, set_aside
+from gateway.opening import begin_day, load_files, open_engine
 from gateway.order_entry import OrderEntry
 from gateway.ownership import Record, Role
 from gateway.quota_link import FIRST_S, TAKE_OVER_S, QuotaLink
@@ -68,12 +66,19 @@ SHED_BEYOND = {  # of what an order meets; docs/sre.md says what each is
 }
 VENUE_LIMIT_BYTES = 1 << 24  # that wait for an exchange, before its link is cut: new orders are shed far below
 FEED_RETRY_S = 0.2
-COLLECTIONS = (700, 10, 10_000)  # of the three generations; the oldest hardly ever
-SWITCH_S = 0.00005  # how long another thread (the log's, a scrape's) may keep the interpreter from the owner
 TICK_S = 0.1  # how late a suspended order or a level may end, and a waiting quote be recorded
 MARKET_WAIT_S = 2.0  # a new owner's, for links and phases
 MARKET_LOOK_S = 0.001
 QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
+
+
+class End(enum.StrEnum):
+    """Why a shard's process ends by itself."""
+
+    HANDED_OVER = "handed_over"
+    LOST = "lost"  # another owns the shard
+    ANEW = "anew"  # what is here is not the shard's journal: it begins again as a standby with none
+    FAULT = "fault"
 
 
 class Shard:
@@ -113,7 +118,7 @@ class Shard:
         )  # fmt: skip
 
     async def start(self) -> dict[str, Any]:
-        """The exchanges first, then the door; a standby opens its door for reading alone. The fields of the ready line."""
+        """The exchanges first, then the door; a standby's is open for reading alone. The fields of the ready line."""
         settings = self.settings
         self.ahead.prepare()
         self.ahead_thread.start()
@@ -371,7 +376,7 @@ class Shard:
                 self.log.info("time_over", ended=ended)
 
     async def hand_over(self) -> dict[str, Any]:
-        """Hand the shard to its standby and end; where it is served then. Raises ReplicationError when it cannot be done."""
+        """Hand the shard to its standby and end; where it is served then. ReplicationError: it cannot be done."""
         assert self.member is not None
         redirect = self.member.standby_address
         if not redirect:
@@ -465,20 +470,6 @@ class Shard:
         )
 
 
-class End(enum.StrEnum):
-    """Why a shard's process ends by itself."""
-
-    HANDED_OVER = "handed_over"
-    LOST = "lost"  # another owns the shard
-    ANEW = "anew"  # what is here is not the shard's journal: it begins again as a standby with none
-    FAULT = "fault"
-
-
-EXIT_CODES = {End.HANDED_OVER: 0, End.LOST: 3, End.FAULT: 1}
-
-
-
-
 @contextlib.contextmanager
 def listening(flag: str, host: str, port: int) -> Iterator[None]:
     """Opening a port: an error is the flag's."""
@@ -499,42 +490,3 @@ def feed_factory(engine: Any, venue: int, closed: asyncio.Future[str]) -> Callab
 def summary(histogram: Any) -> StageSummary:
     quantiles = {quantile: histogram.percentile_ns(int(quantile * 1_000_000)) for quantile in QUANTILES}
     return StageSummary(count=histogram.count, sum_ns=histogram.sum_ns, quantiles_ns=quantiles)
-
-
-async def run(settings: Settings) -> End | None:
-    """Serve until SIGTERM or SIGINT, or until the shard is another's; the ready line, JSON, goes to stdout."""
-    shard = Shard(settings, await take_place(settings, logger("topology")))
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    shard.ended.add_done_callback(lambda _: stop.set())
-    try:
-        ready = await shard.start()
-        with contextlib.suppress(BrokenPipeError):
-            sys.stdout.write(json.dumps(ready) + "\n")
-            sys.stdout.flush()
-        # What lives now lives as long as the process: no collection should ever walk it.
-        gc.collect()
-        gc.freeze()
-        # Nor all that came later, while orders flow: a connection leaves no cycle behind.
-        gc.set_threshold(*COLLECTIONS)
-        if settings.awake:
-            transport.stay_awake(asyncio.get_running_loop())
-        await stop.wait()
-    finally:
-        how = shard.ended.result() if shard.ended.done() else None
-        await shard.stop(how)
-    return how
-
-
-def serve(settings: Settings) -> int:
-    """`tidegate serve`: run one shard in this process; its exit code. Raises SettingError with one line for a person."""
-    sys.setswitchinterval(SWITCH_S)
-    if settings.cpu is not None:
-        os.sched_setaffinity(0, {settings.cpu})
-    try:
-        while (how := uvloop.run(run(settings))) is End.ANEW:
-            set_aside(settings)
-    except JournalError as error:
-        raise SettingError(f"--journal: {error}") from None
-    return EXIT_CODES[how] if how is not None else 0

@@ -21,8 +21,8 @@ class Standby:
     """Follows until this node owns the shard.
 
     follower: ext.follower.Follower; hello: what to say of the journal as it is; where: where this node listens.
-    on_record: called with the shard's record when it is another than before; on_caught_up: when all that the owner had as it
-    welcomed this node is applied.
+    on_record: called with the shard's record when it is another than before; on_caught_up: when all that the owner had as
+    it welcomed this node is applied.
     """
 
     def __init__(

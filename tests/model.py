@@ -10,6 +10,7 @@ from tests.model_ladder import UNSEQUENCED, Ask, Check, Verdict, count_last_seco
 from tests.model_optional import is_beyond
 from tests.model_response import CHECKS, SECOND_WAY_DOWN, Standing, Subject, reason_to_wait
 from tests.model_shares import Shares
+from tests.model_snapshot import snapshot_of
 from tests.model_state import (
     BUY,
     CANCELED,
@@ -53,7 +54,7 @@ from tests.model_state import (
     VenueState,
     default_boards,
 )
-from tests.model_worth import check_holdings, orders_by
+from tests.model_worth import check_holdings
 
 CANCEL_PHASES = frozenset({P_OPEN_CALL, P_CONTINUOUS, P_UNKNOWN})  # unknown: the exchange decides
 STREAK_EXEMPT = frozenset({1203, 1207})
@@ -416,7 +417,7 @@ class Model:
         self.send_queued(now_ns)
 
     def set_link(self, exchange: int, ready: bool, now_ns: int) -> None:
-        """An exchange link went down, or is ready again: what the exchange may not have seen is then sent once more, but
+        """An exchange link went down, or is ready again: what the exchange may not have seen is then sent again, but
         not what was killed meanwhile: that is cancelled, as it may have arrived."""
         self.venues[exchange].link_ready = ready
         for order in self.open_orders if ready else []:
@@ -481,37 +482,4 @@ class Model:
 
     def snapshot(self) -> dict[str, object]:
         """Everything the engine must agree with, as plain values."""
-        return {
-            "accounts": {name: self.account_snapshot(a) for name, a in self.accounts.items()},
-            "groups": {g.name: self.usage(self.members(g)) for g in self.groups.values()},
-            "firm": self.usage(self.accounts.values()),
-            "strategies": [(self.usage_of(orders_by(self, s)), s.off, s.streak) for s in self.strategies.values()],
-            "units": [self.usage(a for a in self.accounts.values() if a.unit is u) for u in self.units.values()],
-            "levels": {s: (x.level, x.mask, x.throttle, x.until_ns) for s, x in self.standings.items() if x.level},
-            "tickets": self.tickets,
-            "orders": [(o.order_id, o.status, o.cum_qty, o.cum_ntl, o.cancel_pending) for o in self.orders],
-        }
-
-    def members(self, group: Group) -> list[Account]:
-        return [a for a in self.accounts.values() if a.group is group]
-
-    def account_snapshot(self, account: Account) -> dict[str, object]:
-        return {
-            "cash": self.cash(account),
-            "cash_held": self.cash_held(account),
-            "event_seq": account.event_seq,
-            "open_orders": sorted(o.order_id for o in account.orders.values() if o.is_open),
-            "usage": self.usage([account]),
-            "positions": {
-                key: row
-                for key in sorted(self.instruments)
-                if any(row := self.position_snapshot(account, self.instruments[key]))
-            },
-        }
-
-    def position_snapshot(self, account: Account, instrument: Instrument) -> tuple[int, int, int, int, int]:
-        """total, sellable, held for sells, bought today, open buys; in shares."""
-        return (
-            self.total(account, instrument), self.sellable(account, instrument), self.held(account, instrument),
-            self.bought_today(account, instrument), self.open_buy_shares(account, instrument),
-        )  # fmt: skip
+        return snapshot_of(self)

@@ -204,7 +204,7 @@ followed = replication.Follow.on_message
 def says_too_early(self: Any, message: bytes, now_ns: int) -> None:
     """In the place of Follow.on_message: says that octets are here, and appends them when the next ones come."""
     late = self.__dict__.setdefault("late", [])
-    if message[0] != replication.DATA or self.welcomed is None:
+    if message[0] != replication.OCTETS or self.welcomed is None:
         followed(self, message, now_ns)
         return
     while late:
