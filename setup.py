@@ -15,7 +15,8 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).parent
 CHECKED = os.environ.get("TIDEGATE_CHECKED") == "1"
 LINK_ONLY = os.environ.get("TIDEGATE_LINK_ONLY") == "1"
-HTTP2_MODULES = ("ext.http2", "ext.grpc_headers", "ext.grpc_transport", "loadtest.grpc_client", "loadtest.grpc_pump")
+HTTP2_MODULES = ("ext.http2", "ext.grpc_headers", "ext.grpc_transport", "ext.slices", "loadtest.grpc_client",
+                 "loadtest.grpc_pump")
 LIBRARIES = {name: ["nghttp2"] for name in HTTP2_MODULES}
 DIRECTIVES = {
     "language_level": 3,

@@ -3,16 +3,18 @@
 from libc.stdint cimport int64_t, uint32_t
 from libc.string cimport memcpy, memset
 
+from ext.bounds cimport bind_firm, bind_group
 from ext.codes cimport (
     PASS, STATUS_CANCELED, STATUS_EXPIRED, STATUS_FILLED, STATUS_PENDING_NEW, STATUS_REJECTED, STATUS_SUSPENDED,
 )
 from ext.events cimport (
-    EV_ACCOUNT, EV_ADMIN, EV_CANCELED, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_DAY, EV_EXPIRED, EV_GROUP,
-    EV_INSTRUMENT, EV_KILL, EV_LEVEL, EV_LOCATE, EV_NEW, EV_ORDER, EV_ORDER_RELEASED, EV_OWNER, EV_PORT, EV_POSITION, EV_PROFILE,
-    EV_REARM, EV_REPORT_SKIPPED, EV_RESTRICTION, EV_RULES, EV_SESSION, EV_STRATEGY, EV_TICKET, EV_TRADE, EV_UNIT,
-    EV_VENUE_REJECTED, KILL_ACCOUNT, KILL_FIRM, KILL_GROUP, KILL_PORT, ORDER_AGGRESSIVE, ORDER_SUSPENDED, STEP_CARRIED,
-    SUBJECT_ACCOUNT, SUBJECT_FIRM, SUBJECT_GROUP, AdminEvent, CancelEvent, DayEvent, KillEvent, LevelEvent, LocateEvent,
-    OrderEvent, OwnerEvent, PortEvent, PositionEvent, RearmEvent, ReleaseEvent, ReportEvent, RestrictionEvent, SessionEvent,
+    EV_ACCOUNT, EV_ACCOUNT_CAME, EV_ACCOUNT_LEFT, EV_ADMIN, EV_CANCELED, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED,
+    EV_CANCEL_SENT, EV_DAY, EV_EXPIRED, EV_GROUP, EV_INSTRUMENT, EV_KILL, EV_LEVEL, EV_LOCATE, EV_NEW, EV_ORDER,
+    EV_ORDER_RELEASED, EV_OWNER, EV_PORT, EV_POSITION, EV_PROFILE, EV_QUOTA, EV_REARM, EV_REPORT_SKIPPED, EV_RESTRICTION,
+    EV_RULES, EV_SESSION, EV_STRATEGY, EV_TICKET, EV_TRADE, EV_UNIT, EV_VENUE_REJECTED, KILL_ACCOUNT, KILL_FIRM, KILL_GROUP,
+    KILL_PORT, ORDER_AGGRESSIVE, ORDER_SUSPENDED, SCOPE_FIRM, STEP_CARRIED, SUBJECT_ACCOUNT, SUBJECT_FIRM, SUBJECT_GROUP,
+    AdminEvent, CameEvent, CancelEvent, DayEvent, KillEvent, LeftEvent, LevelEvent, LocateEvent, OrderEvent, OwnerEvent,
+    PortEvent, PositionEvent, QuotaEvent, RearmEvent, ReleaseEvent, ReportEvent, RestrictionEvent, SessionEvent,
     StrategyEvent, TicketEvent, UnitEvent,
 )
 from ext.counting cimport (
@@ -22,7 +24,7 @@ from ext.ledger cimport fill, hold, release
 from ext.orders cimport cl_ord_id_hash, close_order, index_order, open_order
 from ext.state cimport (
     FLAG_ACKED, FLAG_AGGRESSIVE, FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, FLAG_CONFIRMED, FLAG_TIED, GROUP_OWNER, NONE,
-    Account, AccountEvent, Group, Instrument, Order, PortState, Position, Profile, Rules, State, Strategy, Ticket,
+    Account, AccountDay, AccountEvent, Group, Instrument, Order, PortState, Position, Profile, Rules, State, Strategy, Ticket, Usage,
     window_add,
 )
 from ext.tables cimport MapSlot, hash_bytes, map_find, map_next, map_put
@@ -45,8 +47,14 @@ cdef void apply(State state, const Frame *frame, uint64_t offset) noexcept:
         apply_release(state, <const ReleaseEvent *>frame, offset)
     elif frame.type == EV_REPORT_SKIPPED:
         count_report(state, <const ReportEvent *>frame)
+    elif frame.type == EV_QUOTA:
+        apply_quota(state, <const QuotaEvent *>frame)
     elif frame.type == EV_OWNER:
         state.epoch = (<const OwnerEvent *>frame).epoch
+    elif frame.type == EV_ACCOUNT_CAME:
+        apply_came(state, <const CameEvent *>frame, offset)
+    elif frame.type == EV_ACCOUNT_LEFT:
+        apply_left(state, <const LeftEvent *>frame)
     elif frame.type >= EV_LEVEL:
         apply_response(state, frame, offset)
         apply_surveillance(state, frame, offset)
@@ -215,6 +223,7 @@ cdef void apply_setting(State state, const Frame *frame) noexcept:
         state.shard = day.shard
     elif frame.type == EV_RULES:
         memcpy(&state.rules, frame, sizeof(Rules))
+        bind_firm(state)
     elif frame.type == EV_PROFILE:
         memcpy(&state.profiles[(<const Profile *>frame).index], frame, sizeof(Profile))
         state.profile_count = max(state.profile_count, (<const Profile *>frame).index + 1)
@@ -273,6 +282,24 @@ cdef void apply_group(State state, const Group *event) noexcept:
     group.index = event.index
     memcpy(group.id, event.id, 16)
     state.group_count = max(state.group_count, event.index + 1)
+    bind_group(state, event.index)
+
+
+cdef void apply_quota(State state, const QuotaEvent *event) noexcept:
+    """This shard's shares of one scope's limits. The first such event divides the limits of every scope."""
+    cdef bint first = not state.divided
+    cdef uint32_t group
+    state.divided = True
+    if event.scope == SCOPE_FIRM:
+        memcpy(state.firm_leased_e4, event.leased_e4, sizeof(event.leased_e4))
+        bind_firm(state)
+    else:
+        memcpy(state.groups[event.index].leased_e4, event.leased_e4, sizeof(event.leased_e4))
+        bind_group(state, event.index)
+    if first:
+        bind_firm(state)
+        for group in range(state.group_count):
+            bind_group(state, group)
 
 
 cdef void apply_account(State state, const AccountEvent *event) noexcept:
@@ -304,6 +331,54 @@ cdef void apply_account(State state, const AccountEvent *event) noexcept:
     account.traits = event.traits
     account.unit = event.unit
     memcpy(account.shareholder, event.shareholder, sizeof(account.shareholder))
+
+
+cdef void apply_came(State state, const CameEvent *event, uint64_t offset) noexcept:
+    """An account's day at another shard, frame by frame, as if it had been here; but rules' windows count what happens here."""
+    cdef size_t at = sizeof(CameEvent)
+    cdef const Frame *frame
+    state.rule_state.is_closed = True
+    while at < event.head.size:
+        frame = <const Frame *>(<const char *>event + at)
+        apply(state, frame, offset + at)
+        at += frame.size
+    state.rule_state.is_closed = False
+
+
+cdef void apply_left(State state, const LeftEvent *event) noexcept:
+    """What the account has is elsewhere: nothing of it counts here any more, in its group and the firm neither."""
+    cdef Account *account = &state.accounts[event.head.account]
+    cdef AccountDay *day = &state.account_days[event.head.account]
+    cdef uint32_t next = day.first_position
+    cdef Position *position
+    cdef Position *shared
+    subtract_usage(&state.firm, &account.usage)
+    if account.group != NONE:
+        subtract_usage(&state.groups[account.group].usage, &account.usage)
+    memset(&account.usage, 0, sizeof(account.usage))
+    state.firm_cash_e4 -= account.cash_e4
+    state.firm_opening_e4 -= day.opening_e4
+    account.cash_e4 = 0
+    day.opening_e4 = 0
+    while next:
+        position = &state.positions[next - 1]
+        next = position.next_of_owner
+        state.firm_shares[position.instrument] -= position.total_shares
+        if account.group != NONE:
+            shared = state.open_position(GROUP_OWNER | account.group, position.instrument)
+            shared.total_shares -= position.total_shares
+            shared.bought_today_shares -= position.bought_today_shares
+        position.total_shares = 0
+        position.sellable_shares = 0
+        position.bought_today_shares = 0
+    day.left = event.target + 1
+
+
+cdef inline void subtract_usage(Usage *total, const Usage *part) noexcept:
+    total.open_buy_e4 -= part.open_buy_e4
+    total.open_sell_e4 -= part.open_sell_e4
+    total.filled_buy_e4 -= part.filled_buy_e4
+    total.filled_sell_e4 -= part.filled_sell_e4
 
 
 cdef void apply_instrument(State state, const Instrument *event) noexcept:

@@ -23,18 +23,22 @@ cdef class OutBuf:
     cdef uint8_t *reserve(self, size_t size) noexcept:
         cdef size_t used = self.end - self.start
         cdef size_t capacity = self.capacity
+        cdef size_t wanted
         cdef uint8_t *grown
         if used + size > self.limit:
             self.overflowed = True
             return NULL
         if self.end + size <= capacity:
             return self.data + self.end
+        wanted = used + size
         if self.start > 0:
+            # Half of it free after a move: a full buffer that drains a little at a time is not moved again and again.
             memmove(self.data, self.data + self.start, used)
             self.start = 0
             self.end = used
-        if used + size > capacity:
-            while used + size > capacity:
+            wanted = max(wanted, 2 * used)
+        if wanted > capacity:
+            while wanted > capacity:
                 capacity *= 2
             grown = <uint8_t *>realloc(self.data, capacity)
             if grown == NULL:

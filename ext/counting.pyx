@@ -103,6 +103,8 @@ cdef void feed(State state, const Occasion *occasion, Run run) noexcept:
     cdef const Gauge *gauge
     cdef uint32_t at, row
     cdef int64_t amount
+    if state.rule_state.is_closed:
+        return
     for at in range(run.first, run.first + run.count):
         gauge = &book.gauges[book.feeds[at]]
         row = occasion.rows[gauge.key]

@@ -31,6 +31,7 @@ cdef class Engine(Waiting):
     # a new order
     cdef void answer(self, Caller caller, const NewOrder *message, const Frame *decision, const Refusal *refusal, int64_t now_ns) noexcept
     cdef const Frame *judge(self, Caller caller, const NewOrder *message, Refusal *refusal, int64_t now_ns) noexcept
+    cdef void note_shortage(self, const Candidate *order) noexcept
     cdef int admit(self, Caller caller, const NewOrder *message, Candidate *order, Refusal *refusal, int64_t now_ns) noexcept
     cdef bint read_names(self, const NewOrder *message, Candidate *order) noexcept
     cdef bint has_parent_row(self, const Candidate *order) noexcept

@@ -13,19 +13,20 @@ from ext.codec cimport (
 from ext.codes cimport (
     PASS, PHASE_CONTINUOUS, PHASE_LUNCH, PHASE_OPEN_CALL, PHASE_UNKNOWN, R1001_AUTH, R1004_SESSION, R1201_DUP_ID,
     R1203_RATE_IN, R1207_REJ_BREAK, R1601_VENUE_DOWN, R1603_CAPACITY, R1604_NOT_FOUND, R1606_NOT_OPEN,
-    R1607_CANCEL_PENDING, R1610_WRONG_SHARD, R1613_DISK_FULL, STATUS_SUSPENDED, XSHG,
+    R1607_CANCEL_PENDING, R1609_OVERLOAD, R1610_WRONG_SHARD, R1612_QUOTA, R1613_DISK_FULL, STATUS_SUSPENDED, XSHG,
 )
 from ext.events cimport (
     EV_CANCELED, EV_CANCEL_QUEUED, EV_CANCEL_SENT, EV_EXPIRED, EV_NEW, EV_ORDER, EV_TRADE, EV_VENUE_REJECTED,
-    LEVEL_CONFIRM, LEVEL_OBSERVE, ORDER_AGGRESSIVE, ORDER_BEYOND, ORDER_PROGRAMME, ORDER_SHORT, SCOPE_ACCOUNT, SCOPE_PORT,
+    LEVEL_CONFIRM, LEVEL_OBSERVE, ORDER_AGGRESSIVE, ORDER_BEYOND, ORDER_PROGRAMME, ORDER_SHORT, SCOPE_ACCOUNT, SCOPE_GROUP,
+    SCOPE_PORT,
 )
 from ext.fields cimport check_cancel_fields, check_fields, copy_cancel_name
 from ext.orders cimport cl_ord_id_hash, find_order
-from ext.reports cimport encode_cancel_refusal, encode_order_state, encode_refusal
+from ext.reports cimport encode_cancel_refusal, encode_order_state, encode_refusal, refuse_with
 from ext.risk cimport check_new_order, fail
 from ext.state cimport (
-    FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, GROUP_OWNER, NONE, OPTIONAL_CHECK, Account, AccountDay, PortState, position_key, window_add,
-    window_count,
+    FLAG_CANCEL_QUEUED, FLAG_CANCEL_SENT, GROUP_OWNER, MOST_SHORTAGES, NONE, OPTIONAL_CHECK, Account, AccountDay, PortState, Shortage,
+    position_key, window_add, window_count,
 )
 from ext.survey cimport Found
 from ext.tables cimport hash_bytes, map_full, map_prefetch, prefetch
@@ -90,6 +91,8 @@ cdef class Engine:
         self.look_up(message, &order, now_ns)
         self.fetch_cells(&order)
         code = check_new_order(self.state, self.market, &order)
+        if code == R1612_QUOTA:
+            self.note_shortage(&order)
         if code == PASS:
             code = self.survey_order(&order)
         if code == PASS and order.wait_code:
@@ -97,6 +100,15 @@ cdef class Engine:
         if code != PASS or order.wait_code == 0:
             self.count_decision(caller.port, code, now_ns)
         return self.decide(caller, message, &order, code)
+
+    cdef void note_shortage(self, const Candidate *order) noexcept:
+        """What this shard's share of a limit should have been, for whoever leases more of it."""
+        cdef Shortage *shortage = &self.state.shortages[self.state.shortage_count % MOST_SHORTAGES]
+        shortage.scope = order.scope
+        shortage.index = order.account.group if order.scope == SCOPE_GROUP else 0
+        shortage.kind = order.quota_kind
+        shortage.value = order.value
+        self.state.shortage_count += 1
 
     cdef int admit(self, Caller caller, const NewOrder *message, Candidate *order, Refusal *refusal, int64_t now_ns) noexcept:
         """Rows 1 to 6 of the ladder: what is refused here leaves no order behind."""
@@ -119,17 +131,12 @@ cdef class Engine:
         refusal.value = window_count(&port.orders_in, now_ns)
         refusal.limit = port.rate_in_per_s
         if refusal.value >= refusal.limit:
-            refusal.value += 1
-            refusal.code = R1203_RATE_IN
-            return R1203_RATE_IN
+            return refuse_with(refusal, R1203_RATE_IN, refusal.value + 1, refusal.limit)
         window_add(&port.orders_in, now_ns)
         if order.instrument_index != NONE:
             self.state.fetch_position(order.account_index, order.instrument_index)
         if now_ns < port.latched_until_ns:
-            refusal.value = port.reject_streak_max
-            refusal.limit = port.reject_streak_max
-            refusal.code = R1207_REJ_BREAK
-            return R1207_REJ_BREAK
+            return refuse_with(refusal, R1207_REJ_BREAK, port.reject_streak_max, port.reject_streak_max)
         order_no = find_order(self.state, self.journal, order.account_index, message.cl_ord_id.at, message.cl_ord_id.size)
         if order_no:
             refusal.code = R1201_DUP_ID
@@ -139,15 +146,9 @@ cdef class Engine:
             return R1201_DUP_ID
         if self.state.order_count >= self.state.most_orders or self.state.position_count + MOST_NEW_POSITIONS > self.state.most_positions \
                 or not self.has_parent_row(order):
-            refusal.code = R1603_CAPACITY
-            refusal.value = self.state.order_count
-            refusal.limit = self.state.most_orders
-            return R1603_CAPACITY
+            return refuse_with(refusal, R1603_CAPACITY, self.state.order_count, self.state.most_orders)
         if not self.journal.has_room(SPARE_FOR_REPORTS):
-            refusal.code = R1613_DISK_FULL
-            refusal.value = self.journal.free_bytes()
-            refusal.limit = SPARE_FOR_REPORTS
-            return R1613_DISK_FULL
+            return refuse_with(refusal, R1613_DISK_FULL, self.journal.free_bytes(), SPARE_FOR_REPORTS)
         self.find_holdings(order)
         return PASS
 
@@ -313,8 +314,8 @@ cdef class Engine:
         """An answer to whoever asked, and to nobody else: no event."""
         cdef uint8_t *room
         caller.throttled = refusal.code == R1203_RATE_IN
-        # A full disk, or an account that lives elsewhere, is no fault of the port's: it must not latch it.
-        if refusal.code in (R1203_RATE_IN, R1207_REJ_BREAK, R1610_WRONG_SHARD, R1613_DISK_FULL):
+        # None of these says anything about how good the client's orders are.
+        if refusal.code in (R1203_RATE_IN, R1207_REJ_BREAK, R1601_VENUE_DOWN, R1609_OVERLOAD, R1610_WRONG_SHARD, R1613_DISK_FULL):
             self.decisions[refusal.code] += 1
         else:
             self.count_decision(caller.port, refusal.code, now_ns)

@@ -39,6 +39,9 @@ cdef enum EventType:
     EV_ADMIN = 44                      # a step of an officer: pushed, approved, rolled back, confirmed; who and why
     EV_PHASE = 45                      # an exchange's phase changed: what phase windows begin at
     EV_OWNER = 46                      # a process began to own the shard: all that follows is its word
+    EV_QUOTA = 47                      # this shard's shares of the limits of a group or of the firm
+    EV_ACCOUNT_LEFT = 48               # an account lives at another shard from now on
+    EV_ACCOUNT_CAME = 49               # an account lives here from now on, with its day so far
     EV_TYPE_COUNT = 56
 
 cdef struct Frame:
@@ -125,6 +128,22 @@ cdef struct UnitEvent:
     uint32_t index
     uint32_t id_size
     char id[16]
+
+cdef struct LeftEvent:                 # of the frame's account
+    Frame head
+    uint32_t target                    # shard
+    uint32_t spare
+    char by[32]
+
+# Behind it, in the same frame, the account's own frames from the shard that it left, oldest first, each as a frame of this
+# journal would be: its orders numbered on from ours, its events linked as ours. So either all of it came, or nothing.
+cdef struct CameEvent:
+    Frame head
+    uint32_t source                    # shard
+    uint32_t orders                    # among the frames
+    uint32_t frames
+    uint32_t spare
+    char by[32]
 
 cdef struct LocateEvent:               # of the frame's account
     Frame head
@@ -340,6 +359,24 @@ cdef struct AdminEvent:
     char by[32]
     char approved_by[32]
     char reason[96]
+
+cdef enum QuotaKind:                   # limits of a group or of the firm that are divided over shards
+    QUOTA_GROSS = 0
+    QUOTA_LONG = 1
+    QUOTA_SHORT = 2
+    QUOTA_CAPITAL = 3                  # of the firm alone
+    QUOTA_ORDERED = 4
+    QUOTA_TRADED = 5
+
+cdef enum:
+    QUOTA_KINDS = 6
+
+cdef struct QuotaEvent:                # the first one of a journal divides every limit: what was not leased by then is 0
+    Frame head
+    int64_t leased_e4[QUOTA_KINDS]     # in force from here on, by QuotaKind
+    uint64_t epoch                     # of the owner that leased it
+    uint32_t scope                     # SCOPE_GROUP or SCOPE_FIRM
+    uint32_t index                     # of the group
 
 cdef enum AdminStep:
     STEP_PUSHED = 1

@@ -1,14 +1,17 @@
 # The native gRPC server: connections and calls.
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t
 from ext.buffers cimport Turn
-from ext.http2 cimport Counters, Http2Connection, Http2Stream
+from ext.http2 cimport Counters, Http2Stream
 from ext.rpc cimport Method, StreamSink
+from ext.slices cimport ReadingTurns, SlicedConnection
 
 cdef class ServerContext:                  # what the connections of one server share
     cdef readonly Turn turn
     cdef readonly Counters counters
     cdef readonly set connections
     cdef object loop
+    cdef readonly ReadingTurns turns
+    cdef object later                  # (step): runs it beside the orders of others, until it is done
     cdef object limits
     cdef dict methods                      # path octets -> Method
     cdef size_t max_header_bytes
@@ -36,7 +39,7 @@ cdef class ServerStream(Http2Stream):
     cdef void submit_trailers(self, int status, str text) noexcept
     cdef void release(self)                # tell the sink, once, that the call is over
 
-cdef class ServerConnection(Http2Connection):
+cdef class ServerConnection(SlicedConnection):
     cdef ServerContext context
     cdef str peer
     cdef int64_t made_ns, idle_ns, ping_ns, headers_ns, draining_ns

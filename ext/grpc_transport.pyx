@@ -30,13 +30,16 @@ cdef class ServerContext:
     """What the connections of one server share.
 
     methods: path -> Method. limits: see gateway.transport.Limits. loop: the event loop that arms deadlines.
+    later: called with what can wait (it returns True once it is done).
     """
 
-    def __init__(self, Turn turn, dict methods, limits, loop):
+    def __init__(self, Turn turn, dict methods, limits, loop, later):
         self.turn = turn
         self.counters = Counters()
         self.connections = set()
         self.loop = loop
+        self.later = later
+        self.turns = ReadingTurns(loop.call_soon)
         self.limits = limits
         self.methods = {path.encode("ascii"): method for path, method in methods.items()}
         self.max_header_bytes = limits.max_header_bytes
@@ -217,12 +220,12 @@ cdef class ServerStream(Http2Stream):
         nghttp2_submit_trailer(self.connection.session, self.id, nv, 2 if text else 1)
 
 
-cdef class ServerConnection(Http2Connection):
+cdef class ServerConnection(SlicedConnection):
     """One client's connection."""
 
     def __init__(self, ServerContext context):
-        Http2Connection.__init__(self, context.turn, context.counters, context.limits.max_message_bytes,
-                                 context.limits.max_partial_bytes)
+        SlicedConnection.__init__(self, context.turns, context.turn, context.counters, context.limits.max_message_bytes,
+                                  context.limits.max_partial_bytes)
         self.context = context
 
     def connection_made(self, transport) -> None:
@@ -242,7 +245,7 @@ cdef class ServerConnection(Http2Connection):
         host, port = transport.get_extra_info("peername")[:2]
         self.peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.context.connections.add(self)
-        Http2Connection.connection_made(self, transport)
+        SlicedConnection.connection_made(self, transport)
         self.made_ns = self.idle_ns = self.recv_ns
 
     def turn_away(self, transport, str reason) -> None:
@@ -252,12 +255,21 @@ cdef class ServerConnection(Http2Connection):
         transport.abort()
 
     def connection_lost(self, error) -> None:
-        """End every call of this client."""
-        Http2Connection.connection_lost(self, error)
+        """End every call of this client, beside the orders of others: a thousand may be lost at once."""
+        self.closing = True
+        self.transport = None
         self.context.connections.discard(self)
         if self.deadline_timer is not None:
             self.deadline_timer.cancel()
             self.deadline_timer = None
+        self.context.later(self.end)
+
+    def end(self) -> bool:
+        """The calls of a connection that was lost are over, once what came before is taken."""
+        if self.unread:
+            return False
+        SlicedConnection.connection_lost(self, None)
+        return True
 
     # What the session reports.
 

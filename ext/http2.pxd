@@ -58,6 +58,7 @@ cdef class Http2Connection(Outlet):
     cdef int64_t paused_ns                 # since when it is paused
     cdef int64_t closing_ns                # since when it is closing; 0: it is not
 
+    cdef bint take_in(self, const uint8_t *octets, size_t size) except -1   # feed the session; False: it is broken
     cdef void open_session(self, bint server, nghttp2_settings_entry *settings, size_t count, int32_t window) except *
     cdef Http2Stream stream(self, int32_t stream_id)
     cdef void report(self, error) noexcept # count what a sink raised and hand it to the loop's exception handler

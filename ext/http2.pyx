@@ -333,18 +333,21 @@ cdef class Http2Connection(Outlet):
 
     def data_received(self, bytes octets) -> None:
         """Feed the session; every message in octets is taken before this returns."""
-        cdef ssize_t used
         if self.session == NULL or self.closing:
             return
         self.recv_ns = now_ns()
         self.counters.bytes_in += PyBytes_GET_SIZE(octets)
-        used = nghttp2_session_mem_recv(self.session, <const uint8_t *>PyBytes_AS_STRING(octets), PyBytes_GET_SIZE(octets))
-        if used < 0:
+        self.take_in(<const uint8_t *>PyBytes_AS_STRING(octets), PyBytes_GET_SIZE(octets))
+
+    cdef bint take_in(self, const uint8_t *octets, size_t size) except -1:
+        if nghttp2_session_mem_recv(self.session, octets, size) < 0:
             self.counters.protocol_errors += 1
             self.write_out()
             self.shut()
-        elif not self.marked and (nghttp2_session_want_write(self.session) or not nghttp2_session_want_read(self.session)):
+            return False
+        if not self.marked and (nghttp2_session_want_write(self.session) or not nghttp2_session_want_read(self.session)):
             self.mark()
+        return True
 
     def eof_received(self) -> bool:
         """The peer sends no more: nothing can be answered by HTTP/2's rules, so the connection closes."""

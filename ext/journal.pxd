@@ -64,6 +64,7 @@ cdef class Journal:
     cdef uint64_t last_octet(self, uint64_t offset) noexcept
 
     cdef int write_out(self, uint64_t end) noexcept nogil
+    cdef int sync_files(self, uint64_t first, uint64_t last) noexcept nogil
     cdef int write_octets(self, uint64_t first, uint64_t last) noexcept nogil
     cdef int write_header(self, uint64_t synced_end) noexcept nogil
 

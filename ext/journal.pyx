@@ -7,7 +7,7 @@ from libc.errno cimport EINTR, ENOSPC, errno
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset, strlen
 
-from ext.events cimport EV_RULE_SET, EV_TYPE_COUNT
+from ext.events cimport EV_ACCOUNT_CAME, EV_RULE_SET, EV_TYPE_COUNT
 
 import os
 
@@ -39,7 +39,7 @@ cdef enum:
     PAGE = 4096
     CHUNK = 1 << 26                    # a file grows by this much, unless told
     LEAST_CHUNK = 1 << 16              # and by this much when the disk is nearly full
-    MOST_RULE_SET_FRAME = 1 << 26      # a compiled rule set is one frame, and the only long one
+    MOST_LONG_FRAME = 1 << 26          # a compiled rule set, or an account that came with its day
 
 cdef const char *MAGIC = b"tidegate journal 1\n"
 
@@ -47,7 +47,7 @@ KEPT_BACK = SPARE_FOR_REPORTS
 
 
 cdef uint64_t most_size(const Frame *frame) noexcept nogil:
-    return MOST_RULE_SET_FRAME if frame.type == EV_RULE_SET else MOST_FRAME
+    return MOST_LONG_FRAME if frame.type == EV_RULE_SET or frame.type == EV_ACCOUNT_CAME else MOST_FRAME
 
 
 class JournalError(Exception):
@@ -104,6 +104,7 @@ cdef class Journal:
             raise JournalError(path, 0, f"{size} bytes, expected a journal of at least {JOURNAL_START}")
         else:
             header.segment_size = segment_size
+            header.synced_end = JOURNAL_START if self.private else 0
             start_file(fd, &header, path)
             size = max(size, JOURNAL_START)
         self.synced_end = header.synced_end
@@ -148,6 +149,17 @@ cdef class Journal:
         self.allocated += size
         # Last, for the thread that allocates ahead looks at nothing else.
         self.capacity = first + self.segment_size if self.writable else first + size
+
+    def follow(self, uint32_t segment, uint64_t size) -> None:
+        """For a reader of what another process writes: a segment, after those before it, has so many bytes by now."""
+        cdef uint64_t first = segment * self.segment_size
+        cdef uint64_t mapped = (size + PAGE - 1) & ~<uint64_t>(PAGE - 1)
+        if first > self.allocated or first + size <= self.allocated:
+            return
+        if mmap(self.base + first, mapped, PROT_READ, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, self.fds[segment], 0) == MAP_FAILED:
+            raise JournalError(self.paths[segment], 0, f"cannot map {mapped} bytes: {os.strerror(errno)}")
+        self.allocated = self.capacity = first + size
+        self.is_tail_known = False
 
     # Growing
 
@@ -195,17 +207,6 @@ cdef class Journal:
                 size[0] = max(size[0] // 2 & ~<uint64_t>(PAGE - 1), <uint64_t>LEAST_CHUNK)
             elif error != EINTR:
                 return error
-
-    def follow(self, uint64_t size) -> None:
-        """For a reader: the last segment's file has grown to so many bytes; the first addresses stay what they are."""
-        cdef uint64_t first = (self.segment_count - 1) * self.segment_size
-        cdef uint64_t mapped = (size + PAGE - 1) & ~<uint64_t>(PAGE - 1)
-        if self.writable or first + size <= self.allocated:
-            return
-        if mmap(self.base + first, mapped, PROT_READ, MAP_SHARED | MAP_NORESERVE | MAP_FIXED, self.fds[self.segment_count - 1],
-                0) == MAP_FAILED:
-            raise JournalError(self.path, 0, f"cannot map {mapped} bytes: {os.strerror(errno)}")
-        self.allocated = self.capacity = first + size
 
     cdef void look_at_disk(self) noexcept nogil:
         cdef statvfs found
@@ -264,29 +265,32 @@ cdef class Journal:
         if not self.writable:
             return
         with nogil:
-            error = self.write_out(self.end)
-            if not error and fdatasync(self.fds[0]) != 0:
-                error = errno
+            error = self.write_out(self.end) or self.sync_files(0, 1)
         if error:
             raise OSError(error, os.strerror(error), self.path)
 
     cdef int write_out(self, uint64_t end) noexcept nogil:
         """Everything before `end` to the disk, then so in the header, which itself follows with the next call: 0, or an errno.
         After a failure the kernel may have dropped what it could not write, so none of it is ever called written again."""
-        cdef uint64_t at = self.synced_end - self.synced_end % self.segment_size
         cdef int error = self.sync_error
         if not error and self.private:
             error = self.write_octets(self.written_end, end)
-        while not error and at < end:
-            if fdatasync(self.fds[at // self.segment_size]) != 0:
-                error = errno
-            at += self.segment_size
+        if not error:
+            error = self.sync_files(self.synced_end, end)
         if not error:
             self.written_end = end
             self.synced_end = end
             error = self.write_header(end)
         self.sync_error = error
         return error
+
+    cdef int sync_files(self, uint64_t first, uint64_t last) noexcept nogil:
+        """fdatasync of every segment with octets from first to last: 0, or an errno."""
+        cdef uint64_t segment
+        for segment in range(first // self.segment_size, (last + self.segment_size - 1) // self.segment_size):
+            if fdatasync(self.fds[segment]) != 0:
+                return errno
+        return 0
 
     cdef int write_octets(self, uint64_t first, uint64_t last) noexcept nogil:
         """A private journal's octets into its files: 0, or an errno."""
@@ -385,7 +389,8 @@ cdef class Journal:
         """Zero whatever follows the last good frame (a torn tail), in the files too; returns how many bytes were not zero. A
         reader only counts them.
 
-        From here on the journal may be written: in a shared one nothing is then certain to be on the disk.
+        From here on the journal may be written. Of a private one everything so far is on the disk then (blocks), of a shared one
+        nothing is certain to be.
         """
         cdef uint64_t last = self.last_octet(self.end)
         cdef uint64_t at
@@ -399,7 +404,9 @@ cdef class Journal:
         self.is_tail_known = True
         self.written_end = self.end
         if self.private:
-            error = self.write_octets(self.end, last)
+            # An older tail must not come back behind new frames.
+            error = self.write_octets(self.end, last) or self.sync_files(0, last) or self.write_out(self.end)
+            error = error or self.sync_files(0, 1)
         else:
             self.synced_end = 0
             error = self.write_header(0)

@@ -5,12 +5,14 @@ A limit of 0 is not there. A row that needs a confirmation notes it in the candi
 
 from libc.stdint cimport int64_t, uint32_t
 
+from ext.bounds cimport shared_code
 from ext.codes cimport (
     BUY, LIMIT, PASS, R1007_SUITABILITY, R1104_PCT_ADV, R1109_COLLAR_WIN, R1305_POS_LIMIT, R1306_CONC, R1307_TURNOVER,
     R1308_LOSS, R1310_FRONT_END, R1311_CHILD, R1402_SHORT, R1502_MANUAL,
 )
 from ext.events cimport (
-    SCOPE_ACCOUNT, SCOPE_FIRM, SCOPE_GROUP, SCOPE_INSTRUMENT, SCOPE_PARENT, SCOPE_STRATEGY, SCOPE_UNIT,
+    QUOTA_ORDERED, QUOTA_TRADED, SCOPE_ACCOUNT, SCOPE_FIRM, SCOPE_GROUP, SCOPE_INSTRUMENT, SCOPE_PARENT, SCOPE_STRATEGY,
+    SCOPE_UNIT,
 )
 from ext.risk cimport check_gross, check_net, fail, first_of, reference_e4, share_of
 from ext.state cimport (
@@ -176,25 +178,32 @@ cdef int check_holding(State state, Market market, Candidate *order) noexcept:
 
 
 cdef int check_turnover(State state, Candidate *order) noexcept:
-    """R1307: the day's accepted orders and the day's trades, by value."""
+    """R1307: the day's accepted orders and the day's trades, by value; R1612: within this shard's share of them."""
+    cdef const DayLimits *day = &order.profile.extra.day
     cdef const Group *group
-    cdef int code = check_day(&order.profile.extra.day, state.account_days[order.account_index].ordered_e4, &order.account.usage,
-                              order, SCOPE_ACCOUNT)
+    cdef int code = check_day(state, day.ordered_limit_e4, day.traded_limit_e4, state.account_days[order.account_index].ordered_e4,
+                              &order.account.usage, order, SCOPE_ACCOUNT)
     if code == PASS and order.account.group != NONE:
         group = &state.groups[order.account.group]
-        code = check_day(&group.day, group.ordered_e4, &group.usage, order, SCOPE_GROUP)
+        code = check_day(state, group.bounds.ordered_limit_e4, group.bounds.traded_limit_e4, group.ordered_e4, &group.usage, order,
+                         SCOPE_GROUP)
     if code == PASS:
-        code = check_day(&state.rules.firm_day, state.firm_ordered_e4, &state.firm, order, SCOPE_FIRM)
+        code = check_day(state, state.firm_bounds.ordered_limit_e4, state.firm_bounds.traded_limit_e4, state.firm_ordered_e4,
+                         &state.firm, order, SCOPE_FIRM)
     return code
 
 
-cdef inline int check_day(const DayLimits *limits, int64_t ordered_e4, const Usage *usage, Candidate *order, int scope) noexcept:
+cdef inline int check_day(State state, int64_t ordered_limit_e4, int64_t traded_limit_e4, int64_t ordered_e4, const Usage *usage,
+                          Candidate *order, int scope) noexcept:
     cdef int64_t traded_e4 = usage.filled_buy_e4 + usage.filled_sell_e4 + order.notional_e4
+    cdef int code
     ordered_e4 += order.notional_e4
-    if limits.ordered_limit_e4 and ordered_e4 > limits.ordered_limit_e4:
-        return fail(order, R1307_TURNOVER, ordered_e4, limits.ordered_limit_e4, scope)
-    if limits.traded_limit_e4 and traded_e4 > limits.traded_limit_e4:
-        return fail(order, R1307_TURNOVER, traded_e4, limits.traded_limit_e4, scope)
+    if ordered_limit_e4 and ordered_e4 > ordered_limit_e4:
+        code = fail(order, R1307_TURNOVER, ordered_e4, ordered_limit_e4, scope)
+        return shared_code(state, order, code, QUOTA_ORDERED)
+    if traded_limit_e4 and traded_e4 > traded_limit_e4:
+        code = fail(order, R1307_TURNOVER, traded_e4, traded_limit_e4, scope)
+        return shared_code(state, order, code, QUOTA_TRADED)
     return PASS
 
 

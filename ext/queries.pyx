@@ -1,6 +1,7 @@
 """Reading state for people and cold calls: accounts, orders, positions, limits in use. Changes nothing."""
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcmp
 
 from ext.codec cimport MOST_REPORT_SIZE
 from ext.codes cimport PHASE_UNKNOWN
@@ -44,8 +45,10 @@ def is_market_known(Engine engine, int venue) -> bool:
 def port_of(Engine engine, bytes token_hash) -> int | None:
     """Port of a token by the SHA-256 of the token, None when no such token is known."""
     cdef uint32_t port
+    if len(token_hash) != 32:
+        return None
     for port in range(engine.state.port_count):
-        if (<const char *>engine.state.ports[port].token_hash)[:32] == token_hash:
+        if memcmp(engine.state.ports[port].token_hash, <const char *>token_hash, 32) == 0:
             return port
     return None
 

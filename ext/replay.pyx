@@ -6,11 +6,12 @@ from ext.apply cimport apply
 from ext.codes cimport VENUE_COUNT
 from ext.engine cimport Engine
 from ext.events cimport (
-    EV_ACCOUNT, EV_ADMIN, EV_BASKET, EV_CANCELED, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED, EV_CANCEL_SENT, EV_DAY,
-    EV_EXPIRED, EV_HIT, EV_KILL, EV_LEVEL, EV_LOCATE, EV_MARK, EV_NEW, EV_ORDER, EV_ORDER_RELEASED, EV_OWNER, EV_PHASE, EV_POSITION,
-    EV_QUOTE, EV_REARM, EV_REPORT_SKIPPED, EV_RULE_SET, EV_TICKET, EV_TRADE, EV_VENUE_REJECTED, MOST_FACTORS, AdminEvent,
-    BasketEvent, CancelEvent, DayEvent, Frame, HitEvent, KillEvent, LevelEvent, LocateEvent, MarkEvent, OrderEvent, OwnerEvent,
-    PhaseEvent, PortEvent, PositionEvent, QuoteEvent, RearmEvent, ReleaseEvent, ReportEvent, RuleSetEvent, StrategyEvent,
+    EV_ACCOUNT, EV_ACCOUNT_CAME, EV_ACCOUNT_LEFT, EV_ADMIN, EV_BASKET, EV_CANCELED, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED,
+    EV_CANCEL_SENT, EV_DAY, EV_EXPIRED, EV_HIT, EV_KILL, EV_LEVEL, EV_LOCATE, EV_MARK, EV_NEW, EV_ORDER, EV_ORDER_RELEASED,
+    EV_OWNER, EV_PHASE, EV_POSITION, EV_QUOTA, EV_QUOTE, EV_REARM, EV_REPORT_SKIPPED, EV_RULE_SET, EV_TICKET, EV_TRADE,
+    EV_VENUE_REJECTED, MOST_FACTORS, QUOTA_KINDS, SCOPE_FIRM, AdminEvent, BasketEvent, CameEvent, CancelEvent, DayEvent,
+    Frame, HitEvent, KillEvent, LeftEvent, LevelEvent, LocateEvent, MarkEvent, OrderEvent, OwnerEvent, PhaseEvent,
+    PortEvent, PositionEvent, QuotaEvent, QuoteEvent, RearmEvent, ReleaseEvent, ReportEvent, RuleSetEvent, StrategyEvent,
     TicketEvent, UnitEvent,
 )
 from ext.journal cimport JOURNAL_START, Journal
@@ -22,7 +23,7 @@ EVENT_NAMES = {
     16: "ORDER", 17: "NEW", 18: "TRADE", 19: "CANCELED", 20: "EXPIRED", 21: "VENUE_REJECTED", 22: "CANCEL_SENT",
     23: "CANCEL_QUEUED", 24: "CANCEL_REJECTED", 25: "REPORT_SKIPPED", 26: "KILL", 27: "SESSION", 28: "REARM", 29: "BASKET",
     32: "ORDER_RELEASED", 33: "LEVEL", 34: "TICKET", 40: "QUOTE", 41: "RULE_SET", 42: "MARK", 43: "HIT", 44: "ADMIN",
-    45: "PHASE", 46: "OWNER",
+    45: "PHASE", 46: "OWNER", 47: "QUOTA", 48: "ACCOUNT_LEFT", 49: "ACCOUNT_CAME",
 }
 
 
@@ -55,23 +56,20 @@ def newest_owner(Journal journal) -> str:
     return node
 
 
-def fold_on(Engine engine, uint64_t limit=UINT64_MAX) -> int:
-    """Apply the frames that begin before limit, from where the engine's journal stands, and watch what they touch; the offset
-    of the last one, 0: there was none. Errors as of fold."""
+def fold_on(Engine engine, uint64_t limit=UINT64_MAX) -> None:
+    """Apply the frames that begin before limit, from where the engine's journal stands, and watch what they touch. Errors as
+    of fold."""
     cdef Journal journal = engine.journal
-    cdef uint64_t last = 0
     cdef const Frame *frame
     while journal.end < limit:
         frame = next_to_apply(engine.state, journal, journal.end)
         if frame == NULL:
-            break
-        last = journal.end - frame.size
+            return
         if not is_next(engine.state, frame):
-            raise journal.error(last, f"frame {frame.seq} ({EVENT_NAMES.get(frame.type)}) is not the next of its "
-                               f"account's events, or of its exchange's reports: {fields_of(frame)}")
-        apply(engine.state, frame, last)
+            raise journal.error(journal.newest, f"frame {frame.seq} ({EVENT_NAMES.get(frame.type)}) is not the next of its "
+                                f"account's events, or of its exchange's reports: {fields_of(frame)}")
+        apply(engine.state, frame, journal.newest)
         engine.watch_frame(frame)
-    return last
 
 
 cdef inline const Frame *next_to_apply(State state, Journal journal, uint64_t offset) except? NULL:
@@ -127,8 +125,7 @@ def verify(Journal journal, uint64_t limit) -> None:
     while journal.end < limit and journal.next_frame(offset) != NULL:
         offset = journal.end
     if journal.end != limit or journal.seq != seq or journal.crc != crc:
-        raise journal.error(journal.end, f"frame {journal.seq + 1} is damaged: the journal ends there, and went on to "
-                           f"frame {seq}")
+        raise journal.error(journal.end, f"frame {journal.seq + 1} is damaged: the journal ends there, and went on to frame {seq}")
 
 
 def layout_number() -> int:
@@ -138,7 +135,8 @@ def layout_number() -> int:
                  sizeof(PositionEvent), sizeof(OrderEvent), sizeof(ReportEvent), sizeof(CancelEvent), sizeof(KillEvent),
                  sizeof(ReleaseEvent), sizeof(LevelEvent), sizeof(TicketEvent), sizeof(AdminEvent),
                  sizeof(StrategyEvent), sizeof(UnitEvent), sizeof(LocateEvent), sizeof(BasketEvent),
-                 sizeof(QuoteEvent), sizeof(RuleSetEvent), sizeof(MarkEvent), sizeof(HitEvent), sizeof(OwnerEvent)):
+                 sizeof(QuoteEvent), sizeof(RuleSetEvent), sizeof(MarkEvent), sizeof(HitEvent), sizeof(OwnerEvent),
+                 sizeof(QuotaEvent), sizeof(LeftEvent), sizeof(CameEvent)):
         number = (number * 8191 + size) & 0xFFFFFFFFFFFF
     return number
 
@@ -151,8 +149,13 @@ cdef bint has_row(State state, const Frame *frame) noexcept:
         return frame.account < state.most_accounts
     if frame.type == EV_POSITION:
         return state.position_count + (1 if state.accounts[frame.account].group == NONE else 2) <= state.most_positions
+    if frame.type == EV_ACCOUNT_CAME:
+        return (state.order_count + (<const CameEvent *>frame).orders <= state.most_orders
+                and state.position_count + 3 * (<const CameEvent *>frame).orders <= state.most_positions)
     if frame.type == EV_QUOTE:
         return (<const QuoteEvent *>frame).instrument < state.instrument_count
+    if frame.type == EV_QUOTA:
+        return (<const QuotaEvent *>frame).scope == SCOPE_FIRM or (<const QuotaEvent *>frame).index < state.group_count
     if frame.type == EV_PHASE:
         return 0 < (<const PhaseEvent *>frame).venue < VENUE_COUNT
     return frame.type not in (EV_LOCATE, EV_LEVEL) or state.position_count < state.most_positions
@@ -183,6 +186,11 @@ cdef dict fields_of(const Frame *frame):
         return fields | report_fields(<const ReportEvent *>frame)
     if frame.type in (EV_CANCEL_SENT, EV_CANCEL_QUEUED, EV_CANCEL_REJECTED):
         return fields | cancel_fields(<const CancelEvent *>frame)
+    if frame.type == EV_ACCOUNT_LEFT:
+        return {"account": frame.account, "target": (<const LeftEvent *>frame).target, "by": text((<const LeftEvent *>frame).by, 32)}
+    if frame.type == EV_ACCOUNT_CAME:
+        return {"account": frame.account, "source": (<const CameEvent *>frame).source, "orders": (<const CameEvent *>frame).orders,
+                "frames": (<const CameEvent *>frame).frames, "by": text((<const CameEvent *>frame).by, 32)}
     if frame.type == EV_KILL:
         return {"scope": (<const KillEvent *>frame).scope, "id": (<const KillEvent *>frame).id,
                 "killed": bool((<const KillEvent *>frame).killed), "by": text((<const KillEvent *>frame).by, 32),
@@ -197,6 +205,10 @@ cdef dict fields_of(const Frame *frame):
         return level_fields(<const LevelEvent *>frame)
     if frame.type == EV_TICKET:
         return ticket_fields(<const TicketEvent *>frame)
+    if frame.type == EV_QUOTA:
+        quota = <const QuotaEvent *>frame
+        return {"scope": quota.scope, "index": quota.index, "epoch": quota.epoch,
+                "leased_e4": [quota.leased_e4[kind] for kind in range(QUOTA_KINDS)]}
     if frame.type == EV_ADMIN:
         return admin_fields(<const AdminEvent *>frame)
     if frame.type == EV_OWNER:

@@ -20,6 +20,13 @@ cdef inline int64_t confirm_by_ns(const OrderEvent *event) noexcept:
     """When a suspended order's time to be confirmed ends."""
     return event.head.time_ns + <int64_t>event.ttl_ms * 1000000
 
+cdef inline int refuse_with(Refusal *refusal, int code, int64_t value, int64_t limit) noexcept:
+    """The code, noted with what was found and what is allowed."""
+    refusal.code = code
+    refusal.value = value
+    refusal.limit = limit
+    return code
+
 cdef size_t encode_event(uint8_t *dst, State state, Journal journal, const Frame *frame, bint wrapped) noexcept
 cdef size_t encode_order_state(uint8_t *dst, State state, Journal journal, uint32_t order_no, bint repeated, uint32_t wrap_field) noexcept
 cdef size_t encode_refusal(uint8_t *dst, State state, const NewOrder *order, const Refusal *refusal, int64_t now_ns,

@@ -113,7 +113,8 @@ cdef const Rule *rule_of(State state, Journal journal, uint32_t number, uint32_t
 
 cdef size_t write_text(char *text, State state, int code, int64_t value, int64_t limit, int scope, uint32_t account_index,
                        const char *field, const char *expected, const Rule *rule) noexcept:
-    """`R1301 CASH v=<value> lim=<limit> rule=<id>@<version> scope=<scope>`; a malformed field is named instead of a limit.
+    """`R1301 CASH v=<value> lim=<limit> rule=<id>@<version> scope=<scope>`; a malformed field is named instead of a
+    limit, and so is what a shard is behind with (`R1609 OVERLOAD field=<what> v=<value> lim=<limit>`).
     rule: the surveillance rule that decided, NULL: the limits did."""
     cdef char *at = text
     cdef size_t size = 0
@@ -126,7 +127,7 @@ cdef size_t write_text(char *text, State state, int code, int64_t value, int64_t
     if field != NULL:
         at = put(put(at, b" field="), field)
         at = put_int(put(at, b" v="), value)
-        at = put(put(at, b" expected="), expected)
+        at = put(put(at, b" expected="), expected) if expected != NULL else put_int(put(at, b" lim="), limit)
         return at - text
     at = put_int(put(at, b" v="), value)
     at = put_int(put(at, b" lim="), limit)

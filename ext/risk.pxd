@@ -42,6 +42,7 @@ cdef struct Candidate:
     int wait_code                      # why it must be confirmed first, 0: it need not
     int64_t wait_value
     int64_t wait_limit
+    int quota_kind                     # of R1612: which share was too small
     uint32_t wait_ttl_ms               # how long it may wait, 0: CONFIRM_TTL_MS
 
 cdef enum:

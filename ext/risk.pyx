@@ -9,9 +9,10 @@ from ext.codes cimport (
 )
 from ext.events cimport (
     LEVEL_CANCEL_ONLY, LEVEL_CONFIRM, LEVEL_RESTRICT, LEVEL_THROTTLE, NO_AUCTION, NO_BUY, NO_CHINEXT, NO_MAIN, NO_MARKET,
-    NO_PROGRAMME, NO_SELL as NO_SELLING, NO_STAR, SCOPE_ACCOUNT, SCOPE_FIRM, SCOPE_GROUP, SCOPE_INSTRUMENT, SCOPE_MARKET,
-    SCOPE_PORT,
+    NO_PROGRAMME, NO_SELL as NO_SELLING, NO_STAR, QUOTA_CAPITAL, QUOTA_GROSS, QUOTA_LONG, QUOTA_SHORT, SCOPE_ACCOUNT,
+    SCOPE_FIRM, SCOPE_GROUP, SCOPE_INSTRUMENT, SCOPE_MARKET, SCOPE_PORT,
 )
+from ext.bounds cimport shared_code
 from ext.ledger cimport fee
 from ext.optional cimport check_optional
 from ext.state cimport (
@@ -362,23 +363,24 @@ cdef int check_money(State state, Candidate *order) noexcept:
 
 
 cdef int check_exposure(State state, Candidate *order) noexcept:
-    """R1303, R1304, R1305, R1309: account, controller group and firm stay within their limits."""
+    """R1303, R1304, R1305, R1309: account, controller group and firm stay within their limits; R1612: within their shares."""
     cdef const Account *account = order.account
     cdef uint32_t group = account.group
     cdef int64_t bought, capital_e4
     cdef int code = check_gross(&account.usage, order.profile.scope.gross_limit_e4, order, SCOPE_ACCOUNT)
     if code == PASS and group != NONE:
-        code = check_gross(&state.groups[group].usage, state.groups[group].scope.gross_limit_e4, order, SCOPE_GROUP)
+        code = check_gross(&state.groups[group].usage, state.groups[group].bounds.scope.gross_limit_e4, order, SCOPE_GROUP)
     if code == PASS:
-        code = check_gross(&state.firm, state.rules.firm.gross_limit_e4, order, SCOPE_FIRM)
-    if code == PASS:
-        code = check_net(&account.usage, &order.profile.scope, order, SCOPE_ACCOUNT)
-    if code == PASS and group != NONE:
-        code = check_net(&state.groups[group].usage, &state.groups[group].scope, order, SCOPE_GROUP)
-    if code == PASS:
-        code = check_net(&state.firm, &state.rules.firm, order, SCOPE_FIRM)
+        code = check_gross(&state.firm, state.firm_bounds.scope.gross_limit_e4, order, SCOPE_FIRM)
     if code != PASS:
-        return code
+        return shared_code(state, order, code, QUOTA_GROSS)
+    code = check_net(&account.usage, &order.profile.scope, order, SCOPE_ACCOUNT)
+    if code == PASS and group != NONE:
+        code = check_net(&state.groups[group].usage, &state.groups[group].bounds.scope, order, SCOPE_GROUP)
+    if code == PASS:
+        code = check_net(&state.firm, &state.firm_bounds.scope, order, SCOPE_FIRM)
+    if code != PASS:
+        return shared_code(state, order, code, QUOTA_LONG if order.side == BUY else QUOTA_SHORT)
     if order.side == BUY:
         bought = order.order_qty_shares
         if order.position != NULL:
@@ -390,6 +392,7 @@ cdef int check_exposure(State state, Candidate *order) noexcept:
         if order.instrument.is_st and bought > ST_BUY_CAP_SHARES:
             return fail(order, R1305_POS_LIMIT, bought, ST_BUY_CAP_SHARES, SCOPE_INSTRUMENT)
     capital_e4 = gross_e4(&state.firm) + order.notional_e4
-    if capital_e4 > state.rules.capital_limit_e4:
-        return fail(order, R1309_FIRM_CAP, capital_e4, state.rules.capital_limit_e4, SCOPE_FIRM)
+    if capital_e4 > state.firm_bounds.capital_limit_e4:
+        code = fail(order, R1309_FIRM_CAP, capital_e4, state.firm_bounds.capital_limit_e4, SCOPE_FIRM)
+        return shared_code(state, order, code, QUOTA_CAPITAL)
     return PASS

@@ -59,6 +59,7 @@ cdef class RuleState:
     cdef uint32_t accounts, groups, positions
     cdef CellPages pages[MOST_FEATURES]
     cdef uint32_t page_count
+    cdef bint is_closed                # what is applied happened at another shard: no window counts it
 
     cdef HitCell *find_hit(self, uint64_t key, bint make) noexcept
     cdef void add_alert(self, uint64_t offset) noexcept

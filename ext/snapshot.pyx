@@ -28,13 +28,13 @@ from ext.replay import layout_number
 cdef const char *MAGIC = b"tidegate snapshot\n"
 
 
-def save(Engine engine, uint64_t last_offset, write) -> int:
-    """Everything that engine's journal has folded into, through write(octets); how many octets. last_offset: of the last frame
-    folded, 0: none. The engine only reads the journal: one that trades has no time for this."""
+def save(Engine engine, write) -> int:
+    """Everything that engine's journal has folded into, through write(octets); how many octets. The engine only reads the
+    journal: one that trades has no time for this."""
     cdef Head head
     cdef Passage passage = Passage(write, False)
     cdef uint32_t[::1] watched = watched_rows(engine)
-    fill_head(&head, engine, last_offset)
+    fill_head(&head, engine)
     head.watched = <uint32_t>watched.shape[0] - 1
     head.check = head_check(&head)
     passage.carry_octets(&head, sizeof(Head))
@@ -44,10 +44,10 @@ def save(Engine engine, uint64_t last_offset, write) -> int:
     return passage.octets
 
 
-def load(Engine engine, read) -> dict:
+def load(Engine engine, read) -> None:
     """Fill an engine that nothing was folded into from read(octets), and set its journal to go on behind the snapshot.
 
-    {offset, end, seq}: of the last frame it holds. SnapshotError when it is damaged, of another build, day, shard or journal, or
+    SnapshotError when it is damaged, of another build, day, shard or journal, or
     has more rows than fit; what was filled by then is of no use."""
     cdef Head head
     cdef Passage passage = Passage(read, True)
@@ -65,10 +65,10 @@ def load(Engine engine, read) -> dict:
     for at in range(head.watched):
         if watched[at] < head.positions:
             engine.watch(watched[at])
+    engine.journal.newest = head.offset
     engine.journal.end = head.end
     engine.journal.seq = head.seq
     engine.journal.crc = head.crc
-    return {"offset": head.offset, "end": head.end, "seq": head.seq}
 
 
 # The head
@@ -88,7 +88,7 @@ cdef uint32_t head_check(const Head *head) noexcept:
     return crc_of(<const uint8_t *>head, <const uint8_t *>&head.check - <const uint8_t *>head, 0)
 
 
-cdef fill_head(Head *head, Engine engine, uint64_t last_offset):
+cdef fill_head(Head *head, Engine engine):
     cdef State state = engine.state
     cdef RuleState rules = state.rule_state
     cdef int venue
@@ -97,7 +97,7 @@ cdef fill_head(Head *head, Engine engine, uint64_t last_offset):
     head.layout = layout_number()
     head.tables = table_number()
     head.version = SNAPSHOT_VERSION
-    head.offset, head.end, head.seq, head.crc = last_offset, engine.journal.end, engine.journal.seq, engine.journal.crc
+    head.offset, head.end, head.seq, head.crc = engine.journal.newest, engine.journal.end, engine.journal.seq, engine.journal.crc
     head.trade_date, head.shard = state.trade_date, state.shard
     head.groups, head.profiles, head.ports, head.accounts = state.group_count, state.profile_count, state.port_count, state.account_count
     head.instruments, head.positions, head.orders = state.instrument_count, state.position_count, state.order_count

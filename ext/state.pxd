@@ -2,7 +2,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 from ext.codes cimport BOARD_COUNT, ORD_TYPE_COUNT, PHASE_COUNT, VENUE_COUNT
-from ext.events cimport Frame, StrategyEvent, UnitEvent
+from ext.events cimport QUOTA_KINDS, Frame, StrategyEvent, UnitEvent
 from ext.rule_state cimport RuleState
 from ext.tables cimport Map, mix
 
@@ -63,6 +63,12 @@ cdef struct DayLimits:                 # of a day's business; 0: not checked
     int64_t traded_limit_e4            # value of every trade
     int64_t loss_limit_e4              # realised and marked loss (R1308)
     int64_t loss_action                # ACCOUNT_SELL_ONLY or ACCOUNT_CANCEL_ONLY beyond it
+
+cdef struct Bounds:                    # what the ladder holds a group or the firm to, in the order of QuotaKind: its limits, or
+    ScopeLimits scope                  # this shard's shares of them where they are divided; never above the limits
+    int64_t capital_limit_e4
+    int64_t ordered_limit_e4           # of these two, 0: not checked
+    int64_t traded_limit_e4
 
 cdef enum Optional:                    # which of the ladder's optional rows an order may meet; 0: none of them runs
     OPTIONAL_CHECK = 1                 # some optional limit is set
@@ -152,6 +158,8 @@ cdef struct Group:                     # EV_GROUP: accounts under one controller
     uint16_t level_mask
     uint8_t level
     uint8_t spare
+    Bounds bounds                      # what the ladder reads: bind_group keeps it
+    int64_t leased_e4[QUOTA_KINDS]
 
 cdef struct AccountEvent:              # EV_ACCOUNT: what is set from outside; cash counts only when the account is new
     Frame head
@@ -207,7 +215,7 @@ cdef struct AccountDay:                # what an account has beside its row: rea
     int64_t opening_e4                 # cash and positions at the previous close
     int64_t ordered_e4                 # value of its orders accepted while OPTIONAL_ORDERED was set
     uint32_t first_position            # newest of its list of positions: index + 1, 0: none
-    uint32_t spare
+    uint32_t left                      # the shard it lives at now + 1; 0: it did not leave
 
 cdef struct Instrument:                # EV_INSTRUMENT: the exchange's static file
     Frame head
@@ -363,6 +371,16 @@ cdef struct Restriction:
     uint32_t instrument
     uint32_t side_mask                 # bit 1 << Side
 
+cdef enum:
+    MOST_SHORTAGES = 64
+
+cdef struct Shortage:                  # an order that R1612 refused
+    uint32_t scope                     # SCOPE_GROUP or SCOPE_FIRM
+    uint32_t index
+    uint32_t kind                      # QuotaKind
+    uint32_t spare
+    int64_t value                      # what the share would have had to be
+
 cdef struct Ticket:                    # a manual review
     uint64_t offset                    # its newest EV_TICKET
     uint32_t subject
@@ -390,6 +408,12 @@ cdef class State:
     cdef Window *accepted              # by account: its orders accepted since it has a level
     cdef Window *group_accepted        # likewise by group
     cdef Usage firm
+    cdef Bounds firm_bounds            # what the ladder reads: bind_firm keeps it
+    cdef int64_t firm_leased_e4[QUOTA_KINDS]
+    cdef readonly bint divided         # limits of groups and firm are divided over shards: leased_e4 counts
+    # Not state but flow control, like a port's windows: the newest shortages, of shortage_count so far.
+    cdef Shortage shortages[MOST_SHORTAGES]
+    cdef uint64_t shortage_count
     cdef bint firm_killed
     cdef bint group_leveled            # some group, or a group in some instrument, has had a response level
     cdef uint64_t firm_level_offset    # the firm's newest EV_LEVEL, 0: none

@@ -232,6 +232,7 @@ cdef class State:
                   self.suspended_count, self.strategy_count, self.unit_count, self.parent_map.count, self.firm_cash_e4,
                   self.firm_opening_e4, self.firm_ordered_e4, self.epoch)
         digest.update(repr(counts).encode())
+        digest.update(repr((self.divided, self.firm_leased_e4)).encode())
         digest.update(<bytes>(<char *>&self.rules)[:sizeof(Rules)])
         digest.update(<bytes>(<char *>&self.firm)[:sizeof(Usage)])
         digest.update(<bytes>(<char *>self.report_index)[:sizeof(self.report_index)])

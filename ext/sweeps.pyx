@@ -70,6 +70,8 @@ cdef list orders_in(Engine engine, int scope, uint32_t index):
     cdef uint32_t account
     chosen = []
     for account in range(engine.state.account_count):
+        if engine.state.accounts[account].open_head == NONE:
+            continue
         chosen += [number for number in open_orders(engine, account) if is_in_scope(engine, scope, index, <uint32_t>number)]
     return chosen + [number for number in engine.suspended if is_in_scope(engine, scope, index, <uint32_t>number)]
 
@@ -188,6 +190,8 @@ cdef int resend_in_doubt(Engine engine, int venue, int64_t now_ns):
     cdef bint is_cancelled
     engine.withheld -= {number for number in engine.withheld if engine.state.orders[<uint32_t>number].venue == venue}
     for account in range(engine.state.account_count):
+        if engine.state.accounts[account].open_head == NONE:
+            continue
         for order_no in open_orders(engine, account):
             order = &engine.state.orders[order_no]
             if order.venue != venue:

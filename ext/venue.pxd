@@ -64,6 +64,7 @@ cdef struct VenueReport:
 cdef class VenueOutlet(Outlet):
     cdef void send_new_order(self, const VenueOrder *order) noexcept
     cdef void send_cancel(self, const VenueCancel *cancel) noexcept
+    cdef int64_t silent_ns(self, int64_t now_ns) noexcept      # how long the exchange has owed us a word
 
 cdef enum ReportVerdict:               # what became of a report; zero is no answer, and cuts the link like a gap
     REPORT_FAILED = 0

@@ -1,5 +1,7 @@
 """The engine's side of a venue link: what it may ask of one. Does nothing itself."""
 
+from libc.stdint cimport int64_t
+
 
 cdef class VenueOutlet(Outlet):
     """One exchange's order entry, as the engine sees it; each protocol's link implements it."""
@@ -9,6 +11,9 @@ cdef class VenueOutlet(Outlet):
 
     cdef void send_cancel(self, const VenueCancel *cancel) noexcept:
         pass
+
+    cdef int64_t silent_ns(self, int64_t now_ns) noexcept:
+        return 0
 
 
 cdef class ReportSink:

@@ -12,6 +12,7 @@ cdef class VenuePeer(VenueOutlet):
     cdef object closing                # a transport that still writes what was queued before it closes
     cdef size_t limit                  # most octets waiting to be written before the peer is cut as too slow
     cdef bint paused                   # the socket takes no more for now
+    cdef int64_t paused_ns             # since when; 0: it takes all
     cdef str why                       # why this end closed the connection; empty when the other did
     cdef readonly uint64_t msg_seq_num # of the last frame sent
     cdef readonly int64_t last_recv_ns
@@ -34,9 +35,10 @@ cdef class VenueLink(VenuePeer):
     cdef public bint ready             # orders and cancels may leave
     cdef readonly uint64_t refused     # orders and cancels that came while not ready, or that the wire cannot say
     cdef readonly uint64_t reports
+    cdef int64_t asked_ns              # the first order or cancel sent since it last said anything; 0: none
     cdef readonly uint64_t duplicates
     cdef readonly int64_t last_report_ns       # our clock
     cdef readonly int64_t last_transact_ns     # TransactTime of the last report
 
-    cdef void commit_frame(self, size_t size) noexcept
+    cdef void commit_frame(self, size_t size, int64_t now_ns) noexcept
     cdef void set_down(self)

@@ -32,6 +32,7 @@ cdef class VenuePeer(VenueOutlet):
         self.out = OutBuf(self.limit)
         self.partial = OutBuf(PARTIAL_LIMIT)
         self.paused = False
+        self.paused_ns = 0
         self.why = ""
         self.msg_seq_num = 0
         self.last_recv_ns = self.last_sent_ns = now_ns()
@@ -49,9 +50,11 @@ cdef class VenuePeer(VenueOutlet):
 
     def pause_writing(self) -> None:
         self.paused = True
+        self.paused_ns = now_ns()
 
     def resume_writing(self) -> None:
         self.paused = False
+        self.paused_ns = 0
         self.mark()
 
     def data_received(self, bytes octets) -> None:
@@ -179,12 +182,24 @@ cdef class VenueLink(VenuePeer):
 
     def connection_made(self, transport) -> None:
         self.ready = False
+        self.asked_ns = 0
         self.last_report_ns = self.last_transact_ns = 0
         VenuePeer.connection_made(self, transport)
 
     def connection_lost(self, exception) -> None:
         self.set_down()
         VenuePeer.connection_lost(self, exception)
+
+    def data_received(self, bytes octets) -> None:
+        self.asked_ns = 0
+        VenuePeer.data_received(self, octets)
+
+    cdef int64_t silent_ns(self, int64_t now_ns) noexcept:
+        """The longer of two: since an order or cancel left and nothing at all came back; since its socket takes no more."""
+        cdef int64_t since_ns = self.asked_ns or now_ns
+        if self.paused_ns and self.paused_ns < since_ns:
+            since_ns = self.paused_ns
+        return now_ns - since_ns
 
     cdef void set_down(self):
         self.ready = False
@@ -206,7 +221,7 @@ cdef class VenueLink(VenuePeer):
             room = self.out.reserve(MAX_FRAME)
             if room != NULL:
                 size = self.wire.encode_new_order(room, order, self.msg_seq_num + 1)
-        self.commit_frame(size)
+        self.commit_frame(size, order.time_ns)
 
     cdef void send_cancel(self, const VenueCancel *cancel) noexcept:
         cdef uint8_t *room
@@ -215,15 +230,17 @@ cdef class VenueLink(VenuePeer):
             room = self.out.reserve(MAX_FRAME)
             if room != NULL:
                 size = self.wire.encode_cancel(room, cancel, self.msg_seq_num + 1)
-        self.commit_frame(size)
+        self.commit_frame(size, cancel.time_ns)
 
-    cdef void commit_frame(self, size_t size) noexcept:
+    cdef void commit_frame(self, size_t size, int64_t now_ns) noexcept:
         # A full buffer must be noticed at the end of the turn, too.
         if self.transport is not None:
             self.mark()
         if size == 0:
             self.refused += 1
             return
+        if self.asked_ns == 0:
+            self.asked_ns = now_ns
         self.msg_seq_num += 1
         self.out.commit(size)
 

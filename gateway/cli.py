@@ -28,6 +28,7 @@ from gateway.settings import (
     check_durability,
     check_file,
     check_journal,
+    check_redis,
     check_tls,
     trading_day,
     venue_addresses,
@@ -72,6 +73,8 @@ def serve(
     tls_client_ca: Annotated[Path | None, typer.Option(help="PEM authority of the control port's callers.")] = None,
     rules: Annotated[Path | None, typer.Option(help="Folder of rule files, where none were approved yet.")] = None,
     watch_rules: Annotated[bool, typer.Option("--watch-rules", help="Push what changes in --rules.")] = False,
+    drop_copy: Annotated[bool, typer.Option("--drop-copy", help="Every report into a Redis Stream.")] = False,
+    drop_copy_most: Annotated[int, typer.Option(min=0, help="Entries it keeps once acknowledged; 0: all.")] = 0,
     date: Annotated[str, typer.Option(help="Trading day, YYYY-MM-DD; today in Shanghai when left out.")] = "",
     shard: Annotated[int, typer.Option(min=0, max=1295, help="Number of this shard.")] = 0,
     redis: Annotated[str, typer.Option(envvar="TIDEGATE_REDIS", help="redis://host:port of the cluster.")] = "",
@@ -100,20 +103,20 @@ def serve(
     check_control(control_port, control, tls_cert, tls_client_ca, rules, watch_rules)
     if control is not None:
         import_module("gateway.control_file").load_control_file(control)
+    check_redis(redis, cluster, drop_copy=drop_copy, drop_copy_most=drop_copy_most)
     venues = venue_addresses(venue)
     check_journal(journal)
     allow_open_files()
     code = import_module("gateway.shard").serve(Settings(
         limits=limits, instruments=instruments, journal=journal, host=host, port=port, transport=transport,
         venues=venues, tls_cert=tls_cert, tls_key=tls_key, cpu=cpu, awake=awake, metrics_port=metrics_port,
-        debug=bool(context.obj),
-        trade_date=trading_day(date), shard=shard, comp_id=comp_id, pbu=pbu,
+        debug=bool(context.obj), trade_date=trading_day(date), shard=shard, comp_id=comp_id, pbu=pbu,
         venue_password=venue_password, max_orders=max_orders, control_port=control_port, control=control,
         tls_client_ca=tls_client_ca, rules=rules, watch_rules=watch_rules,
         redis=redis, cluster=cluster, shards=shards, advertise=advertise, durability=durability,
-        replication_port=replication_port, lease_ms=lease_ms,
         snapshot_every_s=snapshot_every_s, snapshot_every_mb=snapshot_every_mb,
         segment_bytes=segment_mib << 20,
+        replication_port=replication_port, lease_ms=lease_ms, drop_copy=drop_copy, drop_copy_most=drop_copy_most,
     ))
     if code:
         raise typer.Exit(code)

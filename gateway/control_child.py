@@ -1,28 +1,18 @@
-"""Keeps the control process alive beside the shard: starts it, again when it dies. Trading never waits for it."""
+"""The control process as its shard sees it: what it is told at its start, and what it says."""
 
 import asyncio
-import contextlib
-import os
-import socket
-import sys
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from gateway import engine_views
 from gateway.commands import Commands
+from gateway.kept_child import START_S, KeptChild, cpus_of, tell
 from gateway.metrics import ControlFigures
 from gateway.pb import engine_command_pb2 as pb
-from gateway.settings import SettingError
-
-START_S = 30.0
-STOP_S = 3.0
-MOST_RESTARTS = 20  # one after the other, each dead within RESTED_S
-RESTED_S = 60.0
-FIRST_PAUSE_S = 0.1
-MOST_PAUSE_S = 5.0
+from gateway.rule_start import STORE
+from gateway.settings import SettingError, Settings
 
 
 class ControlSettings(msgspec.Struct, frozen=True):
@@ -40,58 +30,40 @@ class ControlSettings(msgspec.Struct, frozen=True):
     tls_key: str = ""
     tls_client_ca: str = ""
     limits: str = ""  # file of the accounts that pushed rules are held against; empty: they are not
+    cluster: str = "tidegate"  # that it belongs to, when it has a Redis
     watch: str = ""  # folder of rule files; empty: not watched
     debug: bool = False
 
 
-class ControlChild:
+class ControlChild(KeptChild):
     """The control process of one shard. log: the shard's logger; turn, hand_over: as in commands.Commands."""
 
     def __init__(
-        self, engine: Any, settings: ControlSettings, log: Any, turn: Any = None,
+        self, engine: Any, settings: ControlSettings, log: Any, redis: str = "", turn: Any = None,
         hand_over: Callable[[], Awaitable[dict[str, Any]]] | None = None,
     ) -> None:  # fmt: skip
+        super().__init__("control", "gateway.control_server", log, redis)
         self.engine = engine
         self.turn = turn
         self.hand_over = hand_over
         self.settings = settings
-        self.log = log
         self.port = settings.port
         self.commands: Commands | None = None
-        self.running: asyncio.subprocess.Process | None = None
-        self.restarts = 0
-        self.keeping: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
         """Its port, once it listens. Raises SettingError when it cannot."""
-        error = await self.launch()
+        error = await self.begin()
         if error:
-            await self.stop()
             raise SettingError(f"--control-port: {error}")
-        self.keeping = asyncio.get_running_loop().create_task(self.keep())
         return self.port
 
     async def launch(self) -> str:
         """One process, and its word that it listens; empty, or why it does not."""
-        loop = asyncio.get_running_loop()
-        ready: asyncio.Future[str] = loop.create_future()
-        ours, theirs = socket.socketpair()
-        settings = msgspec.structs.replace(self.settings, fd=theirs.fileno(), port=self.port)
+        ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         commands = self.commands = Commands(
             self.engine, self.on_ready(ready), lambda: tell(ready, "it ended at once"), self.turn, self.hand_over
         )
-        await loop.create_unix_connection(lambda: commands.frames, sock=ours)
-        self.running = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "gateway.control_server",
-            msgspec.json.encode(settings).decode(),
-            pass_fds=(theirs.fileno(),),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            env={"GRPC_VERBOSITY": "NONE"} | os.environ | {"PYTHONPATH": python_path()},
-        )
-        theirs.close()
+        await self.run(commands.frames, lambda fd: msgspec.structs.replace(self.settings, fd=fd, port=self.port))
         try:
             return await asyncio.wait_for(ready, START_S)
         except TimeoutError:
@@ -103,6 +75,9 @@ class ControlChild:
             tell(ready, error)
 
         return listening
+
+    def ready_fields(self) -> dict[str, Any]:
+        return {"port": self.port}
 
     def figures(self) -> ControlFigures:
         """For the metrics; called by the thread that is scraped."""
@@ -117,57 +92,17 @@ class ControlChild:
             levels=list(report.levels),
             restarts=self.restarts,
             up=self.commands is not None and self.commands.frames.is_open,
+            cluster=(report.cluster_up, report.cluster_commands) if report.is_in_cluster else None,
         )
 
-    async def keep(self) -> None:
-        """Start it again whenever it dies, with a pause that grows; give up when it never lives."""
-        loop = asyncio.get_running_loop()
-        pause_s, deaths = FIRST_PAUSE_S, 0
-        while self.running is not None:
-            began = loop.time()
-            code = await self.running.wait()
-            if loop.time() - began > RESTED_S:
-                pause_s, deaths = FIRST_PAUSE_S, 0
-            deaths += 1
-            if deaths > MOST_RESTARTS:
-                self.log.error("control_given_up", exit_code=code, restarts=self.restarts)
-                return
-            self.log.warning("control_lost", exit_code=code, again_in_s=pause_s)
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, MOST_PAUSE_S)
-            self.restarts += 1
-            error = await self.launch()
-            if error:
-                self.log.warning("control_not_ready", reason=error)
-                await self.end()
-            else:
-                self.log.info("control_ready", port=self.port, restarts=self.restarts)
 
-    async def end(self) -> None:
-        """End the process that runs now: it ends by itself when its socket closes."""
-        if self.commands is not None:
-            self.commands.frames.close()
-        if self.running is None or self.running.returncode is not None:
-            return
-        try:
-            await asyncio.wait_for(self.running.wait(), STOP_S)
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                self.running.kill()
-            await self.running.wait()
-
-    async def stop(self) -> None:
-        if self.keeping is not None:
-            self.keeping.cancel()
-            await asyncio.gather(self.keeping, return_exceptions=True)
-        await self.end()
-
-
-def python_path() -> str:
-    """Where this very code lies first, then where it was told to look."""
-    return os.pathsep.join(filter(None, (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH"))))
-
-
-def tell(ready: asyncio.Future[str], error: str) -> None:
-    if not ready.done():
-        ready.set_result(error)
+def control_settings(settings: Settings) -> ControlSettings:
+    """What the control process is told."""
+    paths = {"tls_cert": settings.tls_cert, "tls_key": settings.tls_key, "tls_client_ca": settings.tls_client_ca,
+             "limits": settings.limits, "watch": settings.rules if settings.watch_rules else None}
+    return ControlSettings(
+        fd=-1, host=settings.host, port=settings.control_port or 0, control=str(settings.control),
+        store=str(settings.journal / STORE), trade_date=settings.trade_date, shard=settings.shard,
+        cpus=cpus_of(settings), debug=settings.debug, cluster=settings.cluster,
+        **{name: str(path) for name, path in paths.items() if path},
+    )

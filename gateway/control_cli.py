@@ -26,23 +26,37 @@ Scope = Annotated[str, typer.Argument(help="session, account, group or firm.")]
 Subject = Annotated[str, typer.Argument(help="Its id; a session's: 8 digits of its token's SHA-256; the firm's: none.")]
 Reason = Annotated[str, typer.Option("--reason", "-m", help="Why; it is journaled.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON instead of a table.")]
+AllShards = Annotated[bool, typer.Option("--all-shards", help="On every shard of the cluster.")]
+Within = Annotated[float, typer.Option(min=0.01, max=50, help="Seconds to wait for the other shards' answers.")]
 
 
 @control.command()
 @connecting
-def kill(connection: Connection, scope: Scope, subject: Subject = "", reason: Reason = "") -> None:
-    """Stop it now: no order passes, and every open one is cancelled."""
-    request = api.KillRequest(scope=scope_of(scope), id=subject, reason=reason)
+def kill(
+    connection: Connection,
+    scope: Scope,
+    subject: Subject = "",
+    reason: Reason = "",
+    all_shards: AllShards = False,
+    within: Within = 5.0,
+) -> None:
+    """Stop it now: no order passes, and every open one is cancelled. Exit code 1 when a shard did not confirm."""
+    request = api.KillRequest(
+        scope=scope_of(scope), id=subject, reason=reason, all_shards=all_shards, within_ms=round(within * 1000)
+    )
     report = connection.call("Kill", request)
     queued = f", {report.queued_orders} of them once the phase allows it" if report.queued_orders else ""
     typer.echo(f"killed {scope} {subject}".rstrip() + f": {report.total_affected_orders} orders cancelled{queued}")
+    tell_shards(report)
 
 
 @control.command()
 @connecting
-def unkill(connection: Connection, scope: Scope, subject: Subject = "", reason: Reason = "") -> None:
+def unkill(
+    connection: Connection, scope: Scope, subject: Subject = "", reason: Reason = "", all_shards: AllShards = False
+) -> None:
     """Propose to let it trade again; another person approves."""
-    request = api.KillRequest(scope=scope_of(scope), id=subject, reason=reason)
+    request = api.KillRequest(scope=scope_of(scope), id=subject, reason=reason, all_shards=all_shards)
     tell_proposal(connection.call("Unkill", request))
 
 
@@ -142,9 +156,10 @@ def proposals(connection: Connection, as_json: Json = False) -> None:
 
 @control.command()
 @connecting
-def approve(connection: Connection, proposal: int, reason: Reason = "") -> None:
-    """Approve another person's proposal."""
-    tell_proposal(connection.call("Approve", api.ProposalDecision(proposal=proposal, reason=reason)))
+def approve(connection: Connection, proposal: int, reason: Reason = "", within: Within = 5.0) -> None:
+    """Approve another person's proposal. Exit code 1 when it is for all shards, and one did not confirm."""
+    request = api.ProposalDecision(proposal=proposal, reason=reason, within_ms=round(within * 1000))
+    tell_proposal(connection.call("Approve", request))
 
 
 @control.command()
@@ -264,6 +279,47 @@ def status(connection: Connection) -> None:
 
 @control.command()
 @connecting
+def topology(connection: Connection, as_json: Json = False) -> None:
+    """Where every shard is, and how it does."""
+    answer = connection.call("GetTopology", api.GetTopologyRequest())
+    rows = [
+        (
+            str(row.shard),
+            row.address,
+            row.control_address,
+            f"{row.owner} {row.epoch}" if row.owner else "",
+            f"{row.standby} {row.standby_address}".strip(),
+            " ".join(f"{link.security_exchange} {'up' if link.is_up else 'down'}" for link in row.links),
+            str(row.accounts) if row.is_heard else "",
+            str(row.open_orders) if row.is_heard else "",
+            str(row.lag_bytes) if row.is_heard else "",
+            "" if row.is_heard else f"silent since {moment(row.heard_ns) or 'its start'}",
+        )
+        for row in answer.shards
+    ]
+    columns = ("shard", "orders at", "control", "owner, epoch", "standby", "links", "accounts", "open", "lag, bytes")
+    show(answer, (*columns, ""), rows, as_json)
+    if not as_json:
+        stale = f"; Redis is away, this is of {moment(answer.as_of_ns)}" if answer.is_stale else ""
+        moved = f", {answer.moved_accounts} accounts moved"
+        typer.echo(f"cluster {answer.cluster}, version {answer.version}, {len(answer.slots)} slots{moved}{stale}")
+
+
+@control.command()
+@connecting
+def move(
+    connection: Connection,
+    account: str,
+    to: Annotated[int, typer.Option(min=0, max=1295, help="The shard it goes to.")],
+    reason: Reason = "",
+) -> None:
+    """Move an account to another shard, with its day; its open orders are cancelled."""
+    done = connection.call("MoveAccount", api.MoveAccountRequest(account=account, to_shard=to, reason=reason))
+    typer.echo(f"{account} lives at shard {done.to_shard}, {done.address}; before at {done.from_shard}")
+
+
+@control.command()
+@connecting
 def alerts(
     connection: Connection,
     after: Annotated[int, typer.Option(min=0, help="Only newer ones than this number.")] = 0,
@@ -333,6 +389,22 @@ def tell_proposal(proposal: api.Proposal) -> None:
         api.LAPSED: f"proposal {proposal.id} lapsed",
     }
     typer.echo(texts[proposal.state])
+    tell_shards(proposal)
+
+
+def tell_shards(answer: Any) -> None:
+    """What each shard said, a line each; exit code 1 unless all confirmed. Nothing of what was meant for one."""
+    for row in answer.shards:
+        what = row.state.replace("_", " ")
+        orders = f", {row.total_affected_orders} orders cancelled" if row.total_affected_orders else ""
+        typer.echo(f"  shard {row.shard:02d}: {what}{orders}" + (f": {row.reason}" if row.reason else ""))
+    confirmed = sum(row.state == "confirmed" for row in answer.shards)
+    elsewhere = sum(row.state == "not_here" for row in answer.shards)
+    if answer.shards and answer.all_confirmed_us == 0:
+        typer.echo(f"tidegate: error: {confirmed} of {len(answer.shards) - elsewhere} shards confirmed", err=True)
+        raise typer.Exit(1)
+    if answer.shards:
+        typer.echo(f"confirmed by all {confirmed} in {answer.all_confirmed_us / 1000:.1f} ms")
 
 
 def moment(time_ns: int) -> str:

@@ -35,6 +35,7 @@ ALLOWED: dict[str, frozenset[str]] = {
     "DenySuspended": CHANGE,
     "CloseTicket": CHANGE,
     "HandOver": frozenset({OPERATOR}),
+    "MoveAccount": frozenset({OPERATOR}),
     **dict.fromkeys(
         (
             "DiffRules",
@@ -51,6 +52,7 @@ ALLOWED: dict[str, frozenset[str]] = {
             "ExplainAccount",
             "Alerts",
             "GetStatus",
+            "GetTopology",
         ),
         READ,
     ),

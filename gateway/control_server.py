@@ -26,11 +26,14 @@ from grpc_reflection.v1alpha import reflection
 from ext import program
 from ext.clock import utc_now_ns
 from gateway.alert_hub import AlertHub
+from gateway.broadcast import Broadcast, KeptFile
+from gateway.broadcast_apply import Applier, Cluster
 from gateway.control_child import ControlSettings
 from gateway.control_file import ControlFile, Person, load_control_file
 from gateway.control_service import ControlService
 from gateway.desk import Desk
 from gateway.engine_link import ControlError, EngineLink
+from gateway.kept_child import REDIS
 from gateway.log import logger, start_log, stop_log
 from gateway.pb import control_pb2 as api
 from gateway.pb import control_pb2_grpc
@@ -38,6 +41,8 @@ from gateway.pb import engine_command_pb2 as pb
 from gateway.rule_compiler import Compiler
 from gateway.rule_store import RuleStore, StoreError
 from gateway.rule_watch import watch_rules
+from gateway.tasks import end_tasks
+from gateway.topology import Directory, TopologyStore
 from risk_rules.marked import ConfigError
 
 SERVICE = "tidegate.v1.Control"
@@ -120,9 +125,24 @@ class ControlServer:
             self.people.proposal_ttl_min,
             utc_now_ns,
         )
+        self.broadcast = self.joined_cluster()
         self.service = ControlService(self.desk, self.link, self.hub, self.person, self.log)
         self.server: grpc.aio.Server | None = None
         self.tasks: list[asyncio.Task[None]] = []
+
+    def joined_cluster(self) -> Broadcast | None:
+        """This shard's part in its cluster, None without a Redis."""
+        settings, url = self.settings, os.environ.get(REDIS, "")
+        if not url:
+            return None
+        try:
+            file = KeptFile(Path(settings.store).parent / f"cluster-{settings.shard:02d}.json")
+        except ValueError as error:
+            raise StoreError(str(error)) from None
+        applier = Applier(settings.shard, self.link, self.desk, self.people, file)
+        broadcast = Broadcast(url, settings.cluster, settings.shard, file, applier.apply, self.log)
+        self.desk.cluster = Cluster(broadcast, applier)
+        return broadcast
 
     def person(self, context: Any) -> Person | str:
         return person_of(self.people, context)
@@ -148,12 +168,16 @@ class ControlServer:
             return
         self.link.tell(ready=pb.ControlReady(port=port))
         self.tasks = [asyncio.create_task(self.report())]
+        if self.broadcast is not None:
+            self.tasks.append(asyncio.create_task(self.broadcast.follow()))
+        if url := os.environ.get(REDIS):
+            store = TopologyStore(url, self.settings.cluster)
+            self.service.directory = Directory(store, None, utc_now_ns, self.log)
+            self.tasks.append(asyncio.create_task(self.service.directory.follow()))
         if self.settings.watch:
             self.tasks.append(asyncio.create_task(watch_rules(Path(self.settings.watch), self.desk, self.log)))
         await self.over.wait()
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await end_tasks(self.tasks)
         if self.server is not None:
             await self.server.stop(GRACE_S)
 
@@ -161,6 +185,8 @@ class ControlServer:
         """The port that the services are on."""
         settings = self.settings
         await self.desk.reconcile()
+        if self.broadcast is not None:
+            await self.broadcast.catch_up()
         newest = int((await self.link.read("ENGINE"))["newest_alert_seq"])
         await self.count_levels()
         begin = max(newest - REMEMBERED, 0)
@@ -210,6 +236,9 @@ class ControlServer:
                     alert_streams=self.hub.streams,
                     alerts_sent=self.hub.sent,
                     most_lag=self.hub.most_lag(),
+                    is_in_cluster=self.broadcast is not None,
+                    cluster_up=self.broadcast is not None and self.broadcast.is_up,
+                    cluster_commands=self.broadcast.taken if self.broadcast else 0,
                     levels=[max(self.hub.levels[level], 0) for level in range(8)],
                 )
             )

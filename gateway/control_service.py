@@ -1,5 +1,6 @@
 """The Control service: who calls, what his roles allow, the answer in control.proto's words. Decides nothing."""
 
+import asyncio
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -8,20 +9,25 @@ import grpc
 import grpc.aio
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
+from redis.exceptions import RedisError
 
 from ext.response import MASK_BITS
 from gateway.alert_hub import AlertHub
 from gateway.control_file import Person
-from gateway.desk import SCOPES, Desk, check_reason
+from gateway.desk import Desk, check_reason
 from gateway.engine_link import ControlError, EngineLink
 from gateway.pb import control_pb2 as api
 from gateway.pb import control_pb2_grpc
 from gateway.pb import engine_command_pb2 as pb
+from gateway.proposal_commands import SCOPES
 from gateway.rule_store import Entry, StoreError
+from gateway.topology import Directory
 
 NS_PER_S = 1_000_000_000
 MOST_HISTORY = 100
 MOST_EXPLAINED = 50
+MOVE_LOOKS = 600
+MOVE_LOOK_S = 0.05
 SCOPE_OF = {name: number for number, name in SCOPES.items()}
 Method = Callable[[Any, Person, Any], Awaitable[Message]]
 
@@ -58,6 +64,7 @@ class ControlService(control_pb2_grpc.ControlServicer):
         self.hub = hub
         self.person = person
         self.log = log
+        self.directory: Directory | None = None  # of a cluster, where there is one
 
     async def caller(self, method: str, context: grpc.aio.ServicerContext) -> Person:
         """The person, who may call this method."""
@@ -80,6 +87,7 @@ class ControlService(control_pb2_grpc.ControlServicer):
             request.reason,
             base_sha256=request.base_sha256,
             allow_loosening=request.allow_loosening,
+            all_shards=request.all_shards,
         )
         self.log.info(
             "rules_pushed",
@@ -88,11 +96,20 @@ class ControlService(control_pb2_grpc.ControlServicer):
             sha256=proposal.sha256,
             state=api.ProposalState.Name(proposal.state),
         )
-        return proposal
+        return await self.of_all_shards(proposal, request.within_ms)
 
     @answered
     async def RollbackRules(self, person: Person, request: api.RollbackRulesRequest) -> Message:
-        return await self.desk.roll_back(person.name, request.to, request.reason)
+        proposal = await self.desk.roll_back(person.name, request.to, request.reason, request.all_shards)
+        return await self.of_all_shards(proposal, request.within_ms)
+
+    async def of_all_shards(self, proposal: api.Proposal, within_ms: int) -> api.Proposal:
+        """With the answers of the other shards, where it was told to them."""
+        pressed = self.desk.pressed.pop(proposal.id, None)
+        if pressed is not None and self.desk.cluster is not None:
+            rows, proposal.all_confirmed_us = await self.desk.cluster.answers(pressed, within_ms)
+            proposal.shards.extend(rows)
+        return proposal
 
     @answered
     async def DiffRules(self, person: Person, request: api.DiffRulesRequest) -> Message:
@@ -137,7 +154,7 @@ class ControlService(control_pb2_grpc.ControlServicer):
     async def Approve(self, person: Person, request: api.ProposalDecision) -> Message:
         proposal = await self.desk.approve(person.name, request.proposal, request.reason)
         self.log.info("proposal_approved", proposal=request.proposal, by=person.name)
-        return proposal
+        return await self.of_all_shards(proposal, request.within_ms)
 
     @answered
     async def Refuse(self, person: Person, request: api.ProposalDecision) -> Message:
@@ -147,14 +164,34 @@ class ControlService(control_pb2_grpc.ControlServicer):
 
     @answered
     async def Kill(self, person: Person, request: api.KillRequest) -> Message:
-        check_reason(request.reason)
+        self.desk.check(request.reason, request.all_shards)
+        if request.all_shards:
+            return await self.kill_all(person, request)
         done = await self.engine.call(
             switch_kill=pb.SwitchKill(
                 scope=SCOPES.get(request.scope, ""), id=request.id, killed=True, by=person.name, reason=request.reason
             )
         )
         self.log.warning("killed", scope=SCOPES[request.scope], id=request.id, by=person.name, **done)
+        if self.desk.cluster is not None:
+            self.desk.cluster.note_kill(SCOPES[request.scope], request.id, int(done["time_ns"]))
         return message_of(done, api.KillReport)
+
+    async def kill_all(self, person: Person, request: api.KillRequest) -> api.KillReport:
+        """Here at once, then on every shard; the report has what each of them says."""
+        if request.scope not in SCOPES or (request.scope == api.FIRM) != (not request.id):
+            raise ControlError("INVALID_ARGUMENT", "scope: expected SESSION, ACCOUNT or GROUP with an id, or FIRM")
+        scope, cluster = SCOPES[request.scope], self.desk.in_cluster()
+        pressed = await cluster.kill(scope, request.id, person.name, request.reason)
+        rows, took_us = await cluster.answers(pressed, request.within_ms)
+        self.log.warning("killed_all", scope=scope, id=request.id, by=person.name, all_confirmed_us=took_us)
+        return api.KillReport(
+            total_affected_orders=sum(row.total_affected_orders for row in rows),
+            queued_orders=sum(row.queued_orders for row in rows),
+            time_ns=pressed[0].command.time_ns,
+            shards=rows,
+            all_confirmed_us=took_us,
+        )
 
     @answered
     async def HandOver(self, person: Person, request: api.HandOverRequest) -> Message:
@@ -164,7 +201,9 @@ class ControlService(control_pb2_grpc.ControlServicer):
 
     @answered
     async def Unkill(self, person: Person, request: api.KillRequest) -> Message:
-        return await self.desk.unkill(person.name, request.scope, request.id, request.reason)
+        if request.all_shards and request.scope not in SCOPES:
+            raise ControlError("INVALID_ARGUMENT", "scope: expected SESSION, ACCOUNT, GROUP or FIRM")
+        return await self.desk.unkill(person.name, request.scope, request.id, request.reason, request.all_shards)
 
     @answered
     async def SetLevel(self, person: Person, request: api.SetLevelRequest) -> Message:
@@ -323,6 +362,46 @@ class ControlService(control_pb2_grpc.ControlServicer):
         status.you = person.name
         status.roles.extend(sorted(person.roles))
         return status
+
+    @answered
+    async def GetTopology(self, person: Person, request: api.GetTopologyRequest) -> Message:
+        if self.directory is None:
+            raise ControlError("FAILED_PRECONDITION", "no --redis: this shard is the only one, with every account")
+        return message_of(await self.directory.picture(), api.Topology)
+
+    @answered
+    async def MoveAccount(self, person: Person, request: api.MoveAccountRequest) -> Message:
+        check_reason(request.reason)
+        if self.directory is None:
+            raise ControlError("FAILED_PRECONDITION", "this shard has no --redis: there is no other one")
+        await self.directory.refresh()
+        if self.directory.is_away or not self.directory.topology.table:
+            raise ControlError("UNAVAILABLE", "Redis is away: homes cannot change")
+        source = self.directory.topology.home_of(request.account)
+        move = api.AccountMove(account=request.account, from_shard=source, to_shard=request.to_shard)
+        if source != request.to_shard:
+            await self.move(source, request, person.name)
+        move.address = self.directory.topology.shards[request.to_shard].address
+        self.log.warning("account_moved", account=request.account, to=request.to_shard, by=person.name,
+                         reason=request.reason)
+        return move
+
+    async def move(self, source: int, request: api.MoveAccountRequest, by: str) -> None:
+        """Ask the source, and wait for what comes of it."""
+        assert self.directory is not None
+        store = self.directory.store
+        try:
+            await store.ask_move(source, request.account, request.to_shard, by)
+            for _ in range(MOVE_LOOKS):
+                state, text = await store.move_state(request.account)
+                if state == "CAME":
+                    return
+                if state == "FAILED":
+                    raise ControlError("FAILED_PRECONDITION", text)
+                await asyncio.sleep(MOVE_LOOK_S)
+        except (RedisError, OSError) as error:
+            raise ControlError("UNAVAILABLE", f"Redis is away: {error}") from None
+        raise ControlError("DEADLINE_EXCEEDED", f"{request.account} is {state.lower()}, and not yet at its new shard")
 
 
 def message_of(row: dict[str, Any], kind: Any) -> Any:

@@ -6,21 +6,23 @@ It trusts its caller for who somebody is and what his roles allow. It changes th
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
-from difflib import unified_diff
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gateway.engine_link import ControlError, EngineLink
 from gateway.pb import control_pb2 as api
 from gateway.pb import engine_command_pb2 as pb
-from gateway.rule_compiler import Comparison, Compiler, name_fault
+from gateway.proposal_commands import SCOPES, release_command, rules_command, unkill_command
+from gateway.rule_compiler import Comparison, Compiler, name_fault, stale_text, text_diff
 from gateway.rule_store import Entry, RuleStore
 from risk_rules.errors import RuleErrors
+
+if TYPE_CHECKING:
+    from gateway.broadcast_apply import Cluster, Pressed
 
 MOST_WAITING = 100
 MOST_REASON_BYTES = 96
 NS_PER_MIN = 60_000_000_000
 TWO_PERSONS_FROM = 6  # the level from which a release needs a second person
-SCOPES: dict[int, str] = {api.SESSION: "session", api.ACCOUNT: "account", api.GROUP: "group", api.FIRM: "firm"}
 
 
 class Desk:
@@ -44,6 +46,8 @@ class Desk:
         self.changing = asyncio.Lock()
         self.compiled: dict[str, Any] = {}
         self.waiting: dict[int, Entry] = {}
+        self.cluster: Cluster | None = None
+        self.pressed: dict[int, Pressed] = {}  # by proposal: what was told to all shards, until its answers are fetched
         self.last_id = 0
         for entry in store.entries:
             self.last_id = max(self.last_id, entry.proposal)
@@ -99,20 +103,37 @@ class Desk:
     # Rules
 
     async def push(
-        self, by: str, sources: Mapping[str, str], reason: str, *, base_sha256: str = "", allow_loosening: bool = False
+        self,
+        by: str,
+        sources: Mapping[str, str],
+        reason: str,
+        *,
+        base_sha256: str = "",
+        allow_loosening: bool = False,
+        all_shards: bool = False,
     ) -> api.Proposal:
         """In force at once when it loosens nothing; else it waits. FAULTY: the files have errors, nothing happened."""
-        check_reason(reason)
+        self.check(reason, all_shards)
         try:
             rule_set = await self.compiled_from(sources)
         except RuleErrors as error:
             await self.record_refusal(by, f"faulty: {error.errors[0]}")
             return api.Proposal(kind=api.RULES, state=api.FAULTY, by=by, reason=reason, errors=error.errors)
         async with self.changing:
-            return await self.propose_rules(by, sources, rule_set, reason, base_sha256, allow_loosening)
+            return await self.propose_rules(
+                by, sources, rule_set, reason, base_sha256, allow_loosening=allow_loosening, all_shards=all_shards
+            )
 
     async def propose_rules(
-        self, by: str, sources: Mapping[str, str], rule_set: Any, reason: str, base_sha256: str, allow_loosening: bool
+        self,
+        by: str,
+        sources: Mapping[str, str],
+        rule_set: Any,
+        reason: str,
+        base_sha256: str,
+        *,
+        allow_loosening: bool,
+        all_shards: bool,
     ) -> api.Proposal:
         base = await self.in_force()
         if base_sha256 and base_sha256 != (base["sha256"] if base else ""):
@@ -135,14 +156,15 @@ class Desk:
             rule_set_version=rule_set.version,
             loosens=found.loosens,
             changes=found.changes,
+            all_shards=all_shards,
         )
         if found.loosens:
             return self.shown(entry, api.WAITING)
         return await self.put_in_force(entry, "", "in_force")
 
-    async def roll_back(self, by: str, to: str, reason: str) -> api.Proposal:
+    async def roll_back(self, by: str, to: str, reason: str, all_shards: bool = False) -> api.Proposal:
         """Back to a rule set that was in force. The one just before needs nobody more when another had approved it."""
-        check_reason(reason)
+        self.check(reason, all_shards)
         async with self.changing:
             base = await self.in_force()
             target = self.rollback_target(to, base)
@@ -158,6 +180,7 @@ class Desk:
                 rule_set_version=rule_set.version,
                 loosens=found.loosens,
                 changes=found.changes,
+                all_shards=all_shards,
             )
             last_good = self.store.before(base["sha256"]) if base else None
             is_approved = (
@@ -186,18 +209,13 @@ class Desk:
     async def put_in_force(self, entry: Entry, approved_by: str, step: str, reason: str = "") -> api.Proposal:
         """Into the engine, which refuses it when another rule set came into force meanwhile."""
         rule_set = await self.rule_set(entry.sha256)
-        command = pb.PutInForce(
-            program=rule_set.program,
-            id=rule_set.id,
-            sha256=bytes.fromhex(entry.sha256),
-            base_sha256=bytes.fromhex(entry.base_sha256),
-            by=entry.by,
-            approved_by=approved_by,
-            reason=entry.reason,
-        )
+        command = rules_command(entry, rule_set, approved_by)
         try:
+            if entry.all_shards:
+                self.pressed[entry.proposal] = await self.in_cluster().tell_rules(entry, approved_by)
             done = await self.engine.call(put_in_force=command)
         except ControlError as error:
+            self.pressed.pop(entry.proposal, None)
             if error.status in ("ABORTED", "INVALID_ARGUMENT"):
                 await self.close(entry, "refused", "", error.text)
             raise
@@ -229,12 +247,21 @@ class Desk:
 
     # Unkill, release
 
-    async def unkill(self, by: str, scope: int, subject: str, reason: str) -> api.Proposal:
-        """Always waits for another person."""
-        check_reason(reason)
-        if not (await self.engine.read("KILLED", scope=SCOPES.get(scope, ""), id=subject))["killed"]:
-            raise ControlError("FAILED_PRECONDITION", f"{SCOPES[scope]} {subject}".strip() + " is not killed")
-        return await self.propose(by, reason, kind="UNKILL", scope=scope, subject=subject, loosens=True)
+    async def unkill(self, by: str, scope: int, subject: str, reason: str, all_shards: bool = False) -> api.Proposal:
+        """Always waits for another person. Of all shards: it need not be killed, or known, on this one."""
+        self.check(reason, all_shards)
+        name = SCOPES.get(scope, "")
+        if not all_shards and not (await self.engine.read("KILLED", scope=name, id=subject))["killed"]:
+            raise ControlError("FAILED_PRECONDITION", f"{name} {subject}".strip() + " is not killed")
+        about: dict[str, Any] = {"scope": scope, "subject": subject, "all_shards": all_shards}
+        return await self.propose(by, reason, kind="UNKILL", loosens=True, **about)
+
+    async def lift(self, entry: Entry, approved_by: str) -> None:
+        """The kill of an approved proposal, here or of all shards."""
+        if entry.all_shards:
+            self.pressed[entry.proposal] = await self.in_cluster().unkill(entry, approved_by)
+        else:
+            await self.engine.call(switch_kill=unkill_command(entry, approved_by))
 
     async def release(self, by: str, request: api.ReleaseLevelRequest) -> api.Proposal:
         """Below L6 done at once; L6 and L7 wait for another person."""
@@ -286,16 +313,7 @@ class Desk:
             if entry.kind == "RULES":
                 return await self.put_in_force(entry, by, "in_force", reason)
             if entry.kind == "UNKILL":
-                await self.engine.call(
-                    switch_kill=pb.SwitchKill(
-                        scope=SCOPES[entry.scope],
-                        id=entry.subject,
-                        killed=False,
-                        by=entry.by,
-                        approved_by=by,
-                        reason=entry.reason,
-                    )
-                )
+                await self.lift(entry, by)
             else:
                 await self.engine.call(change_level=release_command(entry, by))
             await self.close(entry, "approved", by, reason)
@@ -323,6 +341,17 @@ class Desk:
             + (f" by {last.approved_by}" if last.approved_by else "")
             + (f": {last.reason}" if last.reason else ""),
         )
+
+    def check(self, reason: str, all_shards: bool) -> None:
+        """What every request must have; `all_shards` needs a cluster."""
+        check_reason(reason)
+        if all_shards:
+            self.in_cluster()
+
+    def in_cluster(self) -> "Cluster":
+        if self.cluster is None:
+            raise ControlError("FAILED_PRECONDITION", "all_shards: this shard is in no cluster: it has no --redis")
+        return self.cluster
 
     async def lapse(self) -> None:
         """Proposals whose time is over are closed."""
@@ -388,6 +417,7 @@ class Desk:
                 scope=entry.scope,
                 subject=entry.subject,
                 level=entry.level,
+                all_shards=entry.all_shards,
             )
         )
         self.waiting.pop(entry.proposal, None)
@@ -426,6 +456,7 @@ class Desk:
             symbol=entry.symbol,
             security_exchange=entry.security_exchange,
             level=entry.level,
+            all_shards=entry.all_shards,
             **decision,
         )
 
@@ -438,37 +469,9 @@ def check_reason(reason: str, *, is_required: bool = True) -> None:
         raise ControlError("INVALID_ARGUMENT", f"reason: got {size} bytes, expected at most {MOST_REASON_BYTES}")
 
 
-def stale_text(base_sha256: str, base: dict[str, Any] | None) -> str:
-    now = f"rule set {base['number']} ({base['sha256'][:12]}, by {base['by']}) is" if base else "none is"
-    return f"this was made against {base_sha256[:12]}, which is no longer in force; {now}: compare again, then push"
-
-
 def described(entry: Entry) -> str:
     """What a proposal wants, for the journal."""
     if entry.kind == "RULES":
         return entry.reason
     what = "unkill" if entry.kind == "UNKILL" else f"release to L{entry.level}"
     return f"{what} {SCOPES.get(entry.scope, '')} {entry.subject}".rstrip() + f": {entry.reason}"
-
-
-def release_command(entry: Entry, approved_by: str) -> pb.ChangeLevel:
-    return pb.ChangeLevel(
-        scope=SCOPES.get(entry.scope, ""),
-        id=entry.subject,
-        symbol=entry.symbol,
-        venue=entry.security_exchange,
-        release=True,
-        level=entry.level,
-        by=entry.by,
-        approved_by=approved_by,
-        reason=entry.reason,
-    )
-
-
-def text_diff(old: Mapping[str, str], new: Mapping[str, str]) -> str:
-    """The unified diff of all files."""
-    lines: list[str] = []
-    for name in sorted({*old, *new}):
-        before, after = old.get(name, "").splitlines(keepends=True), new.get(name, "").splitlines(keepends=True)
-        lines += unified_diff(before, after, f"in force/{name}", f"new/{name}")
-    return "".join(line if line.endswith("\n") else line + "\n" for line in lines)

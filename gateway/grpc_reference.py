@@ -139,10 +139,11 @@ class Calls(grpc.GenericRpcHandler):  # type: ignore[misc]
         reading = asyncio.ensure_future(call.receive())
         writing = asyncio.ensure_future(call.send_when_woken())
         try:
-            await asyncio.wait({reading, writing}, return_when=asyncio.FIRST_EXCEPTION)
-            for task in (reading, writing):
-                if task.done():
-                    task.result()
+            # What was written last may be the call's status: then nothing more is read.
+            await asyncio.wait({reading, writing}, return_when=asyncio.FIRST_COMPLETED)
+            if reading.done():
+                reading.result()
+            await writing
         finally:
             reading.cancel()
             writing.cancel()

@@ -55,9 +55,9 @@ def days_in(folder: Path, shard: int | None = None) -> list[Path]:
 class JournalFile:
     """One trading day's files, held under a lock so that two gateways never share them.
 
-    path: of the first segment. private: the owner never waits for the disk, and a Syncer writes. segment_size, capacity:
-    of a new day's files, and of the day. Raises JournalError when a segment is missing, cut short or not a journal, and
-    when another gateway holds them.
+    path: of the first segment. private: the owner never waits for the disk, and a Syncer writes. segment_size and
+    capacity: of a new day's files, and of the whole day. Raises JournalError when a segment is missing, cut short or
+    not a journal, and when another gateway holds them.
     """
 
     def __init__(
@@ -120,6 +120,18 @@ class JournalFile:
         self.files.append(file)
         return file
 
+    # --- behind another process ---
+
+    def follow(self, end: int) -> None:
+        """For a reader of a day that another process writes: it goes at least to end by now. Raises JournalError."""
+        journal = self.journal
+        while end > journal.allocated:
+            for number in range(journal.allocated // journal.segment_size, journal.segment_count):
+                journal.follow(number, os.fstat(self.files[number].fileno()).st_size)
+            if end > journal.allocated:
+                path = segment_path(self.path, journal.segment_count)
+                journal.add_segment(self.open_file(path).fileno(), 0, str(path))
+
     # --- ahead of need ---
 
     def ensure_ahead(self) -> list[dict[str, Any]]:
@@ -163,20 +175,6 @@ class JournalFile:
                     sync_folder(path.parent)
                 self.journal.add_segment(file.fileno(), os.fstat(file.fileno()).st_size, str(path))
 
-    def follow(self, end: int) -> None:
-        """For a reader: let what another process has committed before `end` be read. JournalError: it is not there."""
-        journal = self.journal
-        while journal.allocated < end:
-            size = os.fstat(self.files[-1].fileno()).st_size
-            journal.follow(size)
-            if journal.allocated >= end:
-                return
-            path = segment_path(self.path, journal.segment_count)
-            if size != journal.segment_size or not path.exists():
-                raise JournalError(str(self.path), journal.allocated, f"the journal ends there, expected {end} bytes")
-            file = self.open_file(path)
-            journal.add_segment(file.fileno(), os.fstat(file.fileno()).st_size, str(path))
-
     # --- the end ---
 
     def close(self) -> None:
@@ -201,7 +199,7 @@ class JournalFile:
             segment_path(self.path, number).unlink(missing_ok=True)
 
     def close_files(self) -> None:
-        """Let go of the files. Their mappings hold them open for as long as the journal lives, the lock only until now."""
+        """Let go of the files: their mappings hold them open while the journal lives, but the lock ends here."""
         for file in self.files:
             with contextlib.suppress(OSError, ValueError):
                 fcntl.flock(file, fcntl.LOCK_UN)

@@ -9,7 +9,8 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import MutableMapping
+from collections import Counter
+from collections.abc import Callable, MutableMapping
 from datetime import UTC, datetime
 from typing import Any, NoReturn, TextIO
 
@@ -108,6 +109,32 @@ def stop_log(timeout_s: float = 2.0) -> None:
 def logger(part: str) -> Any:
     """A logger whose lines carry `part`: logger("shard").info("listening", port=7001)."""
     return structlog.get_logger(part=part)
+
+
+class Sparing:
+    """A log for events that come by the thousand: a few lines a second of each; the next says how many were left out.
+
+    log: called with the event and its fields.
+    """
+
+    def __init__(self, log: Callable[..., None], most_per_s: int = 20) -> None:
+        self.log = log
+        self.most_per_s = most_per_s
+        self.second = 0
+        self.written: Counter[str] = Counter()
+        self.left_out: Counter[str] = Counter()
+
+    def __call__(self, event: str, **fields: Any) -> None:
+        second = int(time.monotonic())
+        if second != self.second:
+            self.second = second
+            self.written.clear()
+        if self.written[event] >= self.most_per_s:
+            self.left_out[event] += 1
+            return
+        self.written[event] += 1
+        left_out = self.left_out.pop(event, 0)
+        self.log(event, **fields, **({"left_out": left_out} if left_out else {}))
 
 
 def dropped_lines() -> int:

@@ -14,8 +14,10 @@ from prometheus_client.registry import Collector
 
 from ext.codes import REJECT_CODES
 from gateway.log import dropped_lines
+from gateway.quota import QuotaFigures
 
 NS_PER_S = 1e9
+E4_PER_YUAN = 1e4
 NAMES: dict[int, str] = {code: f"R{code} {entry[0]}" for code, entry in REJECT_CODES.items()}
 PASS = 1
 
@@ -40,6 +42,16 @@ class ControlFigures(msgspec.Struct, frozen=True):
     levels: Sequence[int]  # subjects at each level
     restarts: int
     up: bool
+    cluster: tuple[bool, int] | None = None  # the cluster's commands can be read; how many were taken; None: alone
+
+
+class DropFigures(msgspec.Struct, frozen=True):
+    """The copy of the reports in Redis."""
+
+    lag: int = 0  # reports that are safe, and not in the stream
+    added: int = 0  # since the copy's start
+    up: bool = False  # Redis takes them
+    restarts: int = 0
 
 
 class SnapshotFigures(msgspec.Struct, frozen=True):
@@ -62,10 +74,14 @@ class MetricSources(msgspec.Struct, frozen=True):
     sessions: Callable[[], int]
     open_orders: Callable[[], int]
     journal_bytes: Callable[[], int]
+    shed: Callable[[], Mapping[str, int]] = dict  # what for, to orders
+    waiting: Callable[[], Mapping[str, int]] = dict  # what, to how much of it
     log_drops: Callable[[], int] = dropped_lines
     journal_free: Callable[[], tuple[int, bool]] = lambda: (0, False)  # bytes left for it; whether orders are refused
     control: Callable[[], "ControlFigures | None"] = lambda: None  # None: no control process is asked for
     snapshots: Callable[[], "SnapshotFigures | None"] = lambda: None  # None: none are asked for
+    drop_copy: Callable[[], "DropFigures | None"] = lambda: None
+    quota: Callable[[], QuotaFigures | None] = lambda: None  # None: the limits are not divided over shards
 
 
 class GatewayCollector(Collector):
@@ -83,6 +99,10 @@ class GatewayCollector(Collector):
         yield self.venue_links()
         yield GaugeMetricFamily("tidegate_sessions", "Sessions logged on.", value=sources.sessions())
         yield GaugeMetricFamily("tidegate_open_orders", "Orders not yet terminal.", value=sources.open_orders())
+        shed = CounterMetricFamily("tidegate_shed", "New orders shed, by what for.", labels=["what"])
+        yield self.labelled(shed, sources.shed())
+        waiting = GaugeMetricFamily("tidegate_waiting", "What waits for its turn beside the orders.", labels=["what"])
+        yield self.labelled(waiting, sources.waiting())
         yield CounterMetricFamily("tidegate_journal_bytes", "Bytes in the journal.", value=sources.journal_bytes())
         free, full = sources.journal_free()
         yield GaugeMetricFamily("tidegate_journal_free_bytes", "Bytes left for the journal.", value=free)
@@ -90,6 +110,8 @@ class GatewayCollector(Collector):
         yield CounterMetricFamily("tidegate_log_drops", "Log lines dropped.", value=sources.log_drops())
         yield from control_families(sources.control())
         yield from snapshot_families(sources.snapshots())
+        yield from drop_copy_families(sources.drop_copy())
+        yield from quota_families(sources.quota())
 
     def decisions(self) -> Metric:
         family = CounterMetricFamily("tidegate_decisions", "Decisions on new orders, by code.", labels=["code", "name"])
@@ -102,6 +124,14 @@ class GatewayCollector(Collector):
         family = CounterMetricFamily("tidegate_reports", "Execution reports sent, by type.", labels=["exec_type"])
         for exec_type, count in self.sources.reports().items():
             family.add_metric([exec_type], count)
+        return family
+
+    def labelled(
+        self, family: CounterMetricFamily | GaugeMetricFamily, counts: Mapping[str, int]
+    ) -> Metric:
+        """A family with one sample for each label."""
+        for label, count in counts.items():
+            family.add_metric([label], count)
         return family
 
     def stages(self) -> Metric:
@@ -132,6 +162,10 @@ def control_families(figures: ControlFigures | None) -> Iterator[Metric]:
     yield GaugeMetricFamily("tidegate_proposals", "Proposals waiting for a second person.", value=figures.proposals)
     yield GaugeMetricFamily("tidegate_control_up", "1 while the control process runs.", value=int(figures.up))
     yield CounterMetricFamily("tidegate_control_restarts", "Restarts of the control process.", value=figures.restarts)
+    if figures.cluster is not None:
+        up, taken = figures.cluster
+        yield GaugeMetricFamily("tidegate_cluster_up", "1 while the cluster's commands can be read.", value=int(up))
+        yield CounterMetricFamily("tidegate_cluster_commands", "Commands for all shards, taken.", value=taken)
     family = GaugeMetricFamily("tidegate_levels", "Accounts, groups, firm at each response level.", labels=["level"])
     for level, count in enumerate(figures.levels):
         family.add_metric([f"L{level}"], count)
@@ -145,6 +179,38 @@ def snapshot_families(figures: SnapshotFigures | None) -> Iterator[Metric]:
     yield CounterMetricFamily("tidegate_snapshots_failed", "Snapshots that could not be.", value=figures.failed)
     yield CounterMetricFamily("tidegate_snapshot_restarts", "Restarts of their process.", value=figures.restarts)
     yield GaugeMetricFamily("tidegate_snapshot_seq", "Last journal frame of the newest one.", value=figures.newest_seq)
+
+
+def drop_copy_families(figures: DropFigures | None) -> Iterator[Metric]:
+    """Nothing without a drop copy."""
+    if figures is None:
+        return
+    yield GaugeMetricFamily("tidegate_drop_copy_lag", "Reports that are not in the stream yet.", value=figures.lag)
+    yield CounterMetricFamily("tidegate_drop_copy_added", "Reports put into the stream.", value=figures.added)
+    yield GaugeMetricFamily("tidegate_drop_copy_up", "1 while Redis takes the reports.", value=int(figures.up))
+    yield CounterMetricFamily("tidegate_drop_copy_restarts", "Restarts of the drop copy.", value=figures.restarts)
+
+
+def quota_families(figures: QuotaFigures | None) -> Iterator[Metric]:
+    """This shard's shares of the firm's limits; nothing where they are not divided."""
+    if figures is None:
+        return
+    for name, text, on in (
+        ("redis_up", "1 while Redis answers about shares.", figures.up),
+        ("whole", "1 while every shard has said what it holds.", figures.whole),
+        ("stopped", "1: given up, or another process owns the shard.", figures.stopped),
+    ):
+        yield GaugeMetricFamily(f"tidegate_quota_{name}", text, value=int(on))
+    yield CounterMetricFamily("tidegate_quota_unmet", "Requests for shares not met in full.", value=figures.unmet)
+    for name, text, amounts in (
+        ("limit", "Limits of the firm, all shards.", figures.limits),
+        ("leased", "This shard's shares of them.", figures.leased),
+        ("used", "What this shard uses of them.", figures.used),
+    ):
+        family = GaugeMetricFamily(f"tidegate_quota_{name}_yuan", text, labels=["kind"])
+        for kind, amount_e4 in amounts.items():
+            family.add_metric([kind], amount_e4 / E4_PER_YUAN)
+        yield family
 
 
 class MetricsServer:

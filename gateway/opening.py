@@ -6,16 +6,15 @@ from typing import Any
 
 import msgspec
 
-from ext import carry_over
 from ext.clock import utc_now_ns
 from ext.journal import JournalError
 from ext.state import State
 from gateway.homes import Place, limits_at_home
-from gateway.journal_file import JournalFile, days_in, segments_of
-from gateway.limit_types import Limits
+from gateway.journal_file import JournalFile, segments_of
+from gateway.limit_types import AccountLimits, Limits
 from gateway.limits import load_limits
 from gateway.loading import load_engine
-from gateway.recovery import Recovery, folded, recover
+from gateway.recovery import Recovery, recover, take_over
 from gateway.reference import Instrument, load_instruments
 from gateway.rule_start import begin_rules
 from gateway.settings import SettingError, Settings
@@ -57,14 +56,16 @@ def open_engine(settings: Settings, files: Files, log: Callable[..., None]) -> t
     return journal_file, engine, found
 
 
-def begin_day(settings: Settings, files: Files, engine: Any, log: Callable[..., None]) -> None:
-    """Today's settings on top of the journal's state; what is unchanged makes no event.
+def begin_day(
+    settings: Settings, files: Files, engine: Any, log: Callable[..., None]
+) -> dict[AccountLimits, int]:
+    """Today's settings on top of the journal's state; what is unchanged makes no event. The profiles it has.
 
     Raises SettingError when files and journal do not fit, JournalError when the journal is of another day, or full.
     """
     path = engine.journal.path
     try:
-        load_engine(
+        profiles = load_engine(
             engine, files.limits, files.instruments, trade_date=settings.trade_date, shard=settings.shard,
             now_ns=utc_now_ns(),
         )  # fmt: skip
@@ -76,26 +77,7 @@ def begin_day(settings: Settings, files: Files, engine: Any, log: Callable[..., 
         take_over(settings, engine, path, log)
     begin_rules(engine, settings.journal, settings.rules, settings.trade_date, log)
     engine.state.fault_in()
-
-
-def take_over(settings: Settings, engine: Any, path: str, log: Callable[..., None]) -> None:
-    """What the newest older journal of this shard left (kills, levels, open reviews) into a new day's journal.
-
-    Raises JournalError when that journal cannot be read: a day that starts must not forget who was stopped.
-    """
-    own = Path(path)
-    older = [day for day in days_in(own.parent, settings.shard) if day.name < own.name]
-    left: list[Any] = []
-    if older:
-        file = JournalFile(older[-1], writable=False)
-        try:
-            rows = engine.state.most_accounts, engine.state.most_positions, settings.max_orders
-            ended = folded(file.journal, lambda: State(*rows), log)
-            left = carry_over.carry_over(ended.state, file.journal)
-        finally:
-            file.close()
-    source = older[-1].name if older else "no older journal"
-    log("carried_over", source=source, **carry_over.restore(engine, left, source, utc_now_ns()))
+    return profiles
 
 
 def set_aside(settings: Settings) -> None:

@@ -1,29 +1,34 @@
-"""The OrderEntry service: log-on, cold messages and queries around the engine. Takes no decision about an order."""
+"""The OrderEntry service: cold messages and queries around the engine. Takes no decision about an order."""
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from functools import partial
 from typing import Any
 
 from google.protobuf.message import DecodeError, Message
 
-from ext import baskets, queries, response, settings, suspended, sweeps
+from ext import baskets, queries, suspended, sweeps
+from ext.audience import MOVING
 from ext.clock import utc_now_ns
 from ext.codes import REJECT_CODES
+from ext.logon import logon_of
 from ext.rpc import ColdUnary, HotStream, HotUnary, RpcError, Status
 from ext.session import Session, UnaryOrder
+from gateway.errands import Errands
+from gateway.logons import ACCOUNTS_A_STEP, MOST_WAITING_BYTES, SWEEP_S, LogOn, Sessions
 from gateway.pb import order_entry_pb2 as pb
+from gateway.session_rejects import NOT_OWNER, WRONG_SHARD, end_away, refuse, reject, reject_elsewhere
 
 SERVICE = "/tidegate.v1.OrderEntry/"
-MOST_ACCOUNTS = 65_536
 MOST_LISTED = 1_000
 DEFAULT_LISTED = 100
+LISTED_A_STEP = 16
 MOST_LINES = 1_000  # of a basket
+MOST_COLD_CALLS = 256  # that wait for their turn
+MOST_COLD_BYTES = 1 << 16  # of a message that is neither an order nor a cancel nor a Logon
 PASS = 1
-CATCH_UP_PAUSE_S = 0.001
 NS_PER_MS = 1_000_000
-NOT_OWNER = "R1614 NOT_OWNER redirect="
-WRONG_SHARD = "R1610 WRONG_SHARD redirect="  # and host:port, in the text of a status too
 REFUSALS = {
     1603: "room in the journal",
     1604: "an order of this account",
@@ -35,36 +40,45 @@ class OrderEntry:
     """Serves one engine's front ends.
 
     log: called with an event and its fields, at session events only. session_limit_bytes: most bytes that may wait for
-    one slow session before it is cut.
+    one slow session before it is cut. sessions: how many there may be.
     """
 
     def __init__(
-        self, engine: Any, turn: Any, stages: Any, log: Callable[..., None], session_limit_bytes: int = 1 << 23
+        self,
+        engine: Any,
+        turn: Any,
+        stages: Any,
+        log: Callable[..., None],
+        session_limit_bytes: int = 1 << 23,
+        errands: Errands | None = None,
+        sessions: Sessions | None = None,
     ) -> None:
         self.engine = engine
         self.turn = turn
         self.stages = stages
         self.log = log
         self.session_limit_bytes = session_limit_bytes
-        self.sessions: set[Any] = set()
-        self.session_count = 0
+        self.errands = errands or Errands()
+        self.sessions = sessions or Sessions()
+        self.cold_calls = 0
         self.disconnects: dict[int, asyncio.TimerHandle] = {}
-        self.tasks: set[asyncio.Task[None]] = set()
         self.away: str | None = None  # host:port where this shard is served, empty when not known now; None: here
 
     def methods(self) -> dict[str, Any]:
         """Method path -> how it is served."""
         cold: dict[str, Callable[[bytes, Any], Awaitable[bytes]]] = {
             "MassCancel": self.if_here(self.mass_cancel),
-            "SubmitBasket": self.if_here(self.submit_basket),
+            "SubmitBasket": self.if_here(self.in_turn(self.submit_basket)),
             "Confirm": self.if_here(self.confirm),
-            "GetOrder": self.get_order,
-            "ListOrders": self.list_orders,
-            "GetAccount": self.get_account,
+            "GetOrder": self.in_turn(self.get_order),
+            "ListOrders": self.in_turn(self.list_orders),
+            "GetAccount": self.in_turn(self.get_account),
         }
         return {
             SERVICE + "Session": HotStream(
-                lambda call: Session(self.turn, self.engine, self.stages, self, self.session_limit_bytes)
+                lambda call: self.sessions.open(
+                    Session(self.turn, self.engine, self.stages, self, self.session_limit_bytes)
+                )
             ),
             SERVICE + "Submit": HotUnary(
                 lambda call: UnaryOrder(self.turn, self.engine, self.stages, self.trading_port_of(call), False)
@@ -95,6 +109,13 @@ class OrderEntry:
 
     def on_cold(self, session: Any, octets: bytes, recv_ns: int) -> None:
         """Any message that is not an order or cancel of a logged-on session."""
+        logon = None if session.accounts else logon_of(octets)
+        if logon is not None:
+            self.log_on(session, logon, recv_ns)
+            return
+        if len(octets) > MOST_COLD_BYTES:
+            reject(session, "R1605", "message.length", str(len(octets)), f"at most {MOST_COLD_BYTES}")
+            return
         try:
             message = pb.ClientMessage.FromString(octets)
         except DecodeError:
@@ -102,7 +123,7 @@ class OrderEntry:
             return
         kind = message.WhichOneof("message")
         if kind == "logon" and not session.accounts:
-            self.log_on(session, message.logon, recv_ns)
+            self.log_on(session, message.logon.SerializeToString(), recv_ns)
         elif kind == "logon":
             reject(session, "R1001", "logon", "a second Logon", "one Logon per stream", fatal=True)
         elif kind is None:
@@ -115,7 +136,7 @@ class OrderEntry:
         elif kind == "cancel_order":
             session.cancel(message.cancel_order.SerializeToString(), recv_ns)
         elif kind == "mass_cancel":
-            report = self.cancel_many(session.port, set(session.accounts), message.mass_cancel, recv_ns)
+            report = self.cancel_many(session.port, partial(self.watches, session), message.mass_cancel, recv_ns)
             session.send(pb.ServerMessage(mass_cancel_report=report).SerializeToString())
         elif kind == "confirm_order":
             self.confirm_on(session, message.confirm_order, recv_ns)
@@ -133,119 +154,59 @@ class OrderEntry:
             status=Status.INVALID_ARGUMENT,
         )
 
-    def log_on(self, session: Any, logon: pb.Logon, recv_ns: int) -> None:
-        """Token, accounts, cursors: all right, or a fatal reject that names the field."""
+    def log_on(self, session: Any, logon: bytes, recv_ns: int) -> None:
+        """Begin to log on; what it takes is done beside the orders of others."""
         if self.away is not None:
-            send_away(session, self.away)
+            end_away(session, self.away)
             return
-        port = queries.port_of(self.engine, hashlib.sha256(logon.token.encode()).digest())
-        if port is None:
-            self.log("logon_refused", reason="unknown token")
-            reject(
-                session,
-                "R1001",
-                "token",
-                "unknown" if logon.token else "empty",
-                "a valid token",
-                fatal=True,
-                status=Status.UNAUTHENTICATED,
-            )
-            return
-        cursors = self.cursors_of(session, port, logon)
-        if cursors is None or not self.send_elsewhere(session, port, logon, bool(cursors)):
-            return
-        self.keep_orders(port)
-        choice = logon.cancel_on_disconnect
-        settings.set_session(self.engine, port, choice.enabled, choice.grace_ms, recv_ns)
-        session.log_on(port, {index: seen for index, (_, seen) in cursors.items()})
-        self.sessions.add(session)
-        self.session_count += 1
-        newest = [
-            pb.AccountCursor(account=name, last_event_seq=queries.event_seq(self.engine, index))
-            for index, (name, _) in cursors.items()
-        ]
-        acknowledged = pb.LogonAck(
-            session_id=self.session_count,
-            time_ns=utc_now_ns(),
-            accounts=newest,
-            max_orders_per_s=queries.port_settings(self.engine, port)["rate_in_per_s"],
+        coming = LogOn(
+            session, logon, recv_ns, self.engine, self.sessions, self.errands, self.keep_orders, refuse, self.log
         )
-        session.send(pb.ServerMessage(logon_ack=acknowledged).SerializeToString())
-        response.remind(self.engine, session, session.accounts, recv_ns)
-        self.log("logon", session=self.session_count, port=port, accounts=len(cursors))
-        if not session.catch_up():
-            self.spawn(self.catch_up(session))
-
-    def cursors_of(self, session: Any, port: int, logon: pb.Logon) -> dict[int, tuple[str, int]] | None:
-        """{account index: (account, last event sequence seen)} of those at home here; None after a reject."""
-        if not 0 < len(logon.accounts) <= MOST_ACCOUNTS:
-            reject(session, "R1605", "accounts", str(len(logon.accounts)), f"1 to {MOST_ACCOUNTS} accounts", fatal=True)
-            return None
-        cursors: dict[int, tuple[str, int]] = {}
-        for cursor in logon.accounts:
-            index = queries.account_index(self.engine, cursor.account)
-            if index is None or not self.engine.audience.allows(port, index):
-                if self.redirect_of(port, cursor.account) is not None:
-                    continue
-                reject(session, "R1001", "accounts", cursor.account, "an account of this token", fatal=True)
-                return None
-            newest = queries.event_seq(self.engine, index)
-            if index in cursors:
-                reject(session, "R1605", "accounts", cursor.account, "each account once", fatal=True)
-                return None
-            if cursor.last_event_seq > newest:
-                value = str(cursor.last_event_seq)
-                reject(session, "R1605", "accounts.last_event_seq", value, f"at most {newest}", fatal=True)
-                return None
-            cursors[index] = (cursor.account, cursor.last_event_seq)
-        return cursors
-
-    def send_elsewhere(self, session: Any, port: int, logon: pb.Logon, has_more: bool) -> bool:
-        """One reject for each shard where accounts of a logon live; whether there are others, that live here."""
-        away: dict[str, list[str]] = {}
-        for cursor in logon.accounts:
-            redirect = self.redirect_of(port, cursor.account)
-            if redirect is not None:
-                away.setdefault(redirect, []).append(cursor.account)
-        for left, (redirect, accounts) in enumerate(away.items(), 1 - len(away)):
-            is_last = left == 0 and not has_more
-            reject_elsewhere(session, redirect, accounts, "accounts", fatal=is_last)
-        return has_more
+        self.errands.add(coming.step)
 
     def redirect_of(self, port: int, account: str) -> str | None:
-        """host:port of the other shard where an account of this token lives, empty when not known now; None: there is none."""
+        """host:port of the other shard where an account of this token lives, empty when not known now; None: there is
+        none."""
         elsewhere = self.engine.audience.elsewhere
         found: bytes | None = elsewhere(port, account.encode()) if elsewhere is not None else None
-        return None if found is None else found.decode()
+        return None if found is None else "" if found == MOVING else found.decode()
+
+    def send_away(self, session: Any, account: str, redirect: str) -> None:
+        """Tells a session that one of its accounts lives elsewhere from now on; without any left it ends."""
+        reject_elsewhere(session, redirect, [account], "accounts", fatal=not session.accounts)
 
     def hand_over(self, redirect: str) -> None:
         """Ends every session: this shard is served at `redirect` (host:port) from now on."""
         self.away = redirect
-        for session in list(self.sessions):
-            send_away(session, redirect)
+        for session in [*self.sessions.strangers, *self.sessions.admitted]:
+            end_away(session, redirect)
 
-    async def catch_up(self, session: Any) -> None:
-        while not session.catch_up():
-            await asyncio.sleep(CATCH_UP_PAUSE_S)
-
-    def spawn(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+    def watches(self, session: Any, account: int | None) -> bool:
+        """Whether it is an account that the session logged on with."""
+        return account is not None and self.engine.audience.watches_account(session, account)
 
     def on_end(self, session: Any) -> None:
         """The stream is over. With cancel on disconnect, the port's last session leaves its grace behind."""
-        port, logged_on = session.port, session in self.sessions
-        session.log_off()
-        self.sessions.discard(session)
-        if logged_on:
-            self.log("session_end", port=port)
-            self.start_grace(port)
+        if self.sessions.leave(session):
+            self.log("session_end", port=session.port)
+            self.start_grace(session.port)
+        self.errands.add(partial(session.log_off, ACCOUNTS_A_STEP))
+
+    async def sweep(self) -> None:
+        """End streams that never log on, and the slowest readers when too much waits for all, as long as it runs."""
+        while True:
+            await asyncio.sleep(SWEEP_S)
+            late = self.sessions.end_late_strangers()
+            if late:
+                self.log("never_logged_on", streams=late)
+            cut = self.engine.audience.relieve(MOST_WAITING_BYTES)
+            if cut:
+                self.log("slow_readers_cut", sessions=cut)
 
     def start_grace(self, port: int) -> None:
         """When no session of the port is left, its orders are cancelled after the grace it asked for."""
         choice = queries.port_settings(self.engine, port)
-        if not choice["cancel_on_disconnect"] or any(session.port == port for session in self.sessions):
+        if not choice["cancel_on_disconnect"] or self.sessions.logged_on_of[port]:
             return
         self.keep_orders(port)
         loop = asyncio.get_running_loop()
@@ -287,22 +248,38 @@ class OrderEntry:
             raise RpcError(Status.FAILED_PRECONDITION, f"{WRONG_SHARD}{redirect}")
         raise RpcError(Status.PERMISSION_DENIED, f"account: got {name!r}, expected an account of this token")
 
+    def in_turn(self, work: Callable[[bytes, Any], Any]) -> Callable[[bytes, Any], Awaitable[bytes]]:
+        """A cold method as an errand; past a bounded queue of them it is refused."""
+
+        async def serve(octets: bytes, call: Any) -> bytes:
+            if self.cold_calls >= MOST_COLD_CALLS:
+                text = f"R1609 OVERLOAD v={self.cold_calls + 1} lim={MOST_COLD_CALLS} scope=calls"
+                raise RpcError(Status.RESOURCE_EXHAUSTED, text)
+            self.cold_calls += 1
+            try:
+                return bytes(await self.errands.result_of(partial(work, octets, call)))
+            finally:
+                self.cold_calls -= 1
+
+        return serve
+
     async def mass_cancel(self, octets: bytes, call: Any) -> bytes:
         request = decoded(pb.MassCancelRequest, octets)
         account = self.account_of(call, request.account)
-        return bytes(self.cancel_many(self.port_of(call), {account}, request, utc_now_ns()).SerializeToString())
+        report = self.cancel_many(self.port_of(call), account.__eq__, request, utc_now_ns())
+        return bytes(report.SerializeToString())
 
     def cancel_many(
-        self, port: int, accounts: set[int], request: pb.MassCancelRequest, now_ns: int
+        self, port: int, may: Callable[[int | None], bool], request: pb.MassCancelRequest, now_ns: int
     ) -> pb.MassCancelReport:
         """One mass cancel, by a session or a unary call, over accounts it may trade."""
         report = pb.MassCancelReport(cl_ord_id=request.cl_ord_id, account=request.account)
         account = queries.account_index(self.engine, request.account)
-        redirect = self.redirect_of(port, request.account) if account not in accounts else None
+        redirect = None if account is not None and may(account) else self.redirect_of(port, request.account)
         if redirect is not None:
             report.reject_code, report.text, report.redirect = "R1610", f"{WRONG_SHARD}{redirect}", redirect
             return report
-        if account not in accounts:
+        if account is None or not may(account):
             report.reject_code, report.text = (
                 "R1001",
                 f"account: got {request.account!r}, expected an account of this session",
@@ -326,7 +303,7 @@ class OrderEntry:
         )
         return report
 
-    async def submit_basket(self, octets: bytes, call: Any) -> bytes:
+    def submit_basket(self, octets: bytes, call: Any) -> bytes:
         """A basket, judged as a whole (R1312), then each of its lines."""
         basket = decoded(pb.Basket, octets)
         report = pb.BasketReport(basket_id=basket.basket_id)
@@ -350,11 +327,12 @@ class OrderEntry:
     def confirm_on(self, session: Any, request: pb.ConfirmOrder, now_ns: int) -> None:
         """A session's confirmation: the order's next report goes to all who watch, a refusal to it alone."""
         account = queries.account_index(self.engine, request.account)
-        redirect = self.redirect_of(session.port, request.account) if account not in session.accounts else None
+        watched = self.watches(session, account)
+        redirect = None if watched else self.redirect_of(session.port, request.account)
         if redirect is not None:
             reject_elsewhere(session, redirect, [request.account], "confirm_order.account", fatal=False)
             return
-        if account not in session.accounts:
+        if not watched:
             reject(session, "R1001", "confirm_order.account", repr(request.account), "an account of this session")
             return
         code, number = self.confirm_order(account, request, session.port, now_ns)
@@ -385,7 +363,7 @@ class OrderEntry:
         status = pb.ExecutionReport.FromString(queries.order_state(self.engine, number)[0]).ord_status
         return f"{name}, which is {pb.OrdStatus.Name(status)}"
 
-    async def get_order(self, octets: bytes, call: Any) -> bytes:
+    def get_order(self, octets: bytes, call: Any) -> bytes:
         request = decoded(pb.GetOrderRequest, octets)
         account = self.account_of(call, request.account)
         number = queries.order_no_of(self.engine, account, request.cl_ord_id, request.order_id)
@@ -403,7 +381,7 @@ class OrderEntry:
             state=pb.ExecutionReport.FromString(state), accepted_ns=accepted_ns, cancel_pending=cancel_pending
         )
 
-    async def list_orders(self, octets: bytes, call: Any) -> bytes:
+    def list_orders(self, octets: bytes, call: Any) -> Generator[None, None, bytes]:
         request = decoded(pb.ListOrdersRequest, octets)
         account = self.account_of(call, request.account)
         if request.limit > MOST_LISTED:
@@ -411,11 +389,13 @@ class OrderEntry:
         numbers, more = queries.orders_of(
             self.engine, account, request.open_only, request.after_order_id, request.limit or DEFAULT_LISTED
         )
-        return bytes(
-            pb.ListOrdersResponse(orders=[self.order_of(number) for number in numbers], more=more).SerializeToString()
-        )
+        answer = pb.ListOrdersResponse(more=more)
+        for at in range(0, len(numbers), LISTED_A_STEP):
+            yield
+            answer.orders.extend(self.order_of(number) for number in numbers[at : at + LISTED_A_STEP])
+        return bytes(answer.SerializeToString())
 
-    async def get_account(self, octets: bytes, call: Any) -> bytes:
+    def get_account(self, octets: bytes, call: Any) -> bytes:
         account = self.account_of(call, decoded(pb.GetAccountRequest, octets).account)
         view = queries.account_view(self.engine, account)
         view["positions"] = [pb.Position(**position) for position in view["positions"]]
@@ -448,25 +428,6 @@ def rate_refused(line: pb.NewOrder) -> pb.ExecutionReport:
     )
 
 
-def send_away(session: Any, redirect: str) -> None:
-    """Ends a session: another process owns this shard, and serves it at `redirect`."""
-    text = f"{NOT_OWNER}{redirect}"
-    message = pb.SessionReject(reject_code="R1614", text=text, fatal=True, redirect=redirect)
-    session.send(pb.ServerMessage(session_reject=message).SerializeToString())
-    session.end(int(Status.UNAVAILABLE), text)
-
-
-def reject_elsewhere(session: Any, redirect: str, accounts: list[str], field: str, *, fatal: bool) -> None:
-    """A SessionReject for accounts that live at the shard of `redirect`; a fatal one ends the stream."""
-    text = f"{WRONG_SHARD}{redirect}"
-    message = pb.SessionReject(
-        reject_code="R1610", field=field, text=text, fatal=fatal, redirect=redirect, accounts=accounts,
-        value=accounts[0], expected="accounts of this shard",
-    )
-    session.send(pb.ServerMessage(session_reject=message).SerializeToString())
-    if fatal:
-        session.end(int(Status.FAILED_PRECONDITION), text)
-
 
 def decoded(message: type[Message], octets: bytes) -> Any:
     """A cold request, or INVALID_ARGUMENT."""
@@ -474,21 +435,3 @@ def decoded(message: type[Message], octets: bytes) -> Any:
         return message.FromString(octets)
     except DecodeError:
         raise RpcError(Status.INVALID_ARGUMENT, f"the request is not a valid {message.DESCRIPTOR.full_name}") from None
-
-
-def reject(
-    session: Any,
-    code: str,
-    field: str,
-    value: str,
-    expected: str,
-    *,
-    fatal: bool = False,
-    status: int = Status.FAILED_PRECONDITION,
-) -> None:
-    """A SessionReject; a fatal one ends the stream with `status` behind it."""
-    text = f"{code} {field}: got {value}, expected {expected}"
-    message = pb.SessionReject(reject_code=code, field=field, value=value, expected=expected, text=text, fatal=fatal)
-    session.send(pb.ServerMessage(session_reject=message).SerializeToString())
-    if fatal:
-        session.end(int(status), text)

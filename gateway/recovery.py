@@ -10,11 +10,15 @@ from typing import Any
 
 import msgspec
 
-from ext import invariants, replay, sweeps
+from ext import carry_over, invariants, replay, sweeps
+from ext.clock import utc_now_ns
 from ext.codes import VENUES
 from ext.engine import Engine
 from ext.journal import JournalError
 from ext.snapshot import SnapshotError
+from ext.state import State
+from gateway.journal_file import JournalFile, days_in
+from gateway.settings import Settings
 from gateway.snapshots import load_snapshot, snapshot_age_s, snapshot_files
 
 MOST_SHOWN = 3  # faults in one line
@@ -53,6 +57,10 @@ class Recovery(msgspec.Struct):
     total_s: float = 0.0
     in_doubt: list[InDoubt] = []
 
+    def count_in_doubt(self, engine: Any) -> None:
+        """Before any exchange has spoken."""
+        self.in_doubt = [InDoubt(name, sweeps.in_doubt(engine, number)) for name, number in VENUES.items()]
+
     def note_link(self, venue: str, before: int, resent: int) -> None:
         """An exchange's reports are in for the first time. before: orders in doubt then; resent: sent again."""
         for row in self.in_doubt:
@@ -83,7 +91,7 @@ def recover(journal: Any, new_state: Callable[[], Any], log: Log) -> tuple[Any, 
         return engine
 
     engine = first_good(Path(journal.path), attempt, found.refused, log)
-    found.in_doubt = [InDoubt(name, sweeps.in_doubt(engine, number)) for name, number in VENUES.items()]
+    found.count_in_doubt(engine)
     found.total_s = time.perf_counter() - began
     return engine, found
 
@@ -118,8 +126,8 @@ def begin(journal: Any, new_state: Callable[[], Any], path: Path | None, found: 
     if path is None:
         journal.rewind()
     else:
-        loaded = load_snapshot(path, engine)
-        found.snapshot, found.snapshot_seq = path.name, loaded["seq"]
+        load_snapshot(path, engine)
+        found.snapshot, found.snapshot_seq = path.name, int(journal.seq)
         found.snapshot_age_s = snapshot_age_s(path)
     found.snapshot_s = time.perf_counter() - began
     return engine
@@ -155,3 +163,23 @@ def check(engine: Any, found: Recovery) -> None:
     if found.faults:
         text = "; ".join(found.faults[:MOST_SHOWN])
         raise JournalError(engine.journal.path, 0, f"its state does not add up: {text}")
+
+
+def take_over(settings: Settings, engine: Any, path: str, log: Log) -> None:
+    """What the newest older journal of this shard left (kills, levels, open reviews) into a new day's journal.
+
+    Raises JournalError when that journal cannot be read: a day that starts must not forget who was stopped.
+    """
+    own = Path(path)
+    older = [day for day in days_in(own.parent, settings.shard) if day.name < own.name]
+    left: list[Any] = []
+    if older:
+        file = JournalFile(older[-1], writable=False)
+        try:
+            rows = engine.state.most_accounts, engine.state.most_positions, settings.max_orders
+            ended = folded(file.journal, lambda: State(*rows), log)
+            left = carry_over.carry_over(ended.state, file.journal)
+        finally:
+            file.close()
+    source = older[-1].name if older else "no older journal"
+    log("carried_over", source=source, **carry_over.restore(engine, left, source, utc_now_ns()))

@@ -3,8 +3,10 @@
 import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import date
+from difflib import unified_diff
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -102,3 +104,17 @@ def sources_in(folder: Path) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as error:
         raise StoreError(f"{path}: {' '.join(str(error).split())}") from None
     return sources
+
+
+def stale_text(base_sha256: str, base: dict[str, Any] | None) -> str:
+    now = f"rule set {base['number']} ({base['sha256'][:12]}, by {base['by']}) is" if base else "none is"
+    return f"this was made against {base_sha256[:12]}, which is no longer in force; {now}: compare again, then push"
+
+
+def text_diff(old: Mapping[str, str], new: Mapping[str, str]) -> str:
+    """The unified diff of all files."""
+    lines: list[str] = []
+    for name in sorted({*old, *new}):
+        before, after = old.get(name, "").splitlines(keepends=True), new.get(name, "").splitlines(keepends=True)
+        lines += unified_diff(before, after, f"in force/{name}", f"new/{name}")
+    return "".join(line if line.endswith("\n") else line + "\n" for line in lines)

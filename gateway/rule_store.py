@@ -45,6 +45,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     symbol: str = ""
     security_exchange: str = ""
     level: int = 0
+    all_shards: bool = False
 
 
 class Literal(str):

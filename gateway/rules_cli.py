@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.control_cli import Json, Reason, as_text, moment, print_alerts, show, tell_proposal
+from gateway.control_cli import AllShards, Json, Reason, Within, as_text, moment, print_alerts, show, tell_proposal
 from gateway.control_client import Connection, connecting
 from gateway.pb import control_pb2 as api
 from gateway.settings import SettingError
@@ -47,13 +47,20 @@ def push(
     allow_loosening: Annotated[
         bool, typer.Option("--allow-loosening", help="A limit ten times looser is meant.")
     ] = False,
+    all_shards: AllShards = False,
+    within: Within = 5.0,
 ) -> None:
     """Propose a rule set. What only tightens is in force at once; what loosens waits for another person."""
     tell_proposal(
         connection.call(
             "PushRules",
             api.PushRulesRequest(
-                files=rule_files_of(files), reason=reason, base_sha256=base, allow_loosening=allow_loosening
+                files=rule_files_of(files),
+                reason=reason,
+                base_sha256=base,
+                allow_loosening=allow_loosening,
+                all_shards=all_shards,
+                within_ms=round(within * 1000),
             ),
         )
     )
@@ -81,9 +88,10 @@ def diff(
 
 
 @connecting
-def approve(connection: Connection, proposal: int, reason: Reason = "") -> None:
+def approve(connection: Connection, proposal: int, reason: Reason = "", within: Within = 5.0) -> None:
     """Approve another person's rules."""
-    tell_proposal(connection.call("Approve", api.ProposalDecision(proposal=proposal, reason=reason)))
+    request = api.ProposalDecision(proposal=proposal, reason=reason, within_ms=round(within * 1000))
+    tell_proposal(connection.call("Approve", request))
 
 
 @connecting
@@ -97,9 +105,12 @@ def rollback(
     connection: Connection,
     to: Annotated[str, typer.Argument(help="8 or more digits of a SHA-256; the rule set before when left out.")] = "",
     reason: Reason = "",
+    all_shards: AllShards = False,
+    within: Within = 5.0,
 ) -> None:
     """Take the rules back to a set that was in force."""
-    tell_proposal(connection.call("RollbackRules", api.RollbackRulesRequest(to=to, reason=reason)))
+    request = api.RollbackRulesRequest(to=to, reason=reason, all_shards=all_shards, within_ms=round(within * 1000))
+    tell_proposal(connection.call("RollbackRules", request))
 
 
 @connecting

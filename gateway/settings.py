@@ -4,6 +4,7 @@ It opens nothing but the files it checks, and loads none of them.
 """
 
 import os
+import re
 import resource
 import ssl
 from datetime import date, datetime, timedelta, timezone
@@ -16,6 +17,8 @@ from ext.codes import VENUES
 TRANSPORTS = ("native", "grpcio")
 DURABILITIES = ("process", "disk", "replica")
 SHANGHAI = timezone(timedelta(hours=8))
+REDIS_URL = re.compile(r"(rediss?://[^/\s]+(/\d+)?|unix://\S+)")
+CLUSTER = re.compile(r"[A-Za-z0-9_\-]{1,32}")
 
 
 class SettingError(Exception):
@@ -56,6 +59,10 @@ class Settings(msgspec.Struct, frozen=True):
     tls_client_ca: Path | None = None  # of the control port's callers
     rules: Path | None = None  # folder of rule files
     watch_rules: bool = False
+    snapshot_every_s: float = 60.0  # 0: no snapshots
+    snapshot_every_mb: int = 512  # of journal, when that comes first; 0: time alone decides
+    drop_copy: bool = False
+    drop_copy_most: int = 0  # entries that stay in the stream once acknowledged; 0: all
     redis: str = ""  # URL; empty: one shard, and every account is at home in it
     cluster: str = "tidegate"  # the name before its keys in Redis
     shards: int = 1  # of the cluster
@@ -63,8 +70,6 @@ class Settings(msgspec.Struct, frozen=True):
     durability: str = "process"  # one of DURABILITIES: what an acknowledged order survives
     replication_port: int = 0  # where standbys connect; 0: a free one
     lease_ms: int = 300  # how long an owner may be silent before its standby takes over
-    snapshot_every_s: float = 60.0  # 0: no snapshots
-    snapshot_every_mb: int = 512  # of journal, when that comes first; 0: time alone decides
     segment_bytes: int = 1 << 30  # of one journal file
 
 
@@ -153,6 +158,18 @@ def check_control(
         raise SettingError(f"--rules: got '{rules}', expected a folder that exists")
     if watch and (rules is None or port is None):
         raise SettingError("--watch-rules: got no --rules or no --control-port, expected both with it")
+
+
+def check_redis(url: str, cluster: str, *, drop_copy: bool = False, drop_copy_most: int = 0) -> None:
+    """The flags of Redis, and of what needs it."""
+    if url and not REDIS_URL.fullmatch(url):
+        raise SettingError("--redis: expected redis://HOST:PORT/0, rediss://HOST:PORT/0 or unix://PATH")
+    if not CLUSTER.fullmatch(cluster):
+        raise SettingError(f"--cluster: got {cluster!r}, expected 1 to 32 letters, digits, dashes or underscores")
+    if drop_copy and not url:
+        raise SettingError("--drop-copy: got no --redis, expected where the reports go")
+    if drop_copy_most and not drop_copy:
+        raise SettingError(f"--drop-copy-most: got {drop_copy_most} and no --drop-copy, expected it with that")
 
 
 def check_journal(path: Path) -> None:

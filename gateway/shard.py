@@ -32,30 +32,44 @@ from ext.gate import Gate
 from ext.journal import JournalError
 from ext.quote_feed import QuoteFeed
 from ext.session import Stages
+from ext.shedding import Shedder
 from ext.venue_link import VenueLink
 from ext.venue_sse import SseWire
 from ext.venue_szse import SzseWire
 from gateway import transport
-from gateway.control_child import ControlChild, ControlSettings
+from gateway.control_child import ControlChild, control_settings
 from gateway.disk import DiskSync
+from gateway.drop_child import DropCopyChild, drop_settings
+from gateway.errands import Errands
 from gateway.homes import Place, take_place
-from gateway.log import logger
+from gateway.loading import profiles_of
+from gateway.log import Sparing, logger
 from gateway.member import Member
 from gateway.metrics import MetricSources, MetricsServer, StageSummary
 from gateway.opening import begin_day, load_files, open_engine, set_aside
 from gateway.order_entry import OrderEntry
 from gateway.ownership import Record, Role
+from gateway.quota_link import QuotaLink
+from gateway.quota_store import QuotaSettings
 from gateway.replication import ReplicationError
-from gateway.rule_start import STORE, rules_in_words
+from gateway.rule_start import rules_in_words
 from gateway.settings import SettingError, Settings, VenueAddress
 from gateway.snapshot_child import SnapshotChild
-from gateway.snapshots import SnapshotSettings
 from gateway.tasks import end_tasks
 from gateway.venue import SESSIONS, LinkState, VenueConfig, VenueSession
 
 VENUE_NAMES = {number: name for name, number in VENUES.items()}
 DRAIN_S = 2.0
+SHED_BEYOND = {  # of what an order meets; docs/sre.md says what each is
+    "most_waited_ns": 100_000_000,
+    "most_held_bytes": 1 << 25,
+    "most_venue_bytes": 1 << 20,
+    "most_venue_silent_ns": 2_000_000_000,
+}
+VENUE_LIMIT_BYTES = 1 << 24  # that wait for an exchange, before its link is cut: new orders are shed far below
 FEED_RETRY_S = 0.2
+COLLECTIONS = (700, 10, 10_000)  # of the three generations; the oldest hardly ever
+SWITCH_S = 0.00005  # how long another thread (the log's, a scrape's) may keep the interpreter from the owner
 TICK_S = 0.1  # how late a suspended order or a level may end, and a waiting quote be recorded
 MARKET_WAIT_S = 2.0  # a new owner's, for links and phases
 MARKET_LOOK_S = 0.001
@@ -71,7 +85,7 @@ class Shard:
         self.log = logger("shard")
         self.loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[End] = self.loop.create_future()
-        self.stages = Stages()
+        self.stages = Stages(Shedder(**SHED_BEYOND))
         self.files = load_files(settings, place)
         self.journal_file, self.engine, self.recovery = open_engine(settings, self.files, self.log.info)
         self.gate = Gate(self.engine.journal)
@@ -81,13 +95,16 @@ class Shard:
         self.links: dict[int, Any] = {}
         self.sessions: dict[int, VenueSession] = {}
         self.tasks: list[asyncio.Task[None]] = []
-        self.orders = OrderEntry(self.engine, self.turn, self.stages, self.log.info)
+        self.errands = Errands()
+        self.orders = OrderEntry(self.engine, self.turn, self.stages, Sparing(self.log.info), errands=self.errands)
         self.member = self.new_member() if settings.redis else None
         self.disk: DiskSync | None = None
         self.server: transport.Server | None = None
         self.metrics: MetricsServer | None = None
         self.control: ControlChild | None = None
         self.snapshots: SnapshotChild | None = None
+        self.drop_copy: DropCopyChild | None = None
+        self.quota: QuotaLink | None = None
 
     def new_member(self) -> Member:
         return Member(
@@ -106,12 +123,16 @@ class Shard:
         if self.member is None:
             self.begin_day()
             await self.open_exchanges()
-            await self.open_door()
             await self.open_control()
+            await self.open_door()
+            await self.open_copies()
         else:
             self.orders.away = ""
             await self.open_door()
             await self.join(self.member)
+        if settings.snapshot_every_s:
+            self.snapshots = SnapshotChild(self.engine, settings, self.log)
+            self.snapshots.start()
         if settings.metrics_port is not None:
             with listening("--metrics-port", settings.host, settings.metrics_port):
                 self.metrics = MetricsServer(self.metric_sources(), settings.metrics_port, settings.host)
@@ -152,17 +173,40 @@ class Shard:
             return
         sweeps.take_up(self.engine)
         self.allow_tokens()
+        if self.place is not None:
+            self.place.attach(self.engine, self.files.every, profiles_of(self.files.limits))
         await self.serve_shard(member, taken_over=True)
         self.log.info("serving", epoch=member.ownership.epoch, **queries.counts(self.engine))
 
     async def serve_shard(self, member: Member, *, taken_over: bool = False) -> None:
         """This node owns the shard: exchanges, door, control."""
         await member.own()
+        await self.open_quota(member, taken_over=taken_over)
         await self.open_exchanges(taken_over=taken_over)
         if taken_over:
             await self.until_market_is_known()
+        else:  # of a new owner clients wait, and the owner before it took the cluster's commands until just now
+            await self.open_control()
         self.orders.away = None
-        await self.open_control()
+        if taken_over:
+            await self.open_control()
+        await self.open_copies()
+
+    async def open_quota(self, member: Member, *, taken_over: bool) -> None:
+        """Lease this shard's shares of the limits that span shards; a new owner goes on with those it took over."""
+        settings = self.settings
+        if settings.shards < 2:
+            return
+        where = QuotaSettings(settings.redis, settings.cluster, settings.shards, settings.shard, settings.trade_date)
+        log, ownership = logger("quota"), member.ownership
+        self.quota = QuotaLink(self.engine, where, log, epoch=lambda: ownership.epoch, gate=self.gate)
+        if not taken_over:
+            await self.quota.start()
+        self.tasks.append(self.loop.create_task(self.quota.run()))
+
+    def pause_quota(self, paused: bool) -> None:
+        if self.quota is not None:
+            self.quota.paused = paused
 
     async def until_market_is_known(self) -> None:
         """Until orders can pass, or an exchange stays away: clients that come to a new owner would rather wait than be
@@ -174,9 +218,9 @@ class Shard:
 
     def begin_day(self) -> None:
         """Today's files on top of what the journal holds. Raises SettingError when they do not fit."""
-        begin_day(self.settings, self.files, self.engine, self.log.info)
+        profiles = begin_day(self.settings, self.files, self.engine, self.log.info)
         if self.place is not None:
-            self.place.attach(self.engine, self.files.every)
+            self.place.attach(self.engine, self.files.every, profiles)
 
     def on_owned(self, record: Record) -> None:
         """This node owns the shard under a new epoch: that is the first it writes."""
@@ -193,16 +237,16 @@ class Shard:
         """What each token may trade, from the limits file; ports are as the journal has them."""
         for token in self.files.limits.tokens:
             day_settings.allow_port(self.engine, token)
-        if self.place is not None:
-            self.place.attach(self.engine, self.files.every)
 
     async def open_exchanges(self, *, taken_over: bool = False) -> None:
         """Links to both exchanges, and their market data."""
+        self.recovery.count_in_doubt(self.engine)
         self.open_links(taken_over=taken_over)
         for address in self.settings.venues:
             if address.market_data_port:
                 self.tasks.append(self.loop.create_task(self.follow_quotes(address)))
         self.tasks.append(self.loop.create_task(self.keep_time()))
+        self.tasks.append(self.loop.create_task(self.orders.sweep()))
         self.orders.resume_graces()
 
     def open_links(self, *, taken_over: bool = False) -> None:
@@ -217,29 +261,39 @@ class Shard:
         tls = transport.Tls(str(settings.tls_cert), str(settings.tls_key)) if settings.tls_cert else None
         with listening("--port", settings.host, settings.port):
             self.server = await transport.serve(
-                settings.transport, self.orders.methods(), self.turn, settings.host, settings.port, tls=tls
+                settings.transport, self.orders.methods(), self.turn, settings.host, settings.port, tls=tls,
+                errands=self.errands,
             )
 
     async def open_control(self) -> None:
+        """Also takes what the cluster was told meanwhile, where it is asked for before orders are."""
         if self.settings.control_port is not None:
+            settings = control_settings(self.settings)
             hand_over = self.hand_over if self.member is not None else None
-            self.control = ControlChild(self.engine, control_settings(self.settings), self.log, self.turn, hand_over)
+            self.control = ControlChild(
+                self.engine, settings, self.log, self.settings.redis, self.turn, hand_over
+            )
             await self.control.start()
-        if self.settings.snapshot_every_s:
-            self.snapshots = SnapshotChild(self.file_end, snapshot_settings(self.settings, self.engine), self.log)
-            self.snapshots.start()
-        if self.place is not None and self.server is not None:
-            await self.place.start(self.server.port, self.control.port if self.control else None, self.health)
 
-    def file_end(self) -> int:
-        """How far another process can read the journal's files."""
-        return int(self.engine.journal.end if self.disk is None else self.disk.syncer.synced_end)
+    async def open_copies(self) -> None:
+        """What is told of this shard outside: reports, and where it is."""
+        if self.settings.drop_copy:
+            settings = drop_settings(self.settings, self.engine.state)
+            self.drop_copy = DropCopyChild(settings, self.settings.redis, self.safe_end, self.log)
+            await self.drop_copy.begin()
+        if self.place is not None and self.server is not None:
+            self.place.sessions = self.orders
+            await self.place.start(self.server.port, self.control.port if self.control else None, self.health)
 
     def on_disk_failed(self, number: int) -> None:
         """What the disk refused may never be acknowledged: this process can only end."""
         self.log.error("disk_failed", journal=self.engine.journal.path, reason=os.strerror(number))
         self.gate.shut()
         self.end(End.FAULT)
+
+    def safe_end(self) -> int:
+        """Up to where the journal may be told outside."""
+        return int(min(self.engine.journal.end, self.gate.safe_end))
 
     def end(self, how: "End") -> None:
         """Let `run` stop this shard."""
@@ -250,7 +304,7 @@ class Shard:
         """A link to one exchange, and the session that keeps it up."""
         settings, name = self.settings, VENUE_NAMES[address.venue]
         wire = SseWire(settings.pbu, settings.trade_date) if name == "XSHG" else SzseWire(settings.pbu)
-        link = VenueLink(self.turn, wire)
+        link = VenueLink(self.turn, wire, VENUE_LIMIT_BYTES)
         link.sink = self.engine
         config = VenueConfig(
             venue=name,
@@ -321,6 +375,7 @@ class Shard:
         if not redirect:
             raise ReplicationError("no standby follows this shard")
         began_ns = utc_now_ns()
+        self.pause_quota(True)
         self.orders.hand_over(redirect)
         await asyncio.gather(*(session.stop() for session in self.sessions.values()))
         try:
@@ -328,6 +383,7 @@ class Shard:
         except ReplicationError:
             if self.member.ownership.role is Role.OWNER:
                 self.orders.away = None
+                self.pause_quota(False)
                 self.open_links()
             else:
                 self.end(End.LOST)
@@ -349,9 +405,13 @@ class Shard:
             await self.snapshots.stop()
         for session in self.sessions.values():
             await session.stop()
+        if self.drop_copy is not None:
+            await self.drop_copy.stop()
         if self.member is not None:
             await self.member.stop()
         await end_tasks(self.tasks)
+        if self.quota is not None:
+            await self.quota.stop()
         if self.metrics is not None:
             self.metrics.stop()
         self.ahead.stop()
@@ -366,7 +426,19 @@ class Shard:
         """What the topology tells of this shard."""
         counts = queries.counts(self.engine)
         links = {VENUE_NAMES[venue]: session.state is LinkState.READY for venue, session in self.sessions.items()}
-        return {"links": links} | {name: counts[name] for name in ("accounts", "orders", "open_orders", "journal_bytes")}
+        told = ("accounts", "orders", "open_orders", "journal_bytes")
+        return {"links": links} | {name: counts[name] for name in told}
+
+    def waiting(self) -> dict[str, int]:
+        """What waits for its turn beside the orders."""
+        served = self.server.counters() if self.server is not None else {}
+        return {
+            "errands": len(self.errands.waiting),
+            "cold_calls": self.orders.cold_calls,
+            "connections": int(served.get("open_connections", 0)),
+            "unread_bytes": int(served.get("unread_bytes", 0)),
+            "resend_events": int(self.engine.audience.room.held),
+        }
 
     def metric_sources(self) -> MetricSources:
         engine = self.engine
@@ -378,12 +450,16 @@ class Shard:
             venue_links=lambda: {
                 VENUE_NAMES[venue]: session.state is LinkState.READY for venue, session in self.sessions.items()
             },
-            sessions=lambda: len(self.orders.sessions),
+            sessions=lambda: len(self.orders.sessions.logged_on),
             open_orders=lambda: int(queries.counts(engine)["open_orders"]),
+            shed=self.stages.shedder.shed_counts,
+            waiting=self.waiting,
             journal_bytes=lambda: int(queries.counts(engine)["journal_bytes"]),
             journal_free=lambda: (int(engine.journal.free), bool(engine.journal.is_full)),
             control=self.control.figures if self.control else lambda: None,
             snapshots=self.snapshots.figures if self.snapshots else lambda: None,
+            drop_copy=self.drop_copy.figures if self.drop_copy else lambda: None,
+            quota=lambda: self.quota.figures() if self.quota else None,
         )
 
 
@@ -399,31 +475,6 @@ class End(enum.StrEnum):
 EXIT_CODES = {End.HANDED_OVER: 0, End.LOST: 3, End.FAULT: 1}
 
 
-def other_cpus(settings: Settings) -> tuple[int, ...]:
-    """Where the processes beside the shard may run: off its own core, when there is another."""
-    own = {settings.cpu} if settings.cpu is not None else set()
-    return tuple(set(range(os.cpu_count() or 1)) - own or own)
-
-
-def snapshot_settings(settings: Settings, engine: Any) -> SnapshotSettings:
-    """What the process that writes snapshots is told."""
-    state = engine.state
-    return SnapshotSettings(
-        journal=engine.journal.path, every_s=settings.snapshot_every_s, every_bytes=settings.snapshot_every_mb << 20,
-        accounts=state.most_accounts, positions=state.most_positions, orders=state.most_orders,
-        cpus=other_cpus(settings),
-    )
-
-
-def control_settings(settings: Settings) -> ControlSettings:
-    """What the control process is told."""
-    paths = {"tls_cert": settings.tls_cert, "tls_key": settings.tls_key, "tls_client_ca": settings.tls_client_ca,
-             "limits": settings.limits, "watch": settings.rules if settings.watch_rules else None}
-    return ControlSettings(
-        fd=-1, host=settings.host, port=settings.control_port or 0, control=str(settings.control),
-        store=str(settings.journal / STORE), trade_date=settings.trade_date, shard=settings.shard,
-        cpus=other_cpus(settings), debug=settings.debug, **{name: str(path) for name, path in paths.items() if path},
-    )
 
 
 @contextlib.contextmanager
@@ -463,6 +514,8 @@ async def run(settings: Settings) -> End | None:
         # What lives now lives as long as the process: no collection should ever walk it.
         gc.collect()
         gc.freeze()
+        # Nor all that came later, while orders flow: a connection leaves no cycle behind.
+        gc.set_threshold(*COLLECTIONS)
         if settings.awake:
             transport.stay_awake(asyncio.get_running_loop())
         await stop.wait()
@@ -474,6 +527,7 @@ async def run(settings: Settings) -> End | None:
 
 def serve(settings: Settings) -> int:
     """`tidegate serve`: run one shard in this process; its exit code. Raises SettingError with one line for a person."""
+    sys.setswitchinterval(SWITCH_S)
     if settings.cpu is not None:
         os.sched_setaffinity(0, {settings.cpu})
     try:

@@ -7,13 +7,13 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from gateway.control_child import python_path
+from gateway.kept_child import cpus_of, python_path
 from gateway.metrics import SnapshotFigures
+from gateway.settings import Settings
 from gateway.snapshots import OFFSET_BYTES, SnapshotSettings, Written
 
 TELL_S = 1.0
@@ -26,11 +26,11 @@ MOST_PAUSE_S = 60.0
 class SnapshotChild:
     """The snapshots of one shard. file_end: how far its journal can be read from its files; log: the shard's logger."""
 
-    def __init__(self, file_end: Callable[[], int], settings: SnapshotSettings, log: Any) -> None:
-        self.file_end = file_end
-        self.settings = settings
+    def __init__(self, engine: Any, settings: Settings, log: Any) -> None:
+        self.journal = engine.journal
+        self.settings = snapshot_settings(settings, engine)
         self.log = log
-        self.begin_end = file_end()
+        self.begin_end = int(self.journal.end)
         self.running: asyncio.subprocess.Process | None = None
         self.keeping: asyncio.Task[None] | None = None
         self.written = self.failed = self.restarts = self.newest_seq = 0
@@ -63,9 +63,9 @@ class SnapshotChild:
         """A start of its own costs a short-lived shard, or an idle one, more than it gives."""
         loop = asyncio.get_running_loop()
         due_s = loop.time() + self.settings.every_s
-        while loop.time() < due_s or self.file_end() == self.begin_end:
+        while loop.time() < due_s or self.safe_end() == self.begin_end:
             await asyncio.sleep(min(TELL_S, self.settings.every_s))
-            if self.settings.every_bytes and self.file_end() - self.begin_end >= self.settings.every_bytes:
+            if self.settings.every_bytes and self.safe_end() - self.begin_end >= self.settings.every_bytes:
                 return
 
     async def run(self) -> int:
@@ -90,12 +90,16 @@ class SnapshotChild:
             telling.cancel()
             await asyncio.gather(telling, return_exceptions=True)
 
+    def safe_end(self) -> int:
+        """How far the files have the journal: a private one's frames reach them behind the owner."""
+        return int(self.journal.written_end if self.journal.private else self.journal.end)
+
     async def tell(self, pipe: asyncio.StreamWriter) -> None:
         """How far the journal is committed, again and again; never more than the process reads."""
         told = 0
         while not pipe.is_closing():
-            if self.file_end() != told and pipe.transport.get_write_buffer_size() < MOST_UNREAD_BYTES:
-                told = self.file_end()
+            if self.safe_end() != told and pipe.transport.get_write_buffer_size() < MOST_UNREAD_BYTES:
+                told = self.safe_end()
                 pipe.write(told.to_bytes(OFFSET_BYTES, "little"))
             await asyncio.sleep(TELL_S)
 
@@ -130,3 +134,16 @@ class SnapshotChild:
             with contextlib.suppress(ProcessLookupError):
                 running.kill()
             await running.wait()
+
+
+def snapshot_settings(settings: Settings, engine: Any) -> SnapshotSettings:
+    """What the process is told."""
+    return SnapshotSettings(
+        journal=engine.journal.path,
+        every_s=settings.snapshot_every_s,
+        every_bytes=settings.snapshot_every_mb << 20,
+        accounts=engine.state.most_accounts,
+        positions=engine.state.most_positions,
+        orders=engine.state.most_orders,
+        cpus=cpus_of(settings),
+    )

@@ -69,7 +69,7 @@ def snapshot_age_s(path: Path) -> float:
         return 0.0
 
 
-def write_snapshot(journal: Path, engine: Any, last_offset: int) -> Written:
+def write_snapshot(journal: Path, engine: Any) -> Written:
     """All of it or nothing, under its name only when it is on the disk. Raises OSError when it cannot be written."""
     began = time.monotonic()
     seq = int(engine.journal.seq)
@@ -77,7 +77,7 @@ def write_snapshot(journal: Path, engine: Any, last_offset: int) -> Written:
     unfinished = path.with_suffix(f".unfinished-{os.getpid()}")
     try:
         with Output(unfinished) as output:
-            size = snapshot.save(engine, last_offset, output.write)
+            size = snapshot.save(engine, output.write)
         unfinished.rename(path)
     except BaseException:
         unfinished.unlink(missing_ok=True)
@@ -122,12 +122,11 @@ def sync_folder(folder: Path) -> None:
         os.close(number)
 
 
-def load_snapshot(path: Path, engine: Any) -> dict[str, int]:
-    """{offset, end, seq} of the last frame in it. Raises SnapshotError; the engine is then of no use."""
+def load_snapshot(path: Path, engine: Any) -> None:
+    """Into an engine without anything. Raises SnapshotError; the engine is then of no use."""
     try:
         with path.open("rb", buffering=0) as file:
-            found: dict[str, int] = snapshot.load(engine, file.readinto)
-            return found
+            snapshot.load(engine, file.readinto)
     except OSError as error:
         raise SnapshotError(f"cannot be read: {error.strerror}") from None
 
@@ -142,7 +141,6 @@ class Folding:
         self.settings = settings
         self.path = Path(settings.journal)
         self.file = JournalFile(self.path, writable=False)
-        self.last_offset = 0
         self.saved_seq = 0
         self.engine = self.begin()
 
@@ -151,8 +149,8 @@ class Folding:
         for path in snapshot_files(self.path):
             engine = self.empty()
             with contextlib.suppress(SnapshotError):
-                found = load_snapshot(path, engine)
-                self.last_offset, self.saved_seq = found["offset"], found["seq"]
+                load_snapshot(path, engine)
+                self.saved_seq = int(self.file.journal.seq)
                 return engine
         self.file.journal.rewind()
         return self.empty()
@@ -164,12 +162,12 @@ class Folding:
     def follow(self, end: int) -> None:
         """Fold what is committed before end. Raises JournalError."""
         self.file.follow(end)
-        self.last_offset = replay.fold_on(self.engine, end) or self.last_offset
+        replay.fold_on(self.engine, end)
 
     def save(self) -> Written:
         """A snapshot, or why there is none: a full disk stops nothing but that."""
         try:
-            written = write_snapshot(self.path, self.engine, self.last_offset)
+            written = write_snapshot(self.path, self.engine)
         except OSError as error:
             return Written("", int(self.file.journal.seq), 0, 0.0, f"{error.strerror or error}")
         self.saved_seq = written.seq

@@ -24,6 +24,8 @@ REFRESH_S = 0.25
 HEALTH_S = 0.5
 HEALTH_KEPT_MS = 3000  # a shard that has said nothing for so long is not told as well
 MOST_ADDRESS = 128
+NS_PER_MS = 1_000_000
+PARCEL_KEPT_S = 86_400
 
 # Made by whichever shard starts first; everybody else finds it made.
 MAKE = """
@@ -61,7 +63,8 @@ class ShardRecord(msgspec.Struct, frozen=True):
 
 
 class Topology(msgspec.Struct, frozen=True):
-    """The whole cluster at one moment. table: the shard of each slot; homes: accounts that live where their slot does not."""
+    """The whole cluster at one moment. table: the shard of each slot; homes: accounts that live where their slot does
+    not."""
 
     version: int
     table: tuple[int, ...]
@@ -71,11 +74,26 @@ class Topology(msgspec.Struct, frozen=True):
     def home_of(self, account: str) -> int:
         """The shard where the account lives."""
         home = self.homes.get(account)
-        return self.table[slot_of(account)] if home is None else home
+        return self.slot_home(account) if home is None else home
+
+    def slot_home(self, account: str) -> int:
+        """The shard of its slot."""
+        return self.table[slot_of(account)]
 
     def address_of(self, account: str) -> str:
         """host:port of the shard where the account lives, empty when that is not known now."""
         return self.shards[self.home_of(account)].address
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """An account that somebody wants at another shard."""
+
+    account: str
+    target: int
+    by: str
+
+
+NOTHING = Topology(0, (), {}, ())
 
 
 class TopologyStore:
@@ -133,9 +151,50 @@ class TopologyStore:
         )
 
     async def rehome(self, account: str, slot_home: int, source: int, target: int) -> bool:
-        """Move an account's home from source to target; False when it was not at source. slot_home: its slot's shard."""
+        """Move an account's home from source to target; False when it was not at source. slot_home: its slot's
+        shard."""
         arguments = (account, slot_home, source, target)
         return bool(await self.redis.eval(REHOME, 2, self.slots_key, self.homes_key, *arguments))
+
+    # An account's way from shard to shard: who asked for it, its parcel, and how far it is.
+
+    def parcel_key(self, trade_date: int, account: str) -> str:
+        return f"tidegate:{self.cluster}:parcel:{trade_date}:{account}"
+
+    def move_key(self, account: str) -> str:
+        return f"tidegate:{self.cluster}:move:{account}"
+
+    async def ask_move(self, source: int, account: str, target: int, by: str) -> None:
+        """Ask the shard that has the account to send it away."""
+        await self.tell_move(account, "ASKED", "")
+        wish = msgspec.json.encode(Wish(account, target, by))
+        await self.redis.rpush(f"tidegate:{self.cluster}:asked:{source:02d}", wish)
+
+    async def next_move(self, shard: int) -> Wish | None:
+        """The oldest move that the shard is asked for; it is taken."""
+        text = await self.redis.lpop(f"tidegate:{self.cluster}:asked:{shard:02d}")
+        return msgspec.json.decode(text, type=Wish) if text else None
+
+    async def tell_move(self, account: str, state: str, text: str) -> None:
+        await self.redis.hset(self.move_key(account), mapping={"state": state, "text": text})
+        await self.redis.expire(self.move_key(account), PARCEL_KEPT_S)
+
+    async def move_state(self, account: str) -> tuple[str, str]:
+        """(ASKED, LEAVING, MOVED, CAME or FAILED, why); empty: it was never asked for."""
+        state, text = await self.redis.hmget(self.move_key(account), "state", "text")
+        return state or "", text or ""
+
+    async def put_parcel(self, trade_date: int, account: str, parcel: bytes) -> None:
+        await self.redis.set(self.parcel_key(trade_date, account), parcel, ex=PARCEL_KEPT_S)
+
+    async def parcel(self, trade_date: int, account: str) -> str | None:
+        text: str | None = await self.redis.get(self.parcel_key(trade_date, account))
+        return text
+
+    async def home_of(self, account: str, slot_home: int) -> int:
+        """Where the account lives, as Redis has it now."""
+        home = await self.redis.hget(self.homes_key, account)
+        return slot_home if home is None else int(home)
 
     async def tell_health(self, shard: int, health: dict[str, Any]) -> None:
         await self.redis.set(self.health_key(shard), msgspec.json.encode(health), px=HEALTH_KEPT_MS)
@@ -151,20 +210,27 @@ class TopologyStore:
 
 
 class Directory:
-    """A copy of the topology that follows Redis, and says how old it is. now_ns: UTC; log: of the shard or control process."""
+    """A copy of the topology that follows Redis, and says how old it is. now_ns: UTC; log: of the shard or control
+    process."""
 
-    def __init__(self, store: TopologyStore, topology: Topology, now_ns: Callable[[], int], log: Any) -> None:
+    def __init__(self, store: TopologyStore, known: Topology | None, now_ns: Callable[[], int], log: Any) -> None:
         self.store = store
-        self.topology = topology
+        self.known = known
         self.now_ns = now_ns
         self.log = log
-        self.as_of_ns = now_ns()
+        self.as_of_ns = now_ns() if known else 0
         self.is_away = False
+        self.healths: list[dict[str, Any]] = []
+
+    @property
+    def topology(self) -> Topology:
+        """As it was last known; empty before the first answer of Redis."""
+        return self.known or NOTHING
 
     async def refresh(self) -> None:
         """One look at Redis; when it is away the copy stays, and grows old."""
         try:
-            self.topology = await self.store.read(self.topology)
+            self.known = await self.store.read(self.known)
         except (RedisError, OSError, msgspec.MsgspecError) as error:
             if not self.is_away:
                 self.log.warning("topology_away", reason=" ".join(str(error).split()))
@@ -174,6 +240,29 @@ class Directory:
             self.log.info("topology_back", version=self.topology.version)
         self.is_away = False
         self.as_of_ns = self.now_ns()
+
+    async def picture(self) -> dict[str, Any]:
+        """Everything for people, named like the fields of control.proto's Topology: looked up now, or as it was last
+        known."""
+        await self.refresh()
+        with contextlib.suppress(RedisError, OSError, msgspec.MsgspecError):
+            self.healths = await self.store.healths(len(self.topology.shards))
+        healths = dict(enumerate(self.healths))
+        return {
+            "cluster": self.store.cluster,
+            "version": self.topology.version,
+            "slots": list(self.topology.table),
+            "moved_accounts": len(self.topology.homes),
+            "shards": [self.shard_row(one, healths.get(one.shard, {})) for one in self.topology.shards],
+            "as_of_ns": self.as_of_ns,
+            "is_stale": self.is_away,
+        }
+
+    def shard_row(self, record: ShardRecord, health: dict[str, Any]) -> dict[str, Any]:
+        heard_ns = health.get("time_ns", 0)
+        links = [{"security_exchange": name, "is_up": is_up} for name, is_up in health.get("links", {}).items()]
+        is_heard = bool(heard_ns) and self.now_ns() - heard_ns < HEALTH_KEPT_MS * NS_PER_MS
+        return msgspec.structs.asdict(record) | health | {"links": links, "heard_ns": heard_ns, "is_heard": is_heard}
 
     async def follow(self) -> None:
         """For as long as the shard lives."""

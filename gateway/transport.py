@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from gateway.errands import Errands
+
 TRANSPORTS = ("native", "grpcio")
 SECOND_NS = 1_000_000_000
 
@@ -19,7 +21,8 @@ class Limits:
     max_partial_bytes: int = 1 << 24  # unfinished messages of one connection, over all its streams
     max_header_bytes: int = 1 << 14
     max_concurrent_streams: int = 1024
-    max_connections: int = 4096
+    max_connections: int = 8192
+    backlog: int = 4096  # connections that the kernel keeps for us until they are taken in
     stream_window_bytes: int = 1 << 20
     connection_window_bytes: int = 1 << 24
     control_frames_per_s: int = 200  # PING, SETTINGS, PRIORITY and empty DATA frames of one connection
@@ -83,15 +86,18 @@ async def serve(
     *,
     tls: Tls | None = None,
     limits: Limits | None = None,
+    errands: Errands | None = None,
 ) -> Server:
     """Serve `service` (method path -> ext.rpc.Method) on host:port by the named transport; port 0 picks a free one.
+
+    errands: where the native transport takes in connections, one at a time; grpcio has threads of its own for that.
 
     Raises ValueError for an unknown transport and OSError when the port cannot be bound.
     """
     if transport == "native":
         from gateway import grpc_native
 
-        return await grpc_native.serve(service, turn, host, port, tls=tls, limits=limits)
+        return await grpc_native.serve(service, turn, host, port, tls=tls, limits=limits, errands=errands)
     if transport == "grpcio":
         from gateway import grpc_reference
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from tests import model_baskets
+from tests import model_baskets, model_shares
 from tests import model_response as response
 from tests.model import Model
 from tests.model_state import PASS, S_PENDING_NEW, Account, Firm, Group, NewOrder, Order, Port, Quote, Report, Sent
@@ -138,6 +138,13 @@ class EndOfDay(Action):
 
 
 @dataclass(frozen=True)
+class PutInForce(Action):
+    """Shares of the limits of a group, or of the firm."""
+    name: str
+    shares: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Restart(Action):
     """The process is killed and comes back."""
 
@@ -206,6 +213,8 @@ def act(model: Model, action: Action) -> tuple[int, int, int]:
             model.end_of_day(exchange)
         case Rearm(_, strategy):
             model.strategies[strategy].rearm()
+        case PutInForce(_, name, shares):
+            model_shares.put_in_force(model, name, shares)
         case Restart():
             model.restart()
     return 0, 0, 0

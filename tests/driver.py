@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from ext import baskets, queries, response, suspended, sweeps, tape
+from ext import baskets, queries, quota, response, suspended, sweeps, tape
 from ext.buffers import Turn
 from ext.engine import Engine
 from ext.journal import Journal
@@ -155,6 +155,9 @@ class Driver:
                 return self.submit_basket(action), 0, 0
             case act.Rearm(_, strategy):
                 sweeps.rearm(engine, list(self.model.strategies).index(strategy), "test", now_ns)
+            case act.PutInForce(_, name, shares):
+                scope = 0 if name == "firm" else self.world.groups[name] + 1
+                quota.Shares(engine).put_in_force(scope, shares, 1, now_ns)
             case act.Cancel():
                 return self.cancel(action), 0, 0
             case act.MassCancel():

@@ -1,4 +1,4 @@
-"""Small journals in real files, whole at first, for tests that damage them: written, edited as one range of octets, read back."""
+"""Small journals in real files for tests that damage them: written, edited as one range of octets, read back."""
 from __future__ import annotations
 
 from pathlib import Path
@@ -12,11 +12,15 @@ Frame = tuple[int, int, int]  # offset, size, sequence
 
 
 class SmallDay:
-    """A day of a few dozen frames in segments of 4 KiB. clean: closed as a gateway does; else its process just ended."""
+    """A day of some dozen frames in segments of 4 KiB. clean: closed as a gateway does; else its process ended."""
 
-    def __init__(self, folder: Path, frames: int = 60, *, clean: bool = True, private: bool = False, first: int = 1) -> None:
+    def __init__(
+        self, folder: Path, frames: int = 60, *, clean: bool = True, private: bool = False, first: int = 1
+    ) -> None:
         folder.mkdir(exist_ok=True)
         self.path = folder / "20261123-00.journal"
+        for old in self.files().values():
+            old.unlink()
         file = self.open(private=private)
         for number in range(frames):
             # Bodies without a zero octet, so that it shows what is there; sizes such that frames lie across segments.
@@ -56,7 +60,7 @@ class SmallDay:
             file.close()
 
     def recover(self, *, private: bool = False) -> tuple[list[Frame], int]:
-        """Every frame and how many octets of a torn tail were cut, as a gateway starts; then one more frame is written."""
+        """Every frame and how many torn octets were cut, as a gateway starts; then one more frame is written."""
         file = self.open(private=private)
         try:
             found: list[Frame] = probe.read_all(file.journal)

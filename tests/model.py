@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from tests.model_ladder import UNSEQUENCED, Ask, Check, Verdict, count_last_second
 from tests.model_optional import is_beyond
 from tests.model_response import CHECKS, SECOND_WAY_DOWN, Standing, Subject, reason_to_wait
+from tests.model_shares import Shares
 from tests.model_state import (
     BUY,
     CANCELED,
@@ -66,6 +67,7 @@ class Model:
         self.accounts: dict[str, Account] = {}
         self.groups: dict[str, Group] = {}
         self.firm = Firm()
+        self.shares: Shares | None = None     # where limits are divided over shards
         self.strategies: dict[str, Strategy] = {}
         self.units: dict[str, Unit] = {}
         self.marks: dict[object, tuple[int, int]] = {}      # who -> when marked last, profit then
@@ -158,7 +160,7 @@ class Model:
         for code, check in CHECKS:
             verdict = check(ask)
             if verdict is not None:
-                return self.reject(ask, code, verdict, check)
+                return self.reject(ask, verdict.code or code, verdict, check)
             if code == 1203:
                 port.arrivals.append(now_ns)
             if code == 1201 and request.cl_ord_id in ask.account.orders:
@@ -195,7 +197,7 @@ class Model:
     def judge_again(self, order: Order, now_ns: int) -> int:
         """Confirmed: through the ladder once more, on the market as it is now."""
         ask = Ask(self, order.port, order.request, now_ns)
-        code = next((code for code, check in SECOND_WAY_DOWN if check(ask) is not None), PASS)
+        code = next((found.code or code for code, check in SECOND_WAY_DOWN if (found := check(ask)) is not None), PASS)
         if code == PASS:
             self.accept(ask, order)
         else:
@@ -414,8 +416,8 @@ class Model:
         self.send_queued(now_ns)
 
     def set_link(self, exchange: int, ready: bool, now_ns: int) -> None:
-        """An exchange link went down, or is ready again: what the exchange may not have seen is then sent once more, but not
-        what was killed meanwhile: that is cancelled, as it may have arrived."""
+        """An exchange link went down, or is ready again: what the exchange may not have seen is then sent once more, but
+        not what was killed meanwhile: that is cancelled, as it may have arrived."""
         self.venues[exchange].link_ready = ready
         for order in self.open_orders if ready else []:
             if order.request.exchange != exchange:

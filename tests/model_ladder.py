@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from tests.model_shares import QUOTA, net_kind, share_of
 from tests.model_state import (
     BEST5_LIMIT,
     BUY,
@@ -50,6 +51,7 @@ class Verdict:
     value: int = 0
     limit: int = 0
     scope: str = ""
+    code: int = 0                     # where it is not the row's own
 
 
 Check = Callable[["Ask"], "Verdict | None"]
@@ -406,11 +408,19 @@ def scopes(ask: Ask) -> list[tuple[str, ScopeLimits, list[Account]]]:
     return [*found, ("firm", model.firm.limits, list(model.accounts.values()))]
 
 
+def beyond(ask: Ask, use: int, limit: int, scope: str, kind: str) -> Verdict | None:
+    """Beyond a limit, or beyond this shard's share of it."""
+    share = share_of(ask.model, ask.account, scope, kind)
+    if use > limit:
+        return Verdict(use, limit, scope)
+    return Verdict(use, share, scope, QUOTA) if share is not None and use > share else None
+
+
 def gross(ask: Ask) -> Verdict | None:
     for name, limits, accounts in scopes(ask):
-        use = ask.model.usage(accounts).gross + ask.ntl
-        if use > limits.gross_limit:
-            return Verdict(use, limits.gross_limit, name)
+        found = beyond(ask, ask.model.usage(accounts).gross + ask.ntl, limits.gross_limit, name, "gross")
+        if found is not None:
+            return found
     return None
 
 
@@ -421,8 +431,9 @@ def net(ask: Ask) -> Verdict | None:
             use, limit = max(u.open_buy + u.filled_buy - u.filled_sell, u.open_buy) + ask.ntl, limits.long_limit
         else:
             use, limit = max(u.open_sell + u.filled_sell - u.filled_buy, u.open_sell) + ask.ntl, limits.short_limit
-        if use > limit:
-            return Verdict(use, limit, name)
+        found = beyond(ask, use, limit, name, net_kind(ask.request.side))
+        if found is not None:
+            return found
     return None
 
 
@@ -442,8 +453,7 @@ def position(ask: Ask) -> Verdict | None:
 
 def firm_cap(ask: Ask) -> Verdict | None:
     use = ask.model.usage(list(ask.model.accounts.values())).gross + ask.ntl
-    limit = ask.model.firm.capital_limit
-    return Verdict(use, limit, "firm") if use > limit else None
+    return beyond(ask, use, ask.model.firm.capital_limit, "firm", "capital")
 
 
 HARD_ROWS: list[tuple[int, Check]] = [

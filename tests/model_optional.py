@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.model_ladder import HARD_ROWS, Ask, Check, Verdict, first_nonzero, malformed, scopes
+from tests.model_ladder import HARD_ROWS, Ask, Check, Verdict, beyond, first_nonzero, malformed, scopes
 from tests.model_state import BUY, P_CONTINUOUS
 from tests.model_worth import marked, opening, orders_by
 
@@ -109,12 +109,14 @@ def concentration(ask: Ask) -> Verdict | None:
 def turnover(ask: Ask) -> Verdict | None:
     for name, limits, accounts in scopes(ask):
         ordered = ask.ntl + sum(o.ntl for a in accounts for o in a.orders.values())
-        if limits.order_value_per_day and ordered > limits.order_value_per_day:
-            return Verdict(ordered, limits.order_value_per_day, name)
+        found = beyond(ask, ordered, limits.order_value_per_day, name, "ordered")
+        if limits.order_value_per_day and found is not None:
+            return found
         usage = ask.model.usage(accounts)
         traded = ask.ntl + usage.filled_buy + usage.filled_sell
-        if limits.traded_value_per_day and traded > limits.traded_value_per_day:
-            return Verdict(traded, limits.traded_value_per_day, name)
+        found = beyond(ask, traded, limits.traded_value_per_day, name, "traded")
+        if limits.traded_value_per_day and found is not None:
+            return found
     return None
 
 

@@ -12,8 +12,8 @@ from tests.model_state import Account, Decision, Firm, Group, Instrument, NewOrd
 from tests.seeded_life import START_NS
 
 NUMBERED = {1101, 1103, 1104, 1105, 1106, 1107, 1108, 1109, 1204, 1205, 1208, 1301, 1302, 1303, 1304, 1305, 1306, 1307,
-            1308, 1309, 1310, 1311, 1402, 1502}  # fmt: skip
-SCOPED = {1206, 1303, 1304, 1307, 1308, 1309, 1310, 1311, 1401, 1501}
+            1308, 1309, 1310, 1311, 1402, 1502, 1612}  # fmt: skip
+SCOPED = {1206, 1303, 1304, 1307, 1308, 1309, 1310, 1311, 1401, 1501, 1612}
 
 
 class Pair:

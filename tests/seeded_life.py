@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from tests import actions as act
 from tests import model_response as response
+from tests import model_shares
 from tests.model import Model
 from tests.model_state import (
     BUY,
@@ -187,6 +188,8 @@ class Simulation:
             (self.repair, 8), (self.end_of_day, 0.1), (self.restart, 0.2), (self.set_level, 3), (self.confirm, 4),
             (self.on_time, 3), (self.basket, 1.5), (self.rearm, 0.8),
         ]  # fmt: skip
+        if random.Random(f"shares {seed}").random() < 0.25:
+            self.kinds.append((self.put_in_force, 2))
 
     def actions(self, steps: int) -> Iterator[act.Action]:
         """First a quote of every instrument but perhaps one, then `steps` actions, at last the end of the day."""
@@ -427,6 +430,18 @@ class Simulation:
 
     def end_of_day(self) -> act.Action:
         return act.EndOfDay(self.now_ns, self.rng.choice((XSHG, XSHE)))
+
+    def put_in_force(self) -> act.Action:
+        """Shares of one scope: first of all, wide ones, later now and then one that is nearly used up."""
+        scopes = ["firm", *self.model.groups]
+        missing = [name for name in scopes if name not in (self.model.shares or {})]
+        name = missing[0] if missing else self.rng.choice(scopes)
+        shares = [10**15] * len(model_shares.KINDS)
+        if not missing and self.rng.random() < 0.5:
+            kind = self.rng.randrange(len(shares))
+            spare = self.rng.choice((0, 10_000, 200_000)) * YUAN
+            shares[kind] = model_shares.used(self.model, name)[kind] * self.rng.choice((0, 1, 1)) + spare
+        return act.PutInForce(self.now_ns, name, tuple(shares))
 
     def restart(self) -> act.Action:
         return act.Restart(self.now_ns)

@@ -10,7 +10,7 @@ import pytest
 from ext import queries, response, sweeps
 from ext.journal import JournalError
 from gateway.settings import Settings
-from gateway.shard import open_engine
+from gateway.shard import begin_day, load_files, open_engine
 from tests.test_limits import GOOD
 from tests.test_reference import HEADER, MAIN
 
@@ -39,7 +39,14 @@ class Day:
     def opened(self, day: int) -> tuple[Any, Any, dict[str, Any]]:
         """(journal file, engine, what was logged as carried over)"""
         logged: dict[str, Any] = {}
-        file, engine, _ = open_engine(self.settings(day), lambda event, **fields: logged.update({event: fields}))
+        settings = self.settings(day)
+        files = load_files(settings, None)
+
+        def log(event: str, **fields: Any) -> None:
+            logged[event] = fields
+
+        file, engine, _ = open_engine(settings, files, log)
+        begin_day(settings, files, engine, log)
         return file, engine, logged.get("carried_over", {})
 
 

@@ -89,7 +89,7 @@ def test_room_ends_with_the_day_and_nothing_is_written_behind_it(tmp_path: Path)
 
 
 def test_cut_at_every_octet_what_is_whole_stays(tmp_path: Path):
-    """Zeros from some octet on, as memory that was never written to has them: a frame that lacks its end was never committed."""
+    """Zeros from some octet on, as in memory never written to: a frame that lacks its end was never committed."""
     day = SmallDay(tmp_path, 45, clean=False)
     whole = bytes(day.octets())
     for cut in range(START, day.end + 1):
@@ -143,7 +143,7 @@ def with_synced_end(octets: bytearray, synced_end: int) -> bytearray:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 59), st.lists(st.tuples(st.integers(0, 23), st.integers(0, 3)), max_size=30))
 def test_whatever_is_left_behind_the_synced_end_is_cut(tmp_path: Path, frame: int, sectors: list[tuple[int, int]]):
-    """Sectors of 512 octets behind it are lost, old, or garbage: what was synced stays, the rest is whole frames or cut."""
+    """Sectors of 512 octets behind it are lost, old or garbage: what was synced stays, the rest is whole or cut."""
     day = SmallDay(tmp_path, private=True)
     synced = day.frames[frame][0]
     octets = with_synced_end(day.octets(), synced)
@@ -235,7 +235,8 @@ def test_frames_in_another_order_are_named(tmp_path: Path):
     day = SmallDay(tmp_path)
     whole = bytes(day.octets())
     for (at, size, number), (next_at, next_size, _) in zip(day.frames, day.frames[1:], strict=False):
-        octets = whole[:at] + whole[next_at : next_at + next_size] + whole[at : at + size] + whole[next_at + next_size :]
+        after = next_at + next_size
+        octets = whole[:at] + whole[next_at:after] + whole[at : at + size] + whole[after:]
         error = refused(day, octets)
         if not crosses((at, size + next_size, 0)):
             assert error.text.startswith(f"frame {number} is out of order: frame {number + 1} stands in its place")
@@ -332,5 +333,50 @@ def test_damage_in_a_later_segment_names_file_and_both_offsets(tmp_path: Path):
     octets = day.octets()
     octets[offset + size - 8] ^= 32
     day.write(octets)
-    expected = f"{segment_path(day.path, 1)}: offset {offset - SEGMENT} (offset {offset} of the day): frame {number} is changed"
-    assert str(refused(day)).startswith(expected)
+    where = f"{segment_path(day.path, 1)}: offset {offset - SEGMENT} (offset {offset} of the day)"
+    assert str(refused(day)).startswith(f"{where}: frame {number} is changed")
+
+
+# --- anything at all ---
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, 12_000), st.binary(min_size=1, max_size=200)), min_size=1, max_size=4))
+def test_a_closed_day_reads_whole_or_not_at_all(tmp_path: Path, edits: list[tuple[int, bytes]]):
+    day = SmallDay(tmp_path)
+    octets = day.octets()
+    for at, new in edits:
+        octets[START + at : START + at + len(new)] = new[: max(0, len(octets) - START - at)]
+    changed = octets[START : day.end] != day.octets()[START : day.end]
+    day.write(octets)
+    if changed:
+        assert "frame" in refused(day).text
+    else:
+        assert day.read() == day.frames
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=9000), st.integers(0, 3), st.integers(0, 12_000))
+def test_any_octets_are_frames_or_one_error(tmp_path: Path, noise: bytes, where: int, synced_end: int):
+    """Noise in the place of a day's beginning, middle or all of it, whatever its header says: no crash, and no frame made up."""
+    day = SmallDay(tmp_path, clean=False)
+    octets = with_synced_end(day.octets(), synced_end)
+    first = [0, 64, 3000, day.end][where]
+    octets[first : first + len(noise)] = noise
+    day.write(octets)
+    try:
+        found = day.read()
+    except JournalError:
+        return
+    assert found == day.frames[: len(found)]
+
+
+def test_headers_that_cannot_be(tmp_path: Path):
+    day = SmallDay(tmp_path)
+    whole = bytes(day.octets())
+    for size, message in ((12345, "multiple of 4096"), ((1 << 64) - 4096, "address space"), (1 << 62, "address space")):
+        octets = bytearray(whole)
+        struct.pack_into("<Q", octets, 40, size)
+        day.write(octets)
+        with pytest.raises(JournalError, match=message):
+            day.read()

@@ -1,4 +1,4 @@
-"""`tidegate journal compact` on real folders: what is compressed reads as before; nothing whole is lost, nothing held is touched."""
+"""`tidegate journal compact` on real folders: what is compressed reads as before, and nothing else is touched."""
 from __future__ import annotations
 
 import hashlib
@@ -57,7 +57,8 @@ def test_days_that_are_over_are_compressed_and_read_as_before(folder: Path):
     lines = compacted(folder)
     assert len(lines) == 5
     assert [line.split(": ")[1] for line in lines] == ["compressed"] * 4 + ["left alone"]
-    assert names(folder) == [f"{date}-00.journal.zst" for date in (20261118, 20261119, 20261124, 20261126)] + [f"{TODAY}-00.journal"]
+    over = [f"{date}-00.journal.zst" for date in (20261118, 20261119, 20261124, 20261126)]
+    assert names(folder) == [*over, f"{TODAY}-00.journal"]
     assert days_in(folder) == list(before)
     assert {day: (verify(day), content(day)) for day in days_in(folder)} == before
     assert [line.split(": ")[1] for line in compacted(folder)] == ["is compressed"] * 4 + ["left alone"]

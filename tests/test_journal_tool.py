@@ -9,8 +9,8 @@ import pytest
 
 from ext.engine import Engine
 from ext.state import State
-from gateway.journal_file import JournalFile
 from gateway.journal_compact import Compaction
+from gateway.journal_file import JournalFile
 from gateway.journal_tool import Wanted, dump, replayed, verify
 from gateway.limits import load_limits
 from gateway.loading import load_engine

@@ -113,8 +113,8 @@ def check_replay(pair: RulePair, seed: int) -> None:
 
 def replayed_hash(driver: RuleDriver) -> str:
     state = open_state()
-    engine = Engine(state, OpenJournal(driver.path).journal)
-    sweeps.recover(engine)
+    file = OpenJournal(driver.path)
+    sweeps.recover(Engine(state, file.journal))
     return state.hash()
 
 

@@ -44,19 +44,18 @@ class Folding:
         self.journal = self.file.journal
         self.engine = Engine(open_state(orders), self.journal)
         self.journal.rewind()
-        self.last = 0
 
     def fold(self, limit: int = 1 << 62) -> Folding:
-        self.last = replay.fold_on(self.engine, limit) or self.last
+        replay.fold_on(self.engine, limit)
         return self
 
     def saved(self) -> bytes:
         octets = bytearray()
-        assert snapshot.save(self.engine, self.last, octets.extend) == len(octets)
+        assert snapshot.save(self.engine, octets.extend) == len(octets)
         return bytes(octets)
 
     def load(self, octets: bytes, most: int = 1 << 20) -> Folding:
-        self.last = snapshot.load(self.engine, Reader(octets, most))["offset"]
+        snapshot.load(self.engine, Reader(octets, most))
         return self
 
 

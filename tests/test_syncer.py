@@ -1,4 +1,4 @@
-"""A private journal's way to the disk: nothing is called written that is not, groups, failures that stay, flat memory."""
+"""A private journal's way to the disk: nothing is called written that is not, failures stay, memory stays flat."""
 from __future__ import annotations
 
 import os
@@ -23,7 +23,9 @@ MIB = 1 << 20
 class Disk:
     """A journal with its syncer, as a shard has them."""
 
-    def __init__(self, path: Path, *, private: bool = True, segment_size: int = 1 << 30, capacity: int = 1 << 33) -> None:
+    def __init__(
+        self, path: Path, *, private: bool = True, segment_size: int = 1 << 30, capacity: int = 1 << 33
+    ) -> None:
         self.path = path
         self.file = JournalFile(path, private=private, segment_size=segment_size, capacity=capacity)
         self.journal: Any = self.file.journal
@@ -147,7 +149,7 @@ def test_a_day_in_segments(tmp_path: Path):
 
 
 def test_a_process_that_dies_leaves_what_was_written(tmp_path: Path):
-    """The mapping is our own: what was committed and not written is gone with it, what was is there, and the day goes on."""
+    """The mapping is our own: what was committed and not written is gone, the rest is there, and the day goes on."""
     path = tmp_path / "20261123-00.journal"
     disk = Disk(path)
     for _ in range(30):

@@ -26,7 +26,8 @@ BANNED_WORDS = {"process", "handle", "manager", "util", "utils", "data", "info",
 # asyncio's callback and its argument; messages of the exchanges.
 GIVEN_NAMES = {"data_received", "data", "SSE_EXEC_RPT_INFO", "SZSE_PLATFORM_INFO"}
 NO_SUCH_IMPORT_IN_EXT = {"time", "random", "logging", "structlog", "socket", "asyncio", "datetime", "secrets"}
-EDGE_MODULES = {"ext/clock.pyx", "ext/grpc_transport.pyx", "ext/http2.pyx", "ext/rpc.pyx"}  # they meet clock and loop
+# They meet clock and loop.
+EDGE_MODULES = {f"ext/{name}.pyx" for name in ("clock", "grpc_transport", "http2", "rpc", "slices")}
 CYTHON_FUNCTION = re.compile(
     r"(\s*)(?:async\s+)?(?:def|cdef|cpdef)\b(?!\s+(?:class|enum|struct|extern|packed|union))[^=]*?(\w+)\(")
 UNFINISHED = re.compile(

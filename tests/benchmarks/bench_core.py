@@ -120,7 +120,7 @@ class Rig:
 def rig(
     folder: Path, accounts: int, *, orders: int = 4 * ORDERS, warm: bool = True, private: bool = False
 ) -> Rig:
-    """warm: its tables are made real beforehand, as the gateway does when it starts. private: as in durability `disk`."""
+    """warm: its tables are made real beforehand, as the gateway does when it starts. private: for durability `disk`."""
     journal_file = JournalFile(folder / f"{accounts}-{time.monotonic_ns()}.journal", private=private)
     engine = Engine(State(accounts, min(accounts * TRADED_SYMBOLS, 4 * ORDERS) + 1024, orders), journal_file.journal)
     if warm:

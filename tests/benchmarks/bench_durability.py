@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ class Run:
     built: Rig
     synced_end: Callable[[], int]  # what may be acknowledged
     ask: Callable[[], None]
-    done_fd: int | None
+    done_fd: int  # -1: nothing to wait for
     waiting: deque[tuple[int, int]] = field(default_factory=deque)  # journal end and time of a batch
     took_ns: list[int] = field(default_factory=list)
 
@@ -53,9 +53,9 @@ class Run:
 
     def acknowledge(self, wait_s: float = 0.0) -> None:
         """What is on the disk by now; wait_s: wait so long for more when the oldest is not."""
-        if wait_s and self.done_fd is not None and self.waiting and self.waiting[0][0] > self.synced_end():
-            if select.select([self.done_fd], [], [], wait_s)[0]:
-                os.eventfd_read(self.done_fd)
+        must_wait = wait_s and self.done_fd >= 0 and self.waiting and self.waiting[0][0] > self.synced_end()
+        if must_wait and select.select([self.done_fd], [], [], wait_s)[0]:
+            os.eventfd_read(self.done_fd)
         safe, now_ns = self.synced_end(), time.monotonic_ns()
         while self.waiting and self.waiting[0][0] <= safe:
             self.took_ns.append(now_ns - self.waiting.popleft()[1])
@@ -109,7 +109,7 @@ def running(folder: Path, *, private: bool) -> Iterator[Callable[[], Run]]:
         if private:
             yield lambda: Run(built, lambda: int(syncer.synced_end), syncer.ask, fds[1])
         else:
-            yield lambda: Run(built, lambda: int(journal.end), lambda: None, None)
+            yield lambda: Run(built, lambda: int(journal.end), lambda: None, -1)
     finally:
         ahead.stop()
         syncer.stop()
@@ -158,9 +158,10 @@ def append_worst(folder: Path, runs: int) -> dict[str, dict[str, Any]]:
 
 
 def append_times(folder: Path, private: bool) -> tuple[int, int]:
-    """(longest in ns, how many took over 100 us) of the appends to one file that is written to the disk all the while."""
+    """(longest in ns, how many took over 100 us) of the appends to a file that goes to the disk all the while."""
     path = folder / f"append-{time.monotonic_ns()}.journal"
-    number, times, fds = os.open(path, os.O_RDWR | os.O_CREAT), [], (os.eventfd(0), os.eventfd(0))  # type: ignore[var-annotated]
+    number, fds = os.open(path, os.O_RDWR | os.O_CREAT), (os.eventfd(0), os.eventfd(0))
+    times: list[int] = []
     journal = Journal(number, 0, str(path), capacity=1 << 30, private=private)
     journal.grow(APPENDS * APPEND_BYTES + (1 << 20))
     journal_probe.touch(journal, APPENDS * APPEND_BYTES)
@@ -183,10 +184,8 @@ def append_times(folder: Path, private: bool) -> tuple[int, int]:
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """This thread goes before all others where that is allowed, so that it waits for the disk alone."""
-    try:
+    with suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
-    except PermissionError:
-        pass
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""How long a start takes after a day of ten million events under the shipped rules: from the journal alone, with a snapshot."""
+"""How long a start takes after a day of ten million events under the shipped rules: with a snapshot, and without."""
 
 import gc
 import shutil
@@ -63,7 +63,8 @@ def take_snapshot(path: Path, end: int) -> None:
     file = JournalFile(path, writable=False)
     engine = Engine(new_state(), file.journal)
     file.journal.rewind()
-    write_snapshot(path, engine, replay.fold_on(engine, end))
+    replay.fold_on(engine, end)
+    write_snapshot(path, engine)
     file.close()
 
 

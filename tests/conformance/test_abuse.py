@@ -1,5 +1,6 @@
 """Hand-built frames: what each abuse is answered with, and that a healthy client beside it notices nothing."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -454,3 +455,45 @@ def test_unfinished_messages_are_bounded(site: Site) -> None:
     client.send(frame(raw.RST_STREAM, 0, 1, raw.CANCEL.to_bytes(4, "big")))
     client.call(101, ECHO, message(b"x" * 15_000))
     assert client.reply(101).body == message(b"x" * 15_000)
+
+
+# Storms.
+
+
+def test_what_one_client_sends_at_once_is_answered_in_order_and_holds_up_nobody(site: Site) -> None:
+    """Some 3 MB in one go: more than is taken in a turn, and more than may wait unread."""
+    site.serve(stream_window_bytes=1 << 24)
+    busy = site.connect(INITIAL_WINDOW_SIZE=1 << 30)
+    busy.send(frame(raw.WINDOW_UPDATE, 0, 0, (1 << 30).to_bytes(4, "big")))
+    busy.call(1, ECHO, b"", end=False)
+    count = 60_000
+    octets = b"".join(message(f"{number:040}".encode()) for number in range(count))
+    frames = b"".join(frame(raw.DATA, 0, 1, octets[at : at + 16_384]) for at in range(0, len(octets), 16_384))
+    sender = threading.Thread(target=busy.send, args=(frames + frame(raw.DATA, raw.END_STREAM, 1),))
+    worked: list[bool] = []
+    beside = threading.Thread(target=lambda: worked.extend(site.works() for _ in range(5)))
+    sender.start()
+    beside.start()
+    reply = busy.reply(1)
+    sender.join()
+    beside.join()
+    assert (reply.status, reply.body) == (0, octets)
+    assert worked == [True] * 5
+    assert site.server is not None
+    assert site.server.counters()["unread_bytes"] == 0
+
+
+def test_a_storm_of_connections_is_taken_in_whole(site: Site) -> None:
+    site.serve()
+    clients = [site.connect() for _ in range(400)]
+    for client in clients:
+        client.call(1, ECHO_ONE, message(b"x"))
+    assert {client.reply(1).body for client in clients} == {message(b"x")}
+    assert site.works()
+    for client in clients:
+        client.close()
+    deadline = time.monotonic() + 10
+    assert site.server is not None
+    while site.server.counters()["open_connections"] > 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert site.server.counters()["open_connections"] <= 1

@@ -15,7 +15,9 @@ AT_0, AT_1 = ("L0004", "L0005", "L0006"), ("L0001", "L0002", "L0003")
 class Cluster:
     """Shards 0 and 1, each a member of its own at the exchanges; the accounts' symbols are the first one's."""
 
-    def __init__(self, exchanges: Exchanges, folder: Path, transport: str = "native", flags: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, exchanges: Exchanges, folder: Path, transport: str = "native", flags: tuple[str, ...] = ()
+    ) -> None:
         self.redis = RedisServer(folder / "redis").start()
         self.shards: list[Gateway] = []
         for shard in range(SHARDS):

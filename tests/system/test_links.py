@@ -131,8 +131,8 @@ def test_orders_in_doubt_that_were_killed_are_not_sent_again(start_controlled, f
         front.report(order.cl_ord_id, pb.CANCELED)
     assert accepted_at(exchanges, venue) == taken
     assert (account(gateway).open_orders, account(gateway).cash_held_e4) == (0, 0)
-    states = [line for line in gateway.child.logged("venue_link") if line["venue"] == venue and line["state"] == "ready"]
-    assert states[-1]["resent"] == 0
+    ready = [line for line in gateway.child.logged("venue_link") if (line["venue"], line["state"]) == (venue, "ready")]
+    assert ready[-1]["resent"] == 0
     in_sequence(front, "A1")
 
 

@@ -1,4 +1,4 @@
-"""A day in many journal files under a real gateway: read while it is written, killed, continued, compressed, carried over."""
+"""A day in many journal files under a real gateway: read while it is written, killed, continued, compressed."""
 
 import threading
 

@@ -8,7 +8,8 @@ import pytest
 from gateway.pb import order_entry_pb2 as pb
 from gateway.transport import TRANSPORTS
 from tests.system.front import Front, bearer, limit_order, refused_with
-from tests.system.plant import tidegate
+from tests.system.officers import officer, write_control_file
+from tests.system.plant import tidegate, wait_until
 from tests.system.shards import AT_0, AT_1, Cluster
 
 FOLLOWED_S = 1.0  # the copies of the topology have seen both shards
@@ -135,7 +136,8 @@ def test_flags_that_do_not_fit_the_cluster_are_refused(cluster, tmp_path, flags,
 
 
 def test_the_address_of_a_shard_follows_it_and_outlives_redis(cluster):
-    """A shard that moved is found where it is now; with Redis away the last address is told, and everything trades on."""
+    """A shard that moved is found where it is now; with Redis away the last address is told, and everything trades
+    on."""
     cluster.shards[1].stop()
     cluster.shards[1].start()
     time.sleep(FOLLOWED_S)
@@ -150,3 +152,34 @@ def test_the_address_of_a_shard_follows_it_and_outlives_redis(cluster):
         assert cluster.shards[0].child.logged("topology_away")
     finally:
         cluster.redis.start()
+
+
+def test_the_topology_is_served_by_any_control_port(exchanges, tmp_path):
+    """Both shards, their addresses, links and counts; one that is killed falls silent; Redis away is said."""
+    control = write_control_file(tmp_path / "control.yaml")
+    running = Cluster(exchanges, tmp_path, flags=("--control-port", "0", "--control", str(control)))
+    try:
+        running.start()
+        time.sleep(FOLLOWED_S)
+        vera = officer(running.shards[1], "vera")
+        topology = vera.GetTopology()
+        assert (topology.cluster, topology.version, topology.is_stale) == ("t", 1, False)
+        assert list(topology.slots) == [slot % 2 for slot in range(1024)]
+        assert [shard.address for shard in topology.shards] == [shard.address for shard in running.shards]
+        for row in topology.shards:
+            assert row.is_heard
+            assert {(link.security_exchange, link.is_up) for link in row.links} == {("XSHG", True), ("XSHE", True)}
+        assert sum(row.accounts for row in topology.shards) == 225
+        ran = tidegate("control", "topology", "--at", topology.shards[1].control_address, "--token", "vera")
+        assert ran.returncode == 0, ran.stderr
+        assert "cluster t, version 1, 1024 slots, 0 accounts moved" in ran.stdout
+        running.shards[0].kill()
+        wait_until(lambda: not vera.GetTopology().shards[0].is_heard, "shard 0 is silent")
+        assert vera.GetTopology().shards[0].address == running.shards[0].address
+        running.redis.kill()
+        stale = vera.GetTopology()
+        assert stale.is_stale
+        assert vera.GetTopology().as_of_ns == stale.as_of_ns
+        assert len(stale.shards) == 2
+    finally:
+        running.stop()
