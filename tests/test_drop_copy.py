@@ -17,7 +17,7 @@ from gateway.drop_follow import Consumer, Seen, json_line, print_entries, text_l
 from gateway.tasks import end_tasks
 from tests.pair import Pair
 from tests.redis_server import RedisServer
-from tests.simulation import Simulation
+from tests.seeded_life import Simulation
 
 STREAM = "tidegate:t:drop:01"
 SIZES = {"most_accounts": 1024, "most_positions": 4096, "most_orders": 4096}

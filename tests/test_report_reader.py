@@ -13,7 +13,7 @@ from ext.journal import JournalError
 from ext.report_reader import ReportReader
 from gateway.pb import order_entry_pb2 as pb
 from tests.pair import Pair
-from tests.simulation import Simulation
+from tests.seeded_life import Simulation
 
 STEPS = 400
 
