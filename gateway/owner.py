@@ -284,6 +284,9 @@ class Owner:
                     await asyncio.sleep(0.001)
         if self.feed is not feed or feed.safe_end < self.journal.end:
             raise ReplicationError(f"standby {hello.node} has {feed.safe_end} of {self.journal.end} octets")
+        # Whatever this node still writes is the new owner's no more: it is neither sent there nor told to anybody.
+        feed.last_end = feed.safe_end
+        self.gate.advance(feed.safe_end)
         where = Addresses(hello.address, hello.control_address, hello.replication)
         try:
             record = await self.store.hand_over(self.ownership.node, self.ownership.epoch, hello.node, where)
@@ -293,6 +296,9 @@ class Owner:
             self.gate.shut()
             raise ReplicationError(f"Redis did not answer whether the shard was handed over: {error}") from None
         if record.owner != hello.node:
+            feed.last_end = None
+            if not self.is_waiting:
+                self.gate.trust()
             raise ReplicationError(f"the shard's record names {record.owner} in epoch {record.epoch}")
         feed.hand_over(record.epoch)
         self.ownership.lose()

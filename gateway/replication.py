@@ -86,6 +86,7 @@ class Feed:
         self.on_echo = on_echo
         self.standby: Hello | None = None
         self.sent_end = self.safe_end = 0
+        self.last_end: int | None = None  # handed over there: nothing beyond is sent
 
     def on_message(self, message: bytes) -> None:
         """Raises ReplicationError when the standby is not to be fed."""
@@ -118,6 +119,8 @@ class Feed:
         """Send what the standby has not been sent, as far as it keeps up."""
         if self.standby is None:
             return
+        if self.last_end is not None:
+            return
         while self.sent_end < self.journal.end and self.sent_end - self.safe_end < MOST_UNACKED:
             octets = follower.octets(self.journal, self.sent_end, MOST_OCTETS)
             self.send(bytes([DATA]) + OFFSET.pack(self.sent_end) + octets)
@@ -129,7 +132,7 @@ class Feed:
 
     def hand_over(self, epoch: int) -> None:
         """The last message: everything was sent and is safe there."""
-        self.send(bytes([YOURS]) + msgspec.json.encode(Yours(epoch=epoch, end=self.journal.end)))
+        self.send(bytes([YOURS]) + msgspec.json.encode(Yours(epoch=epoch, end=self.safe_end)))
 
 
 class Follow:

@@ -8,10 +8,11 @@ import pytest
 from tests.simulation.world import KINDS, Violation, World
 
 SEEDS = 120
+FOUND = (5246,)                              # lives that once broke a promise: a hand-over that lost what was told meanwhile
 STEPS = 20_000
 
 
-@pytest.mark.parametrize("seed", range(1, SEEDS + 1))
+@pytest.mark.parametrize("seed", [*range(1, SEEDS + 1), *FOUND])
 def test_no_promise_is_broken(seed: int) -> None:
     assert World(seed).run(STEPS) >= STEPS
 
