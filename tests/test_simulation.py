@@ -8,7 +8,7 @@ import pytest
 from tests.simulation.world import KINDS, Violation, World
 
 SEEDS = 120
-FOUND = (5246,)                              # lives that once broke a promise: a hand-over that lost what was told meanwhile
+FOUND = (5246,)                              # lives that once broke a promise
 STEPS = 20_000
 
 
