@@ -16,6 +16,7 @@ from ext.journal import Journal, JournalError
 from ext.session import Session, Stages
 from ext.state import State
 from gateway import recovery
+from gateway.errands import Errands
 from gateway.loading import load_engine
 from gateway.member import Member
 from gateway.order_entry import OrderEntry
@@ -46,7 +47,7 @@ class Front(OrderEntry):
     """The gateway's own service; what its timers do is told like anything else."""
 
     def __init__(self, node: Node) -> None:
-        super().__init__(node.engine, node.turn, node.stages, silent)
+        super().__init__(node.engine, node.turn, node.stages, silent, errands=Errands(rests=0))
         self.node = node
 
     def cancel_disconnected(self, port: int) -> None:
