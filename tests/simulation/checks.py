@@ -268,7 +268,7 @@ class Checks:
         if self.snapshot and self.replayed(node, self.snapshot).hash() != expected:
             self.fail(f"{node.name}: an earlier snapshot and the journal behind it give another state")
         self.snapshot = bytearray()
-        snapshot.save(node.engine, node.journal.newest, self.snapshot.extend)
+        snapshot.save(node.engine, self.snapshot.extend)
         for other in self.world.nodes:
             if other is node:
                 continue

@@ -16,6 +16,7 @@ from ext.journal import Journal, JournalError
 from ext.session import Session, Stages
 from ext.state import State
 from gateway import recovery
+from gateway.errands import Errands
 from gateway.loading import load_engine
 from gateway.member import Member
 from gateway.order_entry import OrderEntry
@@ -42,23 +43,12 @@ def new_state() -> State:
     return State(accounts=16, positions=256, orders=MOST_ORDERS)
 
 
-class Ordered(dict):
-    """A set that is walked in the order in which it was filled: where objects lie in memory must not matter."""
-
-    def add(self, item: Any) -> None:
-        self[item] = None
-
-    def discard(self, item: Any) -> None:
-        self.pop(item, None)
-
-
 class Front(OrderEntry):
     """The gateway's own service; what its timers do is told like anything else."""
 
     def __init__(self, node: Node) -> None:
-        super().__init__(node.engine, node.turn, node.stages, silent)
+        super().__init__(node.engine, node.turn, node.stages, silent, errands=Errands(rests=0))
         self.node = node
-        self.sessions = Ordered()  # type: ignore[assignment]
 
     def cancel_disconnected(self, port: int) -> None:
         super().cancel_disconnected(port)
@@ -356,6 +346,7 @@ class Node(Trading):
         stream.receive[CALLED] = self.on_client
         stream.lost[CALLED] = self.on_client_lost
         session = Session(self.turn, self.engine, self.stages, self.front, 1 << 22)
+        self.loop.enter(self.front.sessions.open, session)
         stream.called_by = edge.Line(session, self.ready, ClientWire(self, stream))
         self.streams[stream] = None
 

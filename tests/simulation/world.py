@@ -9,7 +9,7 @@ from heapq import heappop, heappush
 from typing import Any, NoReturn
 from unittest import mock
 
-from gateway import member, order_entry, owner, standby
+from gateway import errands, logons, member, order_entry, owner, standby
 from tests.simulation import edge
 from tests.simulation.checks import Checks
 from tests.simulation.client import Client
@@ -110,8 +110,9 @@ class World:
     def in_place_of_the_machine(self) -> contextlib.ExitStack:
         """Clock, disk and Redis of the gateway's cluster classes are the world's while it lives."""
         stack = contextlib.ExitStack()
-        for module in (member, owner, standby, order_entry):
+        for module in (member, owner, standby, order_entry, logons):
             stack.enter_context(mock.patch.object(module, "utc_now_ns", self.clock.utc_now_ns))
+        stack.enter_context(mock.patch.object(errands, "monotonic_ns", self.clock.utc_now_ns))
         stack.enter_context(mock.patch.object(member, "OwnershipStore", Store))
         stack.enter_context(mock.patch.object(member, "node_id", str))
         for target, name, value in self.patches:
