@@ -81,7 +81,7 @@ def serve(
     cluster: Annotated[str, typer.Option(help="Name of the cluster, before its keys in Redis.")] = "tidegate",
     shards: Annotated[int, typer.Option(min=1, max=1024, help="Shards of the cluster.")] = 1,
     advertise: Annotated[str, typer.Option(help="Host that clients reach this shard by; --host when left out.")] = "",
-    without_standby: Annotated[bool, typer.Option("--without-standby", help="Own it though its standby is gone.")] = False,
+    without_standby: Annotated[bool, typer.Option("--without-standby", help="Own it, its standby is gone.")] = False,
     durability: Annotated[str, typer.Option(help="process, disk or replica: what an answer survives.")] = "process",
     replication_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of standbys; 0 takes a free one.")] = 0,
     lease_ms: Annotated[int, typer.Option(min=50, max=60_000, help="Silence after which a standby takes over.")] = 300,

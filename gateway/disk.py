@@ -1,4 +1,4 @@
-"""Durability `disk`: the thread that writes the journal to the disk, and the gate that waits for it. Decides nothing."""
+"""Durability `disk`: the thread that writes the journal to the disk, and the gate that waits for it."""
 
 import asyncio
 import contextlib

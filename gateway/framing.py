@@ -11,9 +11,8 @@ SIZE_BYTES = 4
 class Framed(asyncio.Protocol):
     """One end of the connection.
 
-    on_message: called with each whole message; on_lost: called once, when the other end is gone; turn: what leaves passes
-    its
-    gate (ext/gate.pyx), None: it leaves at once.
+    on_message: called with each whole message; on_lost: called once, when the other end is gone; turn: what leaves
+    passes its gate (ext/gate.pyx), None: it leaves at once.
     """
 
     def __init__(self, on_message: Callable[[bytes], None], on_lost: Callable[[], None], turn: Any = None) -> None:

@@ -31,8 +31,8 @@ HAND_OVER_S = 5.0
 class Member:
     """One node of one shard.
 
-    on_record: called with the shard's record as a standby learns it; on_lost: another owns the shard now; on_owned: this
-    node owns it, under an epoch that is to be journaled first.
+    on_record: called with the shard's record as a standby learns it; on_lost: another owns the shard now; on_owned:
+    this node owns it, under an epoch that is to be journaled first.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Member:
         self.listener: asyncio.Server | None = None
 
     async def listen(self, address: str, control: str) -> None:
-        """Open the port that standbys connect to. Raises OSError. address, control: where this node serves, host:port."""
+        """Open the port that standbys connect to. Raises OSError. address, control: where it serves, host:port."""
         host, port = self.settings.host, self.settings.replication_port
         loop = asyncio.get_running_loop()
         self.listener = await loop.create_server(self.accept, host, port)
@@ -75,7 +75,9 @@ class Member:
         may_begin = epoch == 0 or replay.newest_owner(self.engine.journal) == self.node
         sent_ns = utc_now_ns()
         try:
-            record = await self.store.start(self.node, epoch, self.where, may_begin=may_begin)
+            record = await self.store.start(
+                self.node, epoch, self.where, may_begin=may_begin, without_standby=self.settings.without_standby
+            )
         except StoreError as error:
             raise SettingError(f"--redis: expected a Redis that answers: {error}") from None
         if not record.owner:
@@ -84,6 +86,9 @@ class Member:
                 f"({replay.newest_owner(self.engine.journal)}): start that one first"
             )
         if record.owner != self.node:
+            return False
+        if record.standby:
+            self.log("standby_first", standby=record.standby, reason="it was in step, and may have more of the journal")
             return False
         self.become(record, sent_ns)
         return True

@@ -17,11 +17,13 @@ FIELDS = Record.__struct_fields__
 
 READ = "local function record() return redis.call('HGETALL', KEYS[1]) end\n"
 
-# ARGV: node, epoch known to the node, ttl ms, may it begin without a record, address, control, replication
+# ARGV: node, epoch known to the node, ttl ms, may it begin without a record, address, control, replication, even though
+# a standby is named
 START = READ + """
 local owner, epoch = redis.call('HGET', KEYS[1], 'owner'), tonumber(redis.call('HGET', KEYS[1], 'epoch') or '0')
 if owner and owner ~= ARGV[1] then return record() end
 if not owner and ARGV[4] == '0' then return record() end
+if owner and redis.call('HGET', KEYS[1], 'standby') ~= '' and ARGV[8] == '0' then return record() end
 redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'epoch', math.max(epoch, tonumber(ARGV[2])) + 1, 'standby', '',
   'standby_address', '', 'address', ARGV[5], 'control_address', ARGV[6], 'replication', ARGV[7])
 redis.call('SET', KEYS[2], redis.call('HGET', KEYS[1], 'epoch'), 'PX', ARGV[3])
@@ -97,12 +99,16 @@ class OwnershipStore:
     async def read(self) -> Record:
         return await self.run(READ + "return record()")
 
-    async def start(self, node: str, epoch: int, where: Addresses, *, may_begin: bool) -> Record:
-        """Own a shard that is this node's, or nobody's. epoch: the newest of its journal.
+    async def start(
+        self, node: str, epoch: int, where: Addresses, *, may_begin: bool, without_standby: bool = False
+    ) -> Record:
+        """Own a shard that is this node's, or nobody's; the record then names no standby. epoch: of its journal.
 
         may_begin: also when there is no record, which a node whose journal was last written by another must not.
+        without_standby: also when a standby is in step, which may have more of the journal than a node that comes back.
         """
-        return await self.run(START, node, epoch, self.ttl_ms, int(may_begin), *msgspec.structs.astuple(where))
+        flags = int(may_begin), *msgspec.structs.astuple(where), int(without_standby)
+        return await self.run(START, node, epoch, self.ttl_ms, *flags)
 
     async def claim(self, node: str, epoch: int, where: Addresses) -> Record:
         """Take over from the owner of `epoch`, as its standby in step, if the lease has run out."""

@@ -46,7 +46,7 @@ class Welcome(msgspec.Struct, frozen=True):
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """Why a standby is not fed. begin_anew: its journal is not the beginning of the owner's; it must begin with none."""
+    """Why a standby is not fed. begin_anew: its journal is not the beginning of the owner's: it needs an empty one."""
 
     reason: str
     begin_anew: bool = False
@@ -176,7 +176,7 @@ class Follow:
         elif kind == YOURS and self.welcomed is not None:
             self.take(msgspec.json.decode(message[1:], type=Yours))
         else:
-            raise ReplicationError(f"message {message[:1]!r} of the owner, expected WELCOME, then OCTETS, PING or YOURS")
+            raise ReplicationError(f"message {message[:1]!r} of the owner: expected WELCOME, then OCTETS, PING, YOURS")
 
     def take(self, yours: Yours) -> None:
         if yours.end != self.journal_end:

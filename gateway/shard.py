@@ -6,8 +6,8 @@ front ends <--gRPC-- Session <-- Engine <-- VenueLink <-- exchange        its re
                          Journal <-  | -- QuoteFeed <-- exchange          events; quotes and phases
 officers --gRPC--> control process --> Commands                           rules, kills, levels; alerts back
 
-Whatever leaves passes the gate: not before the journal is as safe as the durability mode promises. With a Redis the process
-is a member of a cluster: it owns the shard, or follows whoever does (gateway/member.py).
+Whatever leaves passes the gate: not before the journal is as safe as the durability mode promises. With a Redis the
+process is a member of a cluster: it owns the shard, or follows whoever does (gateway/member.py).
 """
 
 import asyncio
@@ -235,7 +235,7 @@ class Shard:
 
     def on_record(self, record: Record) -> None:
         """Whoever asks a standby for more than a look is told where the owner is."""
-        self.orders.away = record.address
+        self.orders.away = record.address if record.owner != getattr(self.member, "node", "") else ""
 
     def allow_tokens(self) -> None:
         """What each token may trade, from the limits file; ports are as the journal has them."""

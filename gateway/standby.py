@@ -21,8 +21,8 @@ class Standby:
     """Follows until this node owns the shard.
 
     follower: ext.follower.Follower; hello: what to say of the journal as it is; where: where this node listens.
-    on_record: called with the shard's record when it is another than before; on_caught_up: when all that the owner had as
-    it welcomed this node is applied.
+    on_record: called with the shard's record when it is another than before; on_caught_up: when all that the owner had
+    as it welcomed this node is applied.
     """
 
     def __init__(
@@ -54,8 +54,12 @@ class Standby:
         self.ownership.follow(await self.newest_record(), utc_now_ns())
         while True:
             record = await self.newest_record()
-            if record.owner == self.ownership.node:
+            if record.owner == self.ownership.node and not record.standby:
                 break
+            if record.owner == self.ownership.node:
+                # It was this node's, and its standby has the first word: see Member.join.
+                await asyncio.sleep(RETRY_S)
+                continue
             reason = await self.follow_once(record)
             if self.fault is not None:
                 raise self.fault

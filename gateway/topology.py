@@ -29,6 +29,11 @@ PARCEL_KEPT_S = 86_400
 WAIT_S = 0.5  # for a move; less than REDIS_TIMEOUT_S
 
 # Made by whichever shard starts first; everybody else finds it made.
+PUBLISH = """
+local served = redis.call('HGET', KEYS[1], 'address')
+if served and served ~= '' and served ~= ARGV[1] then return 0 end
+return redis.call('HSET', KEYS[1], 'address', ARGV[1], 'control_address', ARGV[2])
+"""
 MAKE = """
 if redis.call('EXISTS', KEYS[1]) == 0 then
     redis.call('HSET', KEYS[1], 'version', ARGV[1], 'shards', ARGV[2], 'table', ARGV[3])
@@ -146,10 +151,8 @@ class TopologyStore:
         return Topology(int(slots["version"]), table, {account: int(at) for account, at in homes.items()}, records)
 
     async def publish(self, shard: int, address: str, control_address: str) -> None:
-        """Say where a shard is served. The record's other fields belong to its ownership."""
-        await self.redis.hset(
-            self.shard_key(shard), mapping={"address": address, "control_address": control_address}
-        )
+        """Say where a shard is served, unless another serves it now. The other fields belong to its ownership."""
+        await self.redis.eval(PUBLISH, 1, self.shard_key(shard), address, control_address)
 
     async def rehome(self, account: str, slot_home: int, source: int, target: int) -> bool:
         """Move an account's home from source to target; False when it was not at source. slot_home: its slot's

@@ -9,8 +9,8 @@ import pytest
 
 from ext import queries, response, sweeps
 from ext.journal import JournalError
-from gateway.opening import begin_day, load_files, open_engine
 from gateway.journal_compact import Compaction
+from gateway.opening import begin_day, load_files, open_engine
 from gateway.settings import Settings
 from tests.test_limits import GOOD
 from tests.test_reference import HEADER, MAIN

@@ -45,8 +45,12 @@ class Redis:
         self.owners.append((epoch, node, how))
         return self.record
 
-    def start(self, node: str, ttl_ns: int, epoch: int, where: Any, may_begin: bool) -> Record:
+    def start(
+        self, node: str, ttl_ns: int, epoch: int, where: Any, may_begin: bool, without_standby: bool = False
+    ) -> Record:
         if self.record.owner != node if self.record.owner else not may_begin:
+            return self.record
+        if self.record.owner and self.record.standby and not without_standby:
             return self.record
         return self.own(node, max(epoch, self.record.epoch) + 1, where, ttl_ns, "start")
 
@@ -120,8 +124,10 @@ class Store:
     async def read(self) -> Record:
         return await self.ask(self.redis.read)
 
-    async def start(self, node: str, epoch: int, where: Any, *, may_begin: bool) -> Record:
-        return await self.ask(self.redis.start, epoch, where, may_begin)
+    async def start(
+        self, node: str, epoch: int, where: Any, *, may_begin: bool, without_standby: bool = False
+    ) -> Record:
+        return await self.ask(self.redis.start, epoch, where, may_begin, without_standby)
 
     async def claim(self, node: str, epoch: int, where: Any) -> Record:
         return await self.ask(self.redis.claim, epoch, where)
