@@ -51,6 +51,7 @@ class Member:
         self.ownership = Ownership(self.node, ttl_ns, ttl_ns // MARGIN_SHARE)
         self.store = OwnershipStore(settings.redis, settings.cluster, settings.shard, settings.lease_ms)
         self.where = Addresses()
+        self.port = 0  # of replication, once it listens
         self.owner: Owner | None = None
         self.listener: asyncio.Server | None = None
 
@@ -59,8 +60,8 @@ class Member:
         host, port = self.settings.host, self.settings.replication_port
         loop = asyncio.get_running_loop()
         self.listener = await loop.create_server(self.accept, host, port)
-        port = self.listener.sockets[0].getsockname()[1]
-        self.where = Addresses(address, control, f"{self.settings.advertise or host}:{port}")
+        self.port = self.listener.sockets[0].getsockname()[1]
+        self.where = Addresses(address, control, f"{self.settings.advertise or host}:{self.port}")
 
     def accept(self) -> Framed:
         """A standby, when this node owns the shard; nobody else is listened to."""

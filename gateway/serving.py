@@ -23,8 +23,11 @@ COLLECTIONS = (700, 10, 10_000)  # of the three generations; the oldest hardly e
 SWITCH_S = 0.00005  # how long another thread (the log's, a scrape's) may keep the interpreter from the owner
 
 
-async def run(settings: Settings) -> End | None:
-    """Serve until SIGTERM or SIGINT, or until the shard is another's; the ready line, JSON, goes to stdout."""
+async def run(settings: Settings) -> tuple[End | None, Settings]:
+    """Serve until SIGTERM or SIGINT, or until the shard is another's; the ready line, JSON, goes to stdout.
+
+    Why it ended, and the settings with the ports that were taken: whoever begins anew is found where he was.
+    """
     shard = Shard(settings, await take_place(settings, logger("topology")))
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -46,7 +49,7 @@ async def run(settings: Settings) -> End | None:
     finally:
         how = shard.ended.result() if shard.ended.done() else None
         await shard.stop(how)
-    return how
+    return how, shard.settled()
 
 
 def serve(settings: Settings) -> int:
@@ -55,7 +58,10 @@ def serve(settings: Settings) -> int:
     if settings.cpu is not None:
         os.sched_setaffinity(0, {settings.cpu})
     try:
-        while (how := uvloop.run(run(settings))) is End.ANEW:
+        while True:
+            how, settings = uvloop.run(run(settings))
+            if how is not End.ANEW:
+                break
             set_aside(settings)
     except JournalError as error:
         raise SettingError(f"--journal: {error}") from None

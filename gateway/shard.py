@@ -429,6 +429,15 @@ class Shard:
         self.journal_file.close()
         self.log.info("stopped", how=str(how or ""), state_hash=self.engine.state.hash(), **queries.counts(self.engine))
 
+    def settled(self) -> Settings:
+        """The settings with the ports that were free for it."""
+        taken = {
+            "port": self.server.port if self.server else None,
+            "metrics_port": self.metrics.port if self.metrics else None,
+            "replication_port": self.member.port if self.member else None,
+        }
+        return msgspec.structs.replace(self.settings, **{name: port for name, port in taken.items() if port})
+
     def health(self) -> dict[str, Any]:
         """What the topology tells of this shard."""
         counts = queries.counts(self.engine)
