@@ -80,17 +80,6 @@ def kill_once(owner: Node, standby: Node, trader: Loader, number: int) -> float:
     return took_s
 
 
-def settle(node: Node, trader: Loader) -> None:
-    """Hear every event that is there, and ask again for every order without an answer."""
-    front = Front(node.stub())
-    front.log_on("load", *ACCOUNTS, seen=trader.seen())
-    for cl_ord_id in set(trader.sent) - set(trader.status):
-        front.send(new_order=trader.sent[cl_ord_id])
-    wait_until(lambda: front.named() | set(trader.status) >= set(trader.sent), "every order", 120)
-    front.end()
-    trader.take(front)
-
-
 def kills(folder: Path, exchanges: Exchanges) -> tuple[list[float], int, int, float]:
     """(seconds of each failover, acknowledged orders lost, orders executed twice, orders a second)."""
     pair = Pair(exchanges, folder, "--max-orders", MOST_ORDERS)
@@ -103,7 +92,6 @@ def kills(folder: Path, exchanges: Exchanges) -> tuple[list[float], int, int, fl
             before = len(owner.child.logged("standby_in_step"))
             standby.launch()
             owner.wait_for("standby_in_step", before + 1, 60)
-        settle(owner, trader)
         found = listed(owner)
         lost = len(set(trader.status) - set(found))
         wait_until(lambda: pb.STATUS_PENDING_NEW not in {one.ord_status for one in listed(owner).values()}, "NEW", 60)
