@@ -89,6 +89,14 @@ cdef class Gate:
         self.until_ns = <int64_t>FOR_EVER if until_ns is None else until_ns
         self.release()
 
+    def let_refusals_out(self) -> None:
+        """The shard was handed over, and all that is said here from now on is that: it rests on no journal. What is held rests on
+        what the new owner does not have, and is dropped."""
+        self.held.clear()
+        self.held_bytes = 0
+        self.safe_end = ALWAYS_SAFE
+        self.until_ns = FOR_EVER
+
     def shut(self) -> None:
         """Another process owns the shard: what is held is dropped, and nothing leaves any more."""
         self.is_shut = True

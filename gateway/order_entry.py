@@ -64,6 +64,7 @@ class OrderEntry:
         self.cold_calls = 0
         self.disconnects: dict[int, asyncio.TimerHandle] = {}
         self.away: str | None = None  # host:port where this shard is served, empty when not known now; None: here
+        self.is_over = False  # it was handed over: nothing may be read here, either
 
     def methods(self) -> dict[str, Any]:
         """Method path -> how it is served."""
@@ -253,6 +254,8 @@ class OrderEntry:
         """A cold method as an errand; past a bounded queue of them it is refused."""
 
         async def serve(octets: bytes, call: Any) -> bytes:
+            if self.is_over:
+                self.check_here()
             if self.cold_calls >= MOST_COLD_CALLS:
                 text = f"R1609 OVERLOAD v={self.cold_calls + 1} lim={MOST_COLD_CALLS} scope=calls"
                 raise RpcError(Status.RESOURCE_EXHAUSTED, text)

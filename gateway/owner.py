@@ -139,6 +139,8 @@ class Owner:
             await asyncio.sleep(TICK_S)
 
     def let_out(self) -> None:
+        if self.ownership.role is Role.LOST:
+            return
         until_ns = self.ownership.until_ns()
         self.gate.allow_until(until_ns)
         silenced = until_ns is not None and until_ns <= utc_now_ns()

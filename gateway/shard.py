@@ -104,6 +104,7 @@ class Shard:
         self.orders = OrderEntry(self.engine, self.turn, self.stages, Sparing(self.log.info), errands=self.errands)
         self.member = self.new_member() if settings.redis else None
         self.disk: DiskSync | None = None
+        self.told_end: int | None = None  # where its journal ended for all others, once it was handed over
         self.server: transport.Server | None = None
         self.metrics: MetricsServer | None = None
         self.control: ControlChild | None = None
@@ -298,7 +299,7 @@ class Shard:
 
     def safe_end(self) -> int:
         """Up to where the journal may be told outside."""
-        return int(min(self.engine.journal.end, self.gate.safe_end))
+        return int(self.told_end or min(self.engine.journal.end, self.gate.safe_end))
 
     def end(self, how: "End") -> None:
         """Let `run` stop this shard."""
@@ -395,6 +396,9 @@ class Shard:
             else:
                 self.end(End.LOST)
             raise
+        self.told_end = self.safe_end()
+        self.orders.is_over = True
+        self.gate.let_refusals_out()
         took_ns = utc_now_ns() - began_ns
         self.log.info("handed_over", to=record.owner, epoch=record.epoch, took_ns=took_ns)
         self.loop.call_soon(self.end, End.HANDED_OVER)

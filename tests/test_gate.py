@@ -147,3 +147,15 @@ def test_whoever_asks_is_called_when_all_that_happened_is_safe(plant):
     assert told == [1]
     plant.gate.advance(end)
     assert told == [1, 2]
+
+
+def test_after_a_hand_over_refusals_leave_and_what_was_held_does_not(plant):
+    plant.gate.advance(plant.file.journal.end)
+    plant.happen()
+    plant.turn.write(plant.wires[0], b"an answer that rests on a frame nobody has")
+    plant.gate.allow_until(utc_now_ns() - 1)
+    plant.gate.let_refusals_out()
+    plant.happen()
+    plant.turn.write(plant.wires[0], b"R1614")
+    assert plant.wires[0].said == [b"R1614"]
+    assert plant.gate.held_bytes == 0

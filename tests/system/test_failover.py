@@ -109,6 +109,9 @@ def test_a_shard_is_handed_over_without_losing_an_order(exchanges, tmp_path, fro
         done = handover(owner)
         assert done.returncode == 0, done.stderr
         assert re.fullmatch(rf"handed over in [\d.]+ ms: orders are served at {standby.address}\n", done.stdout)
+        asked_s = time.monotonic()
+        assert submit(owner, "too late") is None
+        assert time.monotonic() - asked_s < 1, "who owns nothing any more says so at once"
         front.wait(lambda: front.ended, "the end of the stream")
         reject = front.of("session_reject")[-1]
         assert (reject.reject_code, reject.redirect, reject.fatal) == ("R1614", standby.address, True)
