@@ -5,6 +5,7 @@ Each source is a callable that runs in the scraping thread: it may read counters
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from threading import Thread
+from typing import Any
 from wsgiref.simple_server import WSGIServer
 
 import msgspec
@@ -20,6 +21,7 @@ NS_PER_S = 1e9
 E4_PER_YUAN = 1e4
 NAMES: dict[int, str] = {code: f"R{code} {entry[0]}" for code, entry in REJECT_CODES.items()}
 PASS = 1
+QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
 
 
 class StageSummary(msgspec.Struct, frozen=True):
@@ -28,6 +30,12 @@ class StageSummary(msgspec.Struct, frozen=True):
     count: int
     sum_ns: int
     quantiles_ns: Mapping[float, int]
+
+
+def summary_of(histogram: Any) -> StageSummary:
+    """Of an ext.histogram."""
+    quantiles = {quantile: histogram.percentile_ns(int(quantile * 1_000_000)) for quantile in QUANTILES}
+    return StageSummary(count=histogram.count, sum_ns=histogram.sum_ns, quantiles_ns=quantiles)
 
 
 class ControlFigures(msgspec.Struct, frozen=True):
@@ -77,6 +85,8 @@ class MetricSources(msgspec.Struct, frozen=True):
     shed: Callable[[], Mapping[str, int]] = dict  # what for, to orders
     waiting: Callable[[], Mapping[str, int]] = dict  # what, to how much of it
     log_drops: Callable[[], int] = dropped_lines
+    held_bytes: Callable[[], int] = lambda: 0
+    member: Callable[[], Mapping[str, Any] | None] = lambda: None  # gateway.member's figures; None: no cluster
     journal_free: Callable[[], tuple[int, bool]] = lambda: (0, False)  # bytes left for it; whether orders are refused
     control: Callable[[], "ControlFigures | None"] = lambda: None  # None: no control process is asked for
     snapshots: Callable[[], "SnapshotFigures | None"] = lambda: None  # None: none are asked for
@@ -108,6 +118,8 @@ class GatewayCollector(Collector):
         yield GaugeMetricFamily("tidegate_journal_free_bytes", "Bytes left for the journal.", value=free)
         yield GaugeMetricFamily("tidegate_disk_full", "1 while orders are refused for want of disk.", value=int(full))
         yield CounterMetricFamily("tidegate_log_drops", "Log lines dropped.", value=sources.log_drops())
+        yield GaugeMetricFamily("tidegate_held_bytes", "Waiting for a safe journal.", value=sources.held_bytes())
+        yield from member_families(sources.member())
         yield from control_families(sources.control())
         yield from snapshot_families(sources.snapshots())
         yield from drop_copy_families(sources.drop_copy())
@@ -148,6 +160,20 @@ class GatewayCollector(Collector):
         for venue, up in self.sources.venue_links().items():
             family.add_metric([venue], int(up))
         return family
+
+
+def member_families(figures: Mapping[str, Any] | None) -> Iterator[Metric]:
+    """This node's part in its shard; nothing without a cluster."""
+    if figures is None:
+        return
+    for name, text, value in (
+        ("owner", "1 while this node owns its shard.", figures["role"] == "owner"),
+        ("epoch", "Of the shard's ownership, as this node knows it.", figures["epoch"]),
+        ("standby_in_step", "1 while a standby holds all that was told.", figures["standby_step"] == "in_step"),
+        ("standby_lag_bytes", "Journal bytes the standby has yet to confirm.", figures["standby_lag_bytes"]),
+        ("redis_up", "1 while Redis renews the lease.", figures["redis"]),
+    ):
+        yield GaugeMetricFamily(f"tidegate_{name}", text, value=int(value))
 
 
 def control_families(figures: ControlFigures | None) -> Iterator[Metric]:

@@ -43,7 +43,7 @@ from gateway.homes import Place
 from gateway.loading import profiles_of
 from gateway.log import Sparing, logger
 from gateway.member import Member
-from gateway.metrics import MetricSources, MetricsServer, StageSummary
+from gateway.metrics import MetricSources, MetricsServer, summary_of
 from gateway.opening import begin_day, load_files, open_engine
 from gateway.order_entry import OrderEntry
 from gateway.ownership import Record, Role
@@ -69,7 +69,6 @@ FEED_RETRY_S = 0.2
 TICK_S = 0.1  # how late a suspended order or a level may end, and a waiting quote be recorded
 MARKET_WAIT_S = 2.0  # a new owner's, for links and phases
 MARKET_LOOK_S = 0.001
-QUANTILES = (0.5, 0.9, 0.99, 0.999, 1.0)
 
 
 class End(enum.StrEnum):
@@ -275,9 +274,8 @@ class Shard:
         if self.settings.control_port is not None:
             settings = control_settings(self.settings)
             hand_over = self.hand_over if self.member is not None else None
-            self.control = ControlChild(
-                self.engine, settings, self.log, self.settings.redis, self.turn, hand_over, self.recovery.in_ns
-            )
+            cluster = self.settings.redis, self.turn, hand_over, self.recovery.in_ns
+            self.control = ControlChild(self.engine, settings, self.log, *cluster)
             self.control.return_quota = self.quota.give_up if self.quota is not None else None
             await self.control.start()
 
@@ -466,7 +464,7 @@ class Shard:
             orders_in=lambda: sum(engine.decision_counts().values()) + engine.repeats_answered,
             decisions=engine.decision_counts,
             reports=engine.report_counts,
-            stages=lambda: {"decided": summary(self.stages.decided), "acked": summary(engine.acked)},
+            stages=lambda: {"decided": summary_of(self.stages.decided), "acked": summary_of(engine.acked)},
             venue_links=lambda: {
                 VENUE_NAMES[venue]: session.state is LinkState.READY for venue, session in self.sessions.items()
             },
@@ -476,6 +474,8 @@ class Shard:
             waiting=self.waiting,
             journal_bytes=lambda: int(queries.counts(engine)["journal_bytes"]),
             journal_free=lambda: (int(engine.journal.free), self.journal_file.is_full),
+            held_bytes=lambda: int(self.gate.held_bytes),
+            member=lambda: self.member.figures() if self.member else None,
             control=lambda: self.control.figures() if self.control else None,
             snapshots=lambda: self.snapshots.figures() if self.snapshots else None,
             drop_copy=lambda: self.drop_copy.figures() if self.drop_copy else None,
@@ -498,8 +498,3 @@ def feed_factory(engine: Any, venue: int, closed: asyncio.Future[str]) -> Callab
             closed.set_result(reason)
 
     return lambda: QuoteFeed(engine, venue, on_closed)
-
-
-def summary(histogram: Any) -> StageSummary:
-    quantiles = {quantile: histogram.percentile_ns(int(quantile * 1_000_000)) for quantile in QUANTILES}
-    return StageSummary(count=histogram.count, sum_ns=histogram.sum_ns, quantiles_ns=quantiles)
