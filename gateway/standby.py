@@ -163,7 +163,7 @@ class Standby:
 
     async def claim(self) -> Record | None:
         """Own the shard when its owner has been silent for long enough; None: it is not to be had now."""
-        pause_ns = self.ownership.claim_at_ns() - utc_now_ns()
+        pause_ns = min(self.ownership.claim_at_ns() - utc_now_ns(), self.ownership.ttl_ns)
         if self.yours is None and pause_ns > 0:
             await asyncio.sleep(pause_ns / NS_PER_S)
         record = await self.newest_record()

@@ -142,6 +142,7 @@ class Node(Trading):
             advertise="",
             trade_date=TRADE_DATE,
             durability=world.durability,
+            without_standby=False,
         )
         self.front.away = ""
         self.member = Member(

@@ -36,6 +36,11 @@ class Redis:
         """It comes back with nothing."""
         self.record, self.lease_until = Record(), 0
 
+    def decide_for_lost(self, nodes: set[str]) -> None:
+        """A person's word (`serve --without-standby`): a standby whose machine is gone for good is not waited for."""
+        if self.record.standby not in nodes:
+            self.record = msgspec.structs.replace(self.record, standby="")
+
     def read(self, node: str, ttl_ns: int) -> Record:
         return self.record
 
@@ -49,8 +54,6 @@ class Redis:
         self, node: str, ttl_ns: int, epoch: int, where: Any, may_begin: bool, without_standby: bool = False
     ) -> Record:
         if self.record.owner != node if self.record.owner else not may_begin:
-            return self.record
-        if self.record.owner and self.record.standby and not without_standby:
             return self.record
         return self.own(node, max(epoch, self.record.epoch) + 1, where, ttl_ns, "start")
 

@@ -85,6 +85,10 @@ class World:
 
     # Time
 
+    def read_now(self) -> int:
+        """Simulated time as a monotonic clock tells it: no node's wall clock moves it."""
+        return self.now
+
     def at(self, when: int, act: Any, argument: Any) -> None:
         self.count += 1
         heappush(self.heap, (when, self.count, act, argument))
@@ -112,7 +116,7 @@ class World:
         stack = contextlib.ExitStack()
         for module in (member, owner, standby, order_entry, logons):
             stack.enter_context(mock.patch.object(module, "utc_now_ns", self.clock.utc_now_ns))
-        stack.enter_context(mock.patch.object(errands, "monotonic_ns", self.clock.utc_now_ns))
+        stack.enter_context(mock.patch.object(errands, "monotonic_ns", self.read_now))
         stack.enter_context(mock.patch.object(member, "OwnershipStore", Store))
         stack.enter_context(mock.patch.object(member, "node_id", str))
         for target, name, value in self.patches:
@@ -152,8 +156,9 @@ class World:
             # A report that was lost as the last of its partition shows only in the next synchronisation.
             if exchange.session is not None:
                 exchange.session.cut()
+        self.redis.decide_for_lost({node.identity for node in self.nodes})
         quiet, until = 0, self.now + MOST_CALM_NS
-        while quiet < 2 and self.now < until:
+        while quiet < 8 and self.now < until:
             pause_end = self.now + CALM_NS
             while self.heap[0][0] < pause_end:
                 self.live(self.steps + 1)
